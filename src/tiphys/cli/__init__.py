@@ -1,0 +1,4 @@
+"""The user's commands.
+
+What may enter: parsing and printing; it talks HTTP like any stranger.
+"""

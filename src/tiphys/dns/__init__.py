@@ -1,0 +1,4 @@
+"""Cluster DNS: records and the server.
+
+What may enter: names of Services and pods as DNS answers.
+"""
