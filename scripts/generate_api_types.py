@@ -1,6 +1,6 @@
 """Generate src/tiphys/api/types and api/facts from schema facts: names, types, required, list keys, patch strategy.
 
-Input: the OpenAPI definitions in the PyPI package kubernetes-validate (no prose is kept). Run from the repository's root:
+Input: the OpenAPI definitions in the PyPI package kubernetes-validate (no prose is kept). Run from the root:
 
     .venv/bin/python scripts/generate_api_types.py
 """

@@ -40,9 +40,13 @@ def _to_wire(value: Any) -> Any:
 
 
 @cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind, dec_hook=_from_wire)
+
+
 def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     """The shared decoder of `kind`; raises msgspec.ValidationError on nulls that `decode` would tolerate."""
-    return msgspec.json.Decoder(kind, dec_hook=_from_wire)
+    return _decoder(kind)
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_to_wire)
@@ -55,7 +59,7 @@ def decode(kind: type[T], data: bytes | bytearray | memoryview) -> T:
     Raises msgspec.DecodeError (malformed JSON) or msgspec.ValidationError (a value of the wrong type).
     """
     try:
-        return decoder(kind).decode(data)
+        return cast(T, _decoder(kind).decode(data))
     except msgspec.ValidationError:
         # Nulls are rare and cost a second pass only where they occur.
         return from_dict(kind, without_nulls(_any_decoder.decode(data)))

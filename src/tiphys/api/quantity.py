@@ -19,9 +19,7 @@ _SUFFIX_OF_EXPONENT: Final = {v: k for k, v in _DECIMAL.items()}
 _SUFFIX_OF_POWER: Final = {v: k for k, v in _BINARY.items()}
 _LARGEST: Final = 2**63 - 1
 _NANO: Final = 10**9
-MALFORMED: Final = (
-    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-)
+MALFORMED: Final = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 """What the API answers to a quantity it cannot read."""
 
 

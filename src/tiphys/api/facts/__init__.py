@@ -12,5 +12,6 @@ import msgspec
 
 @cache
 def definitions() -> dict[str, dict[str, Any]]:
-    """The definitions by name (``io.k8s.api.core.v1.Pod``), x-kubernetes-* keys included; loaded once, never mutated."""
-    return msgspec.json.decode(files(__name__).joinpath("definitions.json").read_bytes(), type=dict[str, dict[str, Any]])
+    """The definitions by name (``io.k8s.api.core.v1.Pod``), x-kubernetes-* keys included; never mutate them."""
+    data = files(__name__).joinpath("definitions.json").read_bytes()
+    return msgspec.json.decode(data, type=dict[str, dict[str, Any]])
