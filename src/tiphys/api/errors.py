@@ -1,7 +1,7 @@
 """Refusals: every error the API answers with, as a Status in upstream's words.
 
 Server and client share them: the server raises and renders, the client parses (`ApiError.from_body`) and raises again.
-`resource` arguments are qualified: ``pods``, ``deployments.apps``; `kind` arguments likewise: ``Pod``, ``Deployment.apps``.
+`resource` arguments are qualified (``pods``, ``deployments.apps``), `kind` arguments likewise (``Deployment.apps``).
 """
 
 from __future__ import annotations
