@@ -6,7 +6,6 @@ absent and empty fields are left out, fields the wire form always carries are th
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
@@ -39,9 +38,14 @@ def _to_wire(value: Any) -> Any:
     raise TypeError(f"cannot encode {type(value).__name__}")
 
 
-@cache
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind, dec_hook=_from_wire)
+_decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {}
+
+
+def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
+    found = _decoders.get(kind)
+    if found is None:
+        found = _decoders[kind] = msgspec.json.Decoder(kind, dec_hook=_from_wire)
+    return found
 
 
 def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
@@ -59,7 +63,7 @@ def decode(kind: type[T], data: bytes | bytearray | memoryview) -> T:
     Raises msgspec.DecodeError (malformed JSON) or msgspec.ValidationError (a value of the wrong type).
     """
     try:
-        return cast(T, _decoder(kind).decode(data))
+        return decoder(kind).decode(data)
     except msgspec.ValidationError:
         # Nulls are rare and cost a second pass only where they occur.
         return from_dict(kind, without_nulls(_any_decoder.decode(data)))

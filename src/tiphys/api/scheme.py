@@ -208,7 +208,8 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     _r("resource.k8s.io", "v1", "ResourceClaimTemplate", "resourceclaimtemplates", True, "", "", ""),
     _r("resource.k8s.io", "v1", "ResourceSlice", "resourceslices", False, "", "", ""),
     _r("flowcontrol.apiserver.k8s.io", "v1", "FlowSchema", "flowschemas", False, "", "", "status"),
-    _r("flowcontrol.apiserver.k8s.io", "v1", "PriorityLevelConfiguration", "prioritylevelconfigurations", False, "", "", "status"),)
+    _r("flowcontrol.apiserver.k8s.io", "v1", "PriorityLevelConfiguration", "prioritylevelconfigurations", False, "", "", "status"),
+)
 # fmt: on
 
 
