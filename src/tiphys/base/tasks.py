@@ -17,8 +17,8 @@ _logger = get_logger(__name__)
 class Supervisor:
     """Owns a component's tasks: ``async with Supervisor("kubelet") as s: s.spawn(loop); await s.wait()``.
 
-    Leaving the block cancels every task and waits for it. A loop spawned with `spawn` that raises is logged and run again
-    after a growing delay; one that returns is finished. `start` owns a one-off task: its failure is logged.
+    Leaving the block cancels every task and waits for it. A loop spawned with `spawn` that raises is logged and run
+    again after a growing delay; one that returns is finished. `start` owns a one-off task: its failure is logged.
     """
 
     def __init__(self, name: str) -> None:

@@ -1,0 +1,61 @@
+# Two commands do everything: `make up` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BENCH ?= all
+TEST_ARGS ?=
+
+.PHONY: help up down status test unit e2e lint bench lock generate clean
+
+help:
+	@echo "make up      install what is missing, start a one-node cluster, run the demo"
+	@echo "make test    everything: lint, types, layers, unit to end-to-end tests"
+	@echo "make down    stop the cluster and leave the host as it was"
+	@echo "make status  what runs"
+	@echo "make bench   measure (BENCH=api|scheduler|kubelet|proxy|memory for one group)"
+
+# The venv is made once and again whenever the locked requirements change.
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml
+	@scripts/make_venv "$(PYTHON)" "$(VENV)" requirements/runtime.txt
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt pyproject.toml
+	@scripts/make_venv "$(PYTHON)" "$(VENV)" requirements/test.txt
+	@touch $@ $(VENV)/.runtime
+
+up: $(VENV)/.runtime
+	@$(BIN)/tiphys up
+
+down:
+	@if [ -x $(BIN)/tiphys ]; then $(BIN)/tiphys down; fi
+
+status:
+	@$(BIN)/tiphys status
+
+test: $(VENV)/.test lint
+	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+unit: $(VENV)/.test
+	@$(BIN)/python -m pytest tests/unit tests/property tests/contract tests/simulation tests/house $(TEST_ARGS)
+
+e2e: $(VENV)/.test
+	@$(BIN)/python -m pytest tests/e2e $(TEST_ARGS)
+
+lint: $(VENV)/.test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.test
+	@$(BIN)/python -m bench $(BENCH)
+
+lock:
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/runtime.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra test pyproject.toml -c requirements/runtime.txt -o requirements/test.txt
+
+generate: $(VENV)/.test
+	@$(BIN)/python scripts/generate_api_types.py
+
+clean: down
+	@rm -rf $(VENV) .cache build dist src/*.egg-info
