@@ -1,0 +1,161 @@
+"""A cluster's settings: decided once by `tiphys up`, kept in ``<data-dir>/cluster.json``, read by every process."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import socket
+from pathlib import Path
+
+import msgspec
+
+DEFAULT_DATA_DIR = Path("/var/lib/tiphys")
+CLUSTER_FILE = "cluster.json"
+
+
+class ConfigError(Exception):
+    """A setting that cannot work; the message says which, why and what to do."""
+
+
+class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about a cluster on this machine that is not in its API.
+
+    Several clusters run side by side when their data directories, ports and CIDRs differ.
+    """
+
+    data_dir: str
+    node_name: str
+    node_ip: str
+    secure_port: int = 6443
+    kubelet_port: int = 10250
+    service_cidr: str = "10.96.0.0/12"
+    pod_cidr: str = "10.244.0.0/16"
+    node_port_range: tuple[int, int] = (30000, 32767)
+    cluster_domain: str = "cluster.local"
+    hollow_nodes: int = 0
+
+    def __post_init__(self) -> None:
+        services, pods = _network("--service-cidr", self.service_cidr), _network("--pod-cidr", self.pod_cidr)
+        if services.overlaps(pods):
+            raise ConfigError(f"--service-cidr {services} and --pod-cidr {pods} overlap: choose ranges apart")
+        if services.num_addresses < 16:
+            raise ConfigError(f"--service-cidr {services} is too small: it needs 16 addresses at least")
+        if pods.prefixlen > 24:
+            raise ConfigError(f"--pod-cidr {pods} is too small: every node gets a /24 of it")
+        if self.secure_port == self.kubelet_port:
+            raise ConfigError(f"--secure-port and --kubelet-port are both {self.secure_port}: choose two ports")
+
+    @property
+    def root(self) -> Path:
+        return Path(self.data_dir)
+
+    @property
+    def cluster_id(self) -> str:
+        """Eight hex digits of the data directory's path: names links, tables and cgroups of this cluster alone."""
+        return hashlib.sha256(self.data_dir.encode()).hexdigest()[:8]
+
+    @property
+    def hollow(self) -> bool:
+        """Control plane and hollow nodes only: no root, no containers."""
+        return self.hollow_nodes > 0
+
+    @property
+    def server(self) -> str:
+        """The apiserver's URL for processes and users on this machine."""
+        return f"https://127.0.0.1:{self.secure_port}"
+
+    @property
+    def api_service_ip(self) -> str:
+        """The ClusterIP of the Service ``kubernetes``: the range's first address."""
+        return str(ipaddress.ip_network(self.service_cidr)[1])
+
+    @property
+    def dns_service_ip(self) -> str:
+        """The ClusterIP of the cluster's DNS: the range's tenth address."""
+        return str(ipaddress.ip_network(self.service_cidr)[10])
+
+    @property
+    def pki_dir(self) -> Path:
+        return self.root / "pki"
+
+    @property
+    def store_path(self) -> Path:
+        return self.root / "store" / "state.db"
+
+    @property
+    def admin_kubeconfig(self) -> Path:
+        return self.root / "admin.kubeconfig"
+
+    def kubeconfig(self, component: str) -> Path:
+        """Where a component's own credentials are."""
+        return self.root / "kubeconfigs" / f"{component}.kubeconfig"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def socket_path(self) -> Path:
+        """The supervisor's control socket."""
+        return self.root / "supervisor.sock"
+
+
+def _network(flag: str, text: str) -> ipaddress.IPv4Network:
+    try:
+        return ipaddress.IPv4Network(text)
+    except ValueError as error:
+        raise ConfigError(f"{flag} {text} is not an IPv4 range: {error}") from None
+
+
+def load(data_dir: Path) -> ClusterConfig:
+    """The settings of the cluster in `data_dir`; raises ConfigError when there is none or they are unreadable."""
+    path = data_dir / CLUSTER_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ClusterConfig)
+    except FileNotFoundError:
+        raise ConfigError(f"no cluster in {data_dir}: start one with `tiphys up --data-dir {data_dir}`") from None
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{path} is damaged ({error}); `tiphys down` removes the cluster") from None
+
+
+def save(config: ClusterConfig) -> None:
+    """Write the settings (0600), whole or not at all."""
+    config.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = config.root / CLUSTER_FILE
+    fresh = path.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(config)) + b"\n")
+    fresh.replace(path)
+
+
+def host_address() -> str | None:
+    """This machine's first global IPv4 address, default route or not; None when it has loopback only."""
+    # Connecting a UDP socket sends nothing; it asks the kernel which source address a route would use.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            address = str(probe.getsockname()[0])
+        except OSError:
+            address = ""
+    if address and not address.startswith("127."):
+        return address
+    return next(iter(_link_addresses()), None)
+
+
+def _link_addresses() -> list[str]:
+    from pyroute2 import IPRoute
+
+    with IPRoute() as route:
+        found = [dict(message["attrs"]).get("IFA_ADDRESS", "") for message in route.get_addr(family=socket.AF_INET)]
+    return [address for address in found if address and not address.startswith("127.")]
+
+
+def port_free(port: int) -> bool:
+    """Whether a TCP port of this machine can be bound now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
