@@ -1,0 +1,201 @@
+"""The `tiphys` command. Each command imports what it runs only when it runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tiphys.cmd.config import DEFAULT_DATA_DIR, ConfigError
+
+app = typer.Typer(
+    name="tiphys",
+    help="A container orchestrator in Python: the Kubernetes API, real containers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+image_app = typer.Typer(help="Container images of this cluster's node.", no_args_is_help=True)
+app.add_typer(image_app, name="image")
+
+DataDir = Annotated[
+    Path, typer.Option("--data-dir", help="Where the cluster keeps its state.", envvar="TIPHYS_DATA_DIR")
+]
+Kubeconfig = Annotated[
+    Path | None, typer.Option("--kubeconfig", help="Credentials; default: the data directory's own.")
+]
+
+
+@app.command(epilog="Examples:  tiphys up   |   tiphys up --no-demo --data-dir /srv/a   |   tiphys up --hollow")
+def up(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    demo: Annotated[bool, typer.Option("--demo/--no-demo", help="Deploy the demo application.")] = True,
+    hollow: Annotated[
+        bool, typer.Option("--hollow", help="Control plane and hollow nodes: no root, no containers.")
+    ] = False,
+    nodes: Annotated[int, typer.Option("--hollow-nodes", min=1, max=5000, help="How many hollow nodes.")] = 3,
+    secure_port: Annotated[int, typer.Option(min=1, max=65535, help="The apiserver's port.")] = 6443,
+    kubelet_port: Annotated[int, typer.Option(min=1, max=65535, help="The kubelet's port.")] = 10250,
+    service_cidr: Annotated[str, typer.Option("--service-cidr", help="Addresses of Services.")] = "10.96.0.0/12",
+    pod_cidr: Annotated[
+        str, typer.Option("--pod-cidr", help="Addresses of pods; every node gets a /24.")
+    ] = "10.244.0.0/16",
+    node_ports: Annotated[str, typer.Option("--node-port-range", help="Ports of NodePort Services.")] = "30000-32767",
+    node_name: Annotated[str, typer.Option(help="The node's name; default: the host's.")] = "",
+    node_ip: Annotated[str, typer.Option("--node-ip", help="The node's address; default: the host's first.")] = "",
+) -> None:
+    """Start a cluster on this machine, or bring it back; then run the demo. Safe to run again."""
+    from tiphys.cmd.up import UpOptions
+    from tiphys.cmd.up import up as start
+
+    start(
+        UpOptions(
+            data_dir=data_dir,
+            demo=demo and not hollow,
+            hollow_nodes=nodes if hollow else 0,
+            secure_port=secure_port,
+            kubelet_port=kubelet_port,
+            service_cidr=service_cidr,
+            pod_cidr=pod_cidr,
+            node_port_range=_port_range(node_ports),
+            node_name=node_name,
+            node_ip=node_ip,
+        )
+    )
+
+
+@app.command(epilog="Examples:  tiphys down   |   tiphys down --keep-data")
+def down(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    keep_data: Annotated[bool, typer.Option("--keep-data", help="Keep the state: `up` resumes it.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Remove the cache of built images too.")] = False,
+) -> None:
+    """Stop the cluster and leave the host as it was: no process, link, route, nft table, mount or cgroup stays."""
+    from tiphys.cmd.down import down as stop
+
+    stop(data_dir, keep_data=keep_data, purge=purge)
+
+
+@app.command(epilog="Example:  tiphys status --data-dir /srv/a")
+def status(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """What runs here: processes, nodes and pods. Exits 1 when the cluster is not up."""
+    from tiphys.cmd.status import status as show
+
+    raise typer.Exit(show(data_dir))
+
+
+@app.command(epilog="Example:  tiphys kubeconfig > ~/.kube/config")
+def kubeconfig(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Print the admin's kubeconfig."""
+    from tiphys.cmd.config import load
+
+    path = load(data_dir).admin_kubeconfig
+    if not path.exists():
+        raise ConfigError(f"{path} is not there yet: run `tiphys up` first")
+    sys.stdout.write(path.read_text())
+
+
+@app.command(epilog="Example:  tiphys version")
+def version() -> None:
+    """Print the version of Tiphys and of the API it serves."""
+    from tiphys.cmd.version import API_VERSION
+    from tiphys.cmd.version import version as own
+
+    typer.echo(f"tiphys {own()} (Kubernetes API {API_VERSION})")
+
+
+def _component(names: str, data_dir: Path, kubeconfig_path: Path | None) -> None:
+    from tiphys.cmd.process import main as run
+
+    run(names.split(","), data_dir, kubeconfig_path)
+
+
+@app.command(epilog="Example:  tiphys apiserver --data-dir /srv/a")
+def apiserver(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Run the apiserver alone, in the foreground."""
+    _component("apiserver", data_dir, None)
+
+
+@app.command(epilog="Example:  tiphys scheduler --kubeconfig scheduler.kubeconfig")
+def scheduler(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> None:
+    """Run the scheduler alone, against any apiserver."""
+    _component("scheduler", data_dir, kubeconfig)
+
+
+@app.command("controller-manager", epilog="Example:  tiphys controller-manager --kubeconfig manager.kubeconfig")
+def controller_manager(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> None:
+    """Run the controllers alone, against any apiserver."""
+    _component("controller-manager", data_dir, kubeconfig)
+
+
+@app.command(epilog="Example:  tiphys kubelet --data-dir /srv/a")
+def kubelet(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> None:
+    """Run the kubelet alone; the data directory's containerd must run."""
+    _component("kubelet", data_dir, kubeconfig)
+
+
+@app.command(epilog="Example:  tiphys proxy --kubeconfig proxy.kubeconfig")
+def proxy(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> None:
+    """Run the Service proxy (nftables) alone."""
+    _component("proxy", data_dir, kubeconfig)
+
+
+@app.command(epilog="Example:  tiphys dns --kubeconfig dns.kubeconfig")
+def dns(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> None:
+    """Run the cluster DNS alone."""
+    _component("dns", data_dir, kubeconfig)
+
+
+@image_app.command(
+    "build", epilog="Examples:  tiphys image build busybox   |   tiphys image build --folder ./rootfs --name app:1"
+)
+def image_build(
+    packages: Annotated[list[str] | None, typer.Argument(help="busybox, nginx, or Debian package names.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Build from a folder that becomes the image's root.")] = None,
+    name: Annotated[str, typer.Option(help="The image's name and tag.")] = "",
+    entrypoint: Annotated[str, typer.Option(help="Its entry point, as shell words.")] = "",
+    output: Annotated[Path, typer.Option("--output", "-o", help="The archive to write.")] = Path("image.tar"),
+) -> None:
+    """Make an OCI image archive from Debian packages or a folder."""
+    from tiphys.cmd.image_commands import build
+
+    build(packages or [], folder, name, entrypoint, output)
+
+
+@image_app.command("load", epilog="Example:  tiphys image load app.tar")
+def image_load(archive: Path, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Import an OCI or Docker image archive into the node's containerd."""
+    from tiphys.cmd.image_commands import load_archive
+
+    load_archive(archive, data_dir)
+
+
+@image_app.command("list", epilog="Example:  tiphys image list")
+def image_list(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """List the images that the node has."""
+    from tiphys.cmd.image_commands import show
+
+    show(data_dir)
+
+
+def _port_range(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last) <= 65535):
+        raise ConfigError(f"--node-port-range {text} is not a range of ports such as 30000-32767")
+    return int(first), int(last)
+
+
+def main() -> None:
+    """Entry point of the console script: errors of the user's are one line, not a traceback."""
+    try:
+        app()
+    except ConfigError as error:
+        typer.echo(f"tiphys: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()
