@@ -1,0 +1,146 @@
+"""Events: what a component says about an object, for people (``kubectl describe``)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, Final
+
+from tiphys.api.errors import ApiError
+from tiphys.api.types.core_v1 import Event, EventSource, ObjectReference
+from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.base.backoff import Backoff
+from tiphys.base.clock import Clock, SystemClock, rfc3339
+from tiphys.base.logging import get_logger
+from tiphys.client.client import Client
+from tiphys.client.event_correlation import Correlator, EventKey, Sighting
+
+NORMAL: Final = "Normal"
+WARNING: Final = "Warning"
+MAX_QUEUED: Final = 1000
+"""Events that wait for the apiserver; more are dropped, newest first."""
+MAX_TRIES: Final = 12
+MAX_MESSAGE_CHARS: Final = 1024
+_logger = get_logger(__name__)
+
+
+def reference_to(obj: Any, *, field_path: str = "") -> ObjectReference:
+    """The ObjectReference that points at an API object."""
+    meta = obj.metadata
+    return ObjectReference(
+        kind=obj.kind,
+        api_version=obj.api_version,
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        resource_version=meta.resource_version,
+        field_path=field_path or None,
+    )
+
+
+class EventRecorder:
+    """Writes events in the background; never blocks and never fails its caller.
+
+    `component` is who reports (upstream's name: ``deployment-controller``), `host` its node, if it has one. Equal
+    events become one with a count. Needs a running event loop; idle, it has no task.
+    """
+
+    def __init__(self, client: Client, component: str, host: str = "", *, clock: Clock | None = None) -> None:
+        self.component = component
+        self._client = client
+        self._host = host
+        self._clock = clock or SystemClock()
+        self._correlator = Correlator()
+        self._queue: deque[tuple[ObjectReference, EventKey]] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def event(self, obj: Any, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        """Say something about `obj` (an API object or ObjectReference). `type` is Normal or Warning."""
+        if len(self._queue) >= MAX_QUEUED:
+            _logger.warning("event dropped: too many wait", reason=reason)
+            return
+        reference = obj if isinstance(obj, ObjectReference) else reference_to(obj, field_path=field_path)
+        key = EventKey(
+            uid=reference.uid or "",
+            namespace=reference.namespace or "",
+            name=reference.name or "",
+            kind=reference.kind or "",
+            field_path=reference.field_path or "",
+            type=type,
+            reason=reason,
+            message=message[:MAX_MESSAGE_CHARS],
+        )
+        self._queue.append((reference, key))
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._drain(), name=f"{self.component}/events")
+            self._task.add_done_callback(self._drained)
+
+    async def close(self, grace_seconds: float = 2.0) -> None:
+        """Write what waits, for at most `grace_seconds`."""
+        task = self._task
+        if task is None:
+            return
+        await asyncio.wait((task,), timeout=grace_seconds)
+        task.cancel()
+        await asyncio.wait((task,))
+
+    def _drained(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if not task.cancelled() and task.exception() is not None:
+            _logger.error("writing events failed", error=repr(task.exception()))
+
+    async def _drain(self) -> None:
+        while self._queue:
+            reference, key = self._queue.popleft()
+            found = self._correlator.correlate(key, self._clock.monotonic())
+            if found is not None:
+                await self._write(reference, *found)
+
+    async def _write(self, reference: ObjectReference, key: EventKey, sighting: Sighting) -> None:
+        backoff = Backoff(0.1, 2.0, 10.0)
+        for _ in range(MAX_TRIES):
+            try:
+                await self._write_once(reference, key, sighting)
+                return
+            except ApiError as error:
+                # A namespace that is going away takes no events; nobody will miss them.
+                if error.code < 500 and error.code != 429:
+                    _logger.debug("event refused", reason=key.reason, error=error.message)
+                    return
+            except (OSError, TimeoutError):
+                pass
+            await self._clock.sleep(backoff.next_seconds())
+        _logger.warning("event dropped: the apiserver does not answer", reason=key.reason)
+
+    async def _write_once(self, reference: ObjectReference, key: EventKey, sighting: Sighting) -> None:
+        now = self._clock.now()
+        namespace = reference.namespace or "default"
+        if sighting.name:
+            change = {"count": sighting.count, "lastTimestamp": rfc3339(now), "message": key.message}
+            try:
+                await self._client.patch(Event, sighting.name, namespace, change, type="strategic")
+                return
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+                sighting.count = 1
+        name = f"{reference.name}.{int(now * 1e9):x}"
+        await self._client.create(self._made(reference, key, sighting, name, namespace, rfc3339(now)))
+        sighting.name = name
+
+    def _made(
+        self, reference: ObjectReference, key: EventKey, sighting: Sighting, name: str, namespace: str, moment: str
+    ) -> Event:
+        return Event(
+            metadata=ObjectMeta(name=name, namespace=namespace),
+            involved_object=reference,
+            type=key.type,
+            reason=key.reason,
+            message=key.message,
+            source=EventSource(component=self.component, host=self._host or None),
+            reporting_component=self.component,
+            reporting_instance=self._host,
+            count=sighting.count,
+            first_timestamp=moment,
+            last_timestamp=moment,
+        )
