@@ -1,0 +1,74 @@
+"""Namespaces, nodes, custom resource definitions, API services."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from tiphys.api.types.apiextensions_v1 import CustomResourceDefinition, CustomResourceDefinitionNames
+from tiphys.api.types.apiregistration_v1 import APIService, APIServiceCondition
+from tiphys.api.types.core_v1 import Namespace, Node
+
+NAMESPACE_FINALIZER: Final = "kubernetes"
+METADATA_NAME_LABEL: Final = "kubernetes.io/metadata.name"
+
+
+def create_namespace(obj: Namespace, now: str) -> None:
+    """A new namespace is active and not gone before its content is."""
+    obj.status.phase = "Active"
+    if NAMESPACE_FINALIZER not in obj.spec.finalizers:
+        obj.spec.finalizers = (*obj.spec.finalizers, NAMESPACE_FINALIZER)
+    if obj.metadata.name:
+        obj.metadata.labels[METADATA_NAME_LABEL] = obj.metadata.name
+
+
+def update_namespace(new: Namespace, old: Namespace) -> None:
+    """Only the finalize subresource changes the finalizers of the spec."""
+    new.spec.finalizers = old.spec.finalizers
+
+
+def update_node(new: Node, old: Node) -> None:
+    """A node's status is its kubelet's; only on creation may it come along."""
+    new.status = old.status
+
+
+def create_definition(obj: CustomResourceDefinition, now: str) -> None:
+    """The version objects will be stored in is noted from the start."""
+    obj.status.accepted_names = CustomResourceDefinitionNames()
+    _note_stored_version(obj)
+
+
+def update_definition(new: CustomResourceDefinition, old: CustomResourceDefinition) -> None:
+    """Objects stored in an old version may exist until somebody says they do not."""
+    _note_stored_version(new)
+
+
+def update_definition_status(new: CustomResourceDefinition, old: CustomResourceDefinition) -> None:
+    """Metadata is not the status's, but for who manages what."""
+    new.metadata = replace(
+        old.metadata,
+        managed_fields=new.metadata.managed_fields,
+        resource_version=new.metadata.resource_version,
+    )
+
+
+def _note_stored_version(obj: CustomResourceDefinition) -> None:
+    for version in obj.spec.versions:
+        if version.storage and version.name not in obj.status.stored_versions:
+            stored = (*obj.status.stored_versions, version.name)
+            obj.status = replace(obj.status, stored_versions=stored)
+
+
+def create_api_service(obj: APIService, now: str) -> None:
+    """An API served here is available at once."""
+    if obj.spec.service is None:
+        obj.status.conditions = (
+            APIServiceCondition(
+                type="Available",
+                status="True",
+                reason="Local",
+                message="Local APIServices are always available",
+                last_transition_time=now,
+            ),
+        )
