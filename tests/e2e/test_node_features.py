@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 import urllib.request
 
 from tests.e2e.cluster import Cluster, eventually
@@ -150,8 +151,6 @@ def test_termination_is_graceful(cluster: Cluster, namespace: str) -> None:
     cluster.apply(pod("polite", ["sh", "-c", script], terminationGracePeriodSeconds=20), namespace)
     cluster.kubectl("wait", "pod/polite", "--for=condition=Ready", "-n", namespace, "--timeout=60s")
     follow = cluster.kubectl_command("logs", "-f", "polite", "-n", namespace)
-    import subprocess
-
     with subprocess.Popen(follow, stdout=subprocess.PIPE, text=True) as reader:
         cluster.kubectl("delete", "pod", "polite", "-n", namespace, "--timeout=15s")
         assert reader.stdout is not None

@@ -1,0 +1,166 @@
+"""`tiphys up` and `down` as a user meets them: idempotent, resuming, leaving the host as it was; kill -9 of anything."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cluster import Cluster, eventually
+from tests.e2e.conftest import fresh_cluster
+from tests.e2e.manifests import deployment, service
+from tiphys.api.errors import ApiError
+from tiphys.api.types.core_v1 import ConfigMap
+from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.client import kubeconfig
+from tiphys.client.client import Client
+
+
+def host_state() -> dict[str, str]:
+    """What a cluster must not leave behind, as text. Counters and the other cluster's own things are left out."""
+
+    def output(*command: str) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout
+
+    cgroups = sorted(str(path) for path in Path("/sys/fs/cgroup").glob("*/*") if "tiphys" in path.name)
+    return {
+        "nft": re.sub(r"packets \d+ bytes \d+|expires \S+", "", output("nft", "list", "ruleset")),
+        "links": re.sub(r"^\d+: ", "", output("ip", "-o", "link"), flags=re.MULTILINE),
+        "routes": output("ip", "route"),
+        "mounts": Path("/proc/mounts").read_text(),
+        "namespaces": "\n".join(sorted(p.name for p in Path("/run/netns").glob("*"))),
+        "cgroups": "\n".join(cgroups),
+        "forwarding": Path("/proc/sys/net/ipv4/ip_forward").read_text(),
+    }
+
+
+@pytest.mark.timeout(300)
+def test_down_leaves_the_host_as_it_was(tmp_path: Path) -> None:
+    before = host_state()
+    one = fresh_cluster(tmp_path / "data", 2)
+    try:
+        one.up("--no-demo")
+        one.apply(deployment("web", 3))
+        one.apply(service("web", type="NodePort"))
+        one.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+        assert host_state() != before, "the comparison sees what a cluster does"
+    finally:
+        one.down()
+    after = host_state()
+    for what, text in before.items():
+        assert after[what] == text, f"{what} changed"
+    assert not one.data_dir.exists()
+    marker = str(one.data_dir).encode()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            assert marker not in path.read_bytes(), f"{path.parent} still runs"
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+
+
+@pytest.mark.timeout(300)
+def test_up_is_idempotent_and_resumes_after_down_keep_data(tmp_path: Path) -> None:
+    one = fresh_cluster(tmp_path / "data", 3)
+    try:
+        one.up("--no-demo")
+        one.apply(deployment("web", 2))
+        one.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+        processes = one.processes()
+        one.up("--no-demo")
+        assert one.processes() == processes, "a second `up` starts nothing again"
+        uid = one.get("deployment", "web")["metadata"]["uid"]
+        one.down("--keep-data")
+        one.up("--no-demo")
+        assert one.get("deployment", "web")["metadata"]["uid"] == uid
+        one.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+        eventually(
+            lambda: one.get("deployment", "web")["status"].get("readyReplicas") == 2, "pods run again after a restart"
+        )
+    finally:
+        one.down()
+
+
+def test_kill_9_of_any_process_is_survived(cluster: Cluster, namespace: str) -> None:
+    cluster.apply(deployment("web", 2), namespace)
+    cluster.kubectl("rollout", "status", "deployment/web", "-n", namespace, "--timeout=60s")
+    pods = {p["metadata"]["uid"] for p in cluster.get("pods", "-n", namespace)["items"]}
+    for name, pid in cluster.processes().items():
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda n=name, p=pid: cluster.processes()[n] not in (None, p), f"{name} is started again")
+    containerd = int((cluster.data_dir / "containerd" / "containerd.pid").read_text())
+    os.kill(containerd, signal.SIGKILL)
+    cluster.kubectl("scale", "deployment/web", "--replicas=3", "-n", namespace, timeout_seconds=60)
+    eventually(
+        lambda: cluster.get("deployment", "web", "-n", namespace)["status"].get("readyReplicas") == 3, "work goes on"
+    )
+    after = cluster.get("pods", "-n", namespace)["items"]
+    assert pods <= {p["metadata"]["uid"] for p in after}, "running pods stayed"
+    kept = [p for p in after if p["metadata"]["uid"] in pods]
+    assert all(p["status"]["containerStatuses"][0]["restartCount"] == 0 for p in kept), (
+        "their containers noticed nothing"
+    )
+
+
+async def test_no_acknowledged_write_is_lost_to_kill_9_of_the_apiserver(cluster: Cluster, namespace: str) -> None:
+    acknowledged: set[str] = set()
+    stop = asyncio.Event()
+
+    async def write(worker: int) -> None:
+        client = Client.from_config(kubeconfig.load(cluster.kubeconfig))
+        index = 0
+        while not stop.is_set():
+            name = f"w{worker}-{index}"
+            index += 1
+            try:
+                await client.create(ConfigMap(metadata=ObjectMeta(name=name, namespace=namespace)))
+            except (ApiError, OSError):
+                await asyncio.sleep(0.05)
+            else:
+                acknowledged.add(name)
+        await client.close()
+
+    workers = [asyncio.create_task(write(worker)) for worker in range(8)]
+    for round_number in range(2):
+        wanted = len(acknowledged) + 500
+        while len(acknowledged) < wanted:
+            await asyncio.sleep(0.01)
+        pid = cluster.processes()["apiserver"]
+        os.kill(pid, signal.SIGKILL)
+        await asyncio.to_thread(
+            eventually, lambda p=pid: cluster.processes()["apiserver"] not in (None, p), f"restart {round_number}"
+        )
+    wanted = len(acknowledged) + 200
+    while len(acknowledged) < wanted:
+        await asyncio.sleep(0.01)
+    stop.set()
+    await asyncio.gather(*workers)
+    stored = {item["metadata"]["name"] for item in cluster.get("configmaps", "-n", namespace)["items"]}
+    assert acknowledged <= stored, f"{len(acknowledged - stored)} acknowledged writes are missing"
+
+
+@pytest.mark.timeout(180)
+def test_hollow_needs_no_root(tmp_path: Path) -> None:
+    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
+    tmp_path.chmod(0o777)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    one = fresh_cluster(tmp_path / "hollow", 4)
+    tiphys = [*command, str(Path(one.kubectl_command()[0]).parent / "tiphys")]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    flags = ["--data-dir", str(one.data_dir)]
+    try:
+        done = subprocess.run(
+            [*tiphys, "up", "--hollow", "--hollow-nodes", "2", *one.flags, *flags],
+            capture_output=True, text=True, check=False, timeout=60, env=environment,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr + one.logs()
+        assert len(one.get("nodes")["items"]) == 2
+        one.apply(deployment("web", 4))
+        eventually(lambda: one.get("deployment", "web")["status"].get("readyReplicas") == 4, "hollow pods are ready")
+    finally:
+        subprocess.run([*tiphys, "down", *flags], check=True, timeout=60, env=environment, capture_output=True)
