@@ -1,0 +1,27 @@
+"""What a node's pod network is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class NodeNetworkConfig:
+    """``cluster_id`` (eight hex digits) tells this cluster's links and tables from another's on the same host.
+
+    ``cluster_cidr`` is the range of all pods of all nodes: traffic to it keeps the pod's own address, other traffic
+    leaves with the node's. ``cni_conf_dir`` is where the container runtime looks; ``state_dir`` keeps addresses in
+    use and what the host's settings were before.
+    """
+
+    cluster_id: str
+    cluster_cidr: str
+    cni_conf_dir: Path
+    state_dir: Path
+    node_name: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of the CNI network, the bridge and the nft table; 15 bytes, the most a link's name may have."""
+        return f"tiphys-{self.cluster_id}"
