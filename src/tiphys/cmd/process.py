@@ -1,0 +1,153 @@
+"""One process of a cluster: the components named on its command line, wired together and run until a signal.
+
+``python -m tiphys.cmd.process --data-dir DIR kubelet,proxy,dns``. Imports happen per component, so that a process
+holds only what it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import uvloop
+
+from tiphys.base.logging import configure, get_logger
+from tiphys.base.tasks import Supervisor
+from tiphys.client import kubeconfig
+from tiphys.client.client import Client
+from tiphys.cmd.config import ClusterConfig, ConfigError, load
+
+_logger = get_logger(__name__)
+_PR_SET_PDEATHSIG = 1
+
+Component = Callable[[ClusterConfig, Path], "contextlib.AbstractAsyncContextManager[Callable[[], Awaitable[None]]]"]
+
+
+@contextlib.asynccontextmanager
+async def _client(path: Path) -> AsyncIterator[Client]:
+    client = Client.from_config(kubeconfig.load(path))
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@contextlib.asynccontextmanager
+async def _apiserver(config: ClusterConfig, _: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    from tiphys.cmd.apiserver import serving
+
+    async with serving(config) as run:
+        yield run
+
+
+@contextlib.asynccontextmanager
+async def _scheduler(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    from tiphys.scheduler.config import SchedulerConfig
+    from tiphys.scheduler.scheduler import Scheduler
+
+    async with _client(credentials) as client:
+        yield Scheduler(client, SchedulerConfig()).run
+
+
+@contextlib.asynccontextmanager
+async def _controllers(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    from tiphys.cmd.controllers import controller_manager
+
+    async with _client(credentials) as client:
+        yield controller_manager(client, config).run
+
+
+@contextlib.asynccontextmanager
+async def _kubelet(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    from tiphys.cmd.node import kubelet
+
+    async with _client(credentials) as client, kubelet(client, config) as run:
+        yield run
+
+
+@contextlib.asynccontextmanager
+async def _proxy(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    from tiphys.cmd.node import proxier
+
+    async with _client(credentials) as client:
+        yield proxier(client, config).run
+
+
+@contextlib.asynccontextmanager
+async def _dns(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    from tiphys.cmd.node import dns_server
+
+    async with _client(credentials) as client:
+        yield dns_server(client, config).run
+
+
+@contextlib.asynccontextmanager
+async def _hollow_nodes(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    from tiphys.cmd.hollow import hollow_nodes
+
+    async with _client(credentials) as client:
+        yield hollow_nodes(client, config)
+
+
+# Component to (how it is made, whose credentials it uses).
+COMPONENTS: dict[str, tuple[Component, str]] = {
+    "apiserver": (_apiserver, "admin"),
+    "scheduler": (_scheduler, "scheduler"),
+    "controller-manager": (_controllers, "controller-manager"),
+    "kubelet": (_kubelet, "kubelet"),
+    "proxy": (_proxy, "proxy"),
+    "dns": (_dns, "dns"),
+    "hollow-nodes": (_hollow_nodes, "admin"),
+}
+
+
+async def run(components: list[str], config: ClusterConfig, credentials: Path | None = None) -> None:
+    """Run `components` until SIGTERM or SIGINT, or until all of them end; raises what starting one raises."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        runs = []
+        for name in components:
+            make, identity = COMPONENTS[name]
+            path = credentials or config.kubeconfig(identity)
+            runs.append((name, await stack.enter_async_context(make(config, path))))
+        supervisor = await stack.enter_async_context(Supervisor("process"))
+        for name, work in runs:
+            supervisor.spawn(work, name)
+        # What exists now lives as long as the process: keep it out of every collection.
+        gc.freeze()
+        await stop.wait()
+        _logger.info("stopping", components=",".join(components))
+
+
+def _die_with_parent() -> None:
+    """A supervisor that is killed must not leave processes that the next one knows nothing of."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def main(components: list[str], data_dir: Path, credentials: Path | None = None) -> None:
+    """Run in the foreground; exits 1 with a line that says what is wrong when it cannot start."""
+    configure(level=os.environ.get("TIPHYS_LOG_LEVEL", "INFO"))
+    if unknown := [name for name in components if name not in COMPONENTS]:
+        raise ConfigError(f"no component {unknown[0]!r}: one of {', '.join(COMPONENTS)}")
+    uvloop.run(run(components, load(data_dir.resolve()), credentials))
+
+
+if __name__ == "__main__":
+    _die_with_parent()
+    arguments = sys.argv[1:]
+    if len(arguments) != 3 or arguments[0] != "--data-dir":
+        sys.exit("usage: python -m tiphys.cmd.process --data-dir DIR COMPONENT[,COMPONENT…]")
+    try:
+        main(arguments[2].split(","), Path(arguments[1]))
+    except ConfigError as error:
+        sys.exit(f"tiphys: {error}")
