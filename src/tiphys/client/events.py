@@ -91,10 +91,15 @@ class EventRecorder:
 
     async def _drain(self) -> None:
         while self._queue:
-            reference, key = self._queue.popleft()
-            found = self._correlator.correlate(key, self._clock.monotonic())
-            if found is not None:
-                await self._write(reference, *found)
+            # What waits together and is one event by now is written once, with its count.
+            together: dict[int, tuple[ObjectReference, EventKey, Sighting]] = {}
+            while self._queue:
+                reference, key = self._queue.popleft()
+                found = self._correlator.correlate(key, self._clock.monotonic())
+                if found is not None:
+                    together[id(found[1])] = (reference, *found)
+            for reference, key, sighting in together.values():
+                await self._write(reference, key, sighting)
 
     async def _write(self, reference: ObjectReference, key: EventKey, sighting: Sighting) -> None:
         backoff = Backoff(0.1, 2.0, 10.0)

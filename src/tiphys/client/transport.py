@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Protocol
 
 from tiphys.api.errors import ApiError
-from tiphys.base.http.client import ClientResponse, HttpClient
+from tiphys.base.http.client import ClientResponse, HttpClient, UpgradeRefused
 from tiphys.base.http.messages import (
     Chunk,
     Handler,
@@ -24,7 +24,8 @@ from tiphys.base.http.messages import (
 from tiphys.client.config import ClientConfig
 
 HeaderPairs = Sequence[tuple[bytes, bytes]]
-MAX_ERROR_BODY_BYTES: Final = 1 << 20
+MAX_WHOLE_BYTES: Final = 256 << 20
+"""Of a stream that is read as one answer (an error, a log asked for as a whole)."""
 
 
 class Transport(Protocol):
@@ -38,7 +39,7 @@ class Transport(Protocol):
 
     def stream(
         self, method: str, target: str, headers: HeaderPairs = ()
-    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    ) -> AbstractAsyncContextManager[AsyncIterable[bytes]]:
         """An answer in chunks as they arrive; ApiError for a status of 300 or more. Leaving the block ends it."""
         ...
 
@@ -57,7 +58,7 @@ class HttpTransport:
     def __init__(self, config: ClientConfig, *, user_agent: str = "tiphys") -> None:
         self._config = config
         self._agent = (b"user-agent", user_agent.encode())
-        self._http = HttpClient(config.server, tls=config.tls_context(), server_hostname=config.tls_server_name or None)
+        self._http = HttpClient(config.server, tls=config.tls_context(), server_name=config.tls_server_name)
 
     async def request(
         self, method: str, target: str, body: bytes, content_type: str, headers: HeaderPairs
@@ -65,14 +66,18 @@ class HttpTransport:
         return await self._http.request(method, target, body, self._headers(content_type, headers))
 
     @asynccontextmanager
-    async def stream(self, method: str, target: str, headers: HeaderPairs = ()) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def stream(self, method: str, target: str, headers: HeaderPairs = ()) -> AsyncIterator[AsyncIterable[bytes]]:
         async with self._http.stream(method, target, headers=self._headers("", headers)) as answer:
             if answer.status >= 300:
                 raise ApiError.from_body(answer.status, await _joined(answer))
             yield answer
 
     async def upgrade(self, method: str, target: str, protocol: bytes, headers: HeaderPairs = ()) -> RawConnection:
-        return await self._http.upgrade(method, target, protocol, self._headers("", headers))
+        asked = ((b"connection", b"Upgrade"), (b"upgrade", protocol), *self._headers("", headers))
+        try:
+            return await self._http.upgrade(method, target, asked)
+        except UpgradeRefused as refusal:
+            raise ApiError.from_body(refusal.response.status, refusal.response.body) from refusal
 
     async def close(self) -> None:
         await self._http.close()
@@ -108,7 +113,7 @@ class InProcessTransport:
         return ClientResponse(answer.status, Headers(answer.headers), answer.body)
 
     @asynccontextmanager
-    async def stream(self, method: str, target: str, headers: HeaderPairs = ()) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def stream(self, method: str, target: str, headers: HeaderPairs = ()) -> AsyncIterator[AsyncIterable[bytes]]:
         answer = await self._call(method, target, b"", "", headers)
         if answer.status >= 300:
             raise ApiError.from_body(answer.status, answer.body)
@@ -220,8 +225,15 @@ async def _running(answer: StreamResponse) -> AsyncIterator[_Pipe]:
         await asyncio.wait((task,))
 
 
-async def _joined(chunks: AsyncIterator[bytes]) -> bytes:
-    return b"".join([chunk async for chunk in chunks])
+async def _joined(chunks: AsyncIterable[bytes]) -> bytes:
+    parts: list[bytes] = []
+    length = 0
+    async for chunk in chunks:
+        parts.append(chunk)
+        length += len(chunk)
+        if length > MAX_WHOLE_BYTES:
+            raise ConnectionResetError("the answer is too long")
+    return b"".join(parts)
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

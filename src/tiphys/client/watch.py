@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -37,7 +37,7 @@ def _event_type(kind: type[Any]) -> type[WatchEvent[Any]]:
     return found
 
 
-async def decode_events(kind: type[T], chunks: AsyncIterator[bytes]) -> AsyncIterator[list[WatchEvent[T]]]:
+async def decode_events(kind: type[T], chunks: AsyncIterable[bytes]) -> AsyncIterator[list[WatchEvent[T]]]:
     """Batches of events from newline-delimited JSON, however it is cut into chunks. Raises ApiError for ERROR."""
     decoder = codec.decoder(_event_type(kind))
     rest = b""

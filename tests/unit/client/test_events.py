@@ -1,0 +1,96 @@
+from tests.unit.client.fake_api import FakeApi
+from tiphys.api import errors
+from tiphys.api.types.core_v1 import Pod
+from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.client import NORMAL, WARNING, EventRecorder
+from tiphys.client.event_correlation import BURST, COMBINED_PREFIX, SIMILAR_MAX, Correlator, EventKey
+from tiphys.testing.clock import FakeClock, settle
+
+
+def a_pod() -> Pod:
+    return Pod(metadata=ObjectMeta(name="a", namespace="x", uid="u", resource_version="7"))
+
+
+async def test_an_event_says_who_what_and_when() -> None:
+    api, clock = FakeApi(), FakeClock()
+    EventRecorder(api.client(), "kubelet", "node-1", clock=clock).event(
+        a_pod(), NORMAL, "Pulled", "done", field_path="spec.containers{c}"
+    )
+    await settle()
+    (event,) = api.objects.values()
+    assert event["metadata"]["name"].startswith("a.")
+    assert event["involvedObject"] == {
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "namespace": "x",
+        "name": "a",
+        "uid": "u",
+        "resourceVersion": "7",
+        "fieldPath": "spec.containers{c}",
+    }
+    assert event["source"] == {"component": "kubelet", "host": "node-1"}
+    assert (event["type"], event["reason"], event["message"], event["count"]) == ("Normal", "Pulled", "done", 1)
+    assert event["firstTimestamp"] == event["lastTimestamp"] == "2023-11-14T22:13:20Z"
+    assert event["reportingComponent"] == "kubelet"
+
+
+async def test_the_same_event_again_is_counted() -> None:
+    api, clock = FakeApi(), FakeClock()
+    recorder = EventRecorder(api.client(), "kubelet", clock=clock)
+    recorder.event(a_pod(), WARNING, "BackOff", "again")
+    await settle()
+    await clock.advance(5)
+    recorder.event(a_pod(), WARNING, "BackOff", "again")
+    recorder.event(a_pod(), WARNING, "BackOff", "again")
+    await settle()
+    (event,) = api.objects.values()
+    assert (event["count"], event["lastTimestamp"]) == (3, "2023-11-14T22:13:25Z")
+    assert len(api.requests) == 2, "two that wait together are written at once"
+
+
+async def test_a_refused_event_is_dropped_and_an_unanswered_one_kept() -> None:
+    api, clock = FakeApi(), FakeClock()
+    recorder = EventRecorder(api.client(), "kubelet", clock=clock)
+    api.refuse = [errors.forbidden("events", "a", "namespace is terminating"), ConnectionRefusedError()]
+    recorder.event(a_pod(), NORMAL, "First", "m")
+    recorder.event(a_pod(), NORMAL, "Second", "m")
+    await settle()
+    await clock.advance(1)
+    assert [event["reason"] for event in api.objects.values()] == ["Second"]
+    await recorder.close()
+
+
+def key(message: str = "m", reason: str = "r") -> EventKey:
+    return EventKey("u", "x", "a", "Pod", "", "Normal", reason, message)
+
+
+def test_similar_events_are_combined() -> None:
+    correlator = Correlator()
+    for n in range(SIMILAR_MAX - 1):
+        found = correlator.correlate(key(f"m{n}"), 0.0)
+        assert found is not None
+        assert found[0].message == f"m{n}"
+    found = correlator.correlate(key("one more"), 1.0)
+    assert found is not None
+    assert found[0].message == COMBINED_PREFIX + "one more"
+    again = correlator.correlate(key("another"), 2.0)
+    assert again is not None
+    assert again[1] is found[1]
+    assert again[1].count == 2
+
+
+def test_floods_are_cut_and_slowly_let_through_again() -> None:
+    correlator = Correlator()
+    shown = sum(correlator.correlate(key(reason=str(n)), 0.0) is not None for n in range(BURST + 10))
+    assert shown == BURST
+    assert correlator.correlate(key(reason="later"), 299.0) is None
+    assert correlator.correlate(key(reason="later"), 301.0) is not None
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    correlator = Correlator(max_cached=2)
+    for n in range(5):
+        correlator.correlate(key()._replace(uid=str(n)), 0.0)
+    found = correlator.correlate(key()._replace(uid="0"), 1.0)
+    assert found is not None
+    assert found[1].count == 1
