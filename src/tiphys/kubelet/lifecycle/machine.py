@@ -235,7 +235,11 @@ class PodLifecycle:
             self._out.append(RunPostStart(container.name, container.id))
         else:
             self._hooked(container)
-        self._changed()
+        self._changed(urgent=self._all_ready())
+
+    def _all_ready(self) -> bool:
+        """A pod that has just become ready is worth telling at once."""
+        return all(c.ready for c in self.state.by_role(Role.MAIN, Role.SIDECAR))
 
     def _container_refused(self, event: events.ContainerRefused, now: float) -> None:
         container = self.state.containers[event.name]
@@ -346,7 +350,7 @@ class PodLifecycle:
         container = self._find(event.name, event.id)
         if container is not None and container.step is Step.RUNNING and not container.hooked:
             self._hooked(container)
-            self._changed()
+            self._changed(urgent=self._all_ready())
 
     def _hook_failed(self, event: events.HookFailed, now: float) -> None:
         container = self._find(event.name, event.id)

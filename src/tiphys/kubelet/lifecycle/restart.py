@@ -1,7 +1,7 @@
 """Whether and when an exited container starts again.
 
 Source: the Kubernetes documentation, "Pod Lifecycle": after containers exit, the kubelet restarts them with an
-exponential back-off delay (10s, 20s, 40s, …) that is capped at 300 seconds; once a container has executed for 10 minutes
+exponential back-off delay (10s, 20s, 40s, …) capped at 300 seconds; once a container has executed for 10 minutes
 without any problems, the back-off is reset. The first restart is immediate.
 """
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from tiphys.base.clock import parse_rfc3339, rfc3339
 
 
 def parse(text: str | None) -> float:
     """Epoch seconds; 0.0 for None or an empty text."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() if text else 0.0
+    return parse_rfc3339(text) if text else 0.0
 
 
 def render(seconds: float) -> str:
     """Whole seconds, as metav1.Time."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def render_micro(seconds: float) -> str:
-    """Microseconds, as metav1.MicroTime."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return rfc3339(seconds)
