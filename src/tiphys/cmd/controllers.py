@@ -1,0 +1,20 @@
+"""The controller manager with a cluster's settings."""
+
+from __future__ import annotations
+
+from tiphys.client.client import Client
+from tiphys.cmd.config import ClusterConfig
+from tiphys.controllers.config import ControllerManagerConfig
+from tiphys.controllers.manager import ControllerManager
+
+
+def controller_manager(client: Client, config: ClusterConfig) -> ControllerManager:
+    """All controllers."""
+    return ControllerManager(
+        client,
+        ControllerManagerConfig(
+            identity=config.node_name,
+            cluster_cidr=config.pod_cidr,
+            root_ca=(config.pki_dir / "ca.crt").read_bytes(),
+        ),
+    )

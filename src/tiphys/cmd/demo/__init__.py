@@ -1,0 +1,4 @@
+"""The demo application: its manifests and their deployment.
+
+What may enter: what `tiphys up` shows a newcomer.
+"""

@@ -1,0 +1,46 @@
+"""`tiphys down`: stop everything and take back what was made outside the data directory."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from rich.console import Console
+
+from tiphys.cmd import config as cluster_config
+from tiphys.cmd import supervision
+from tiphys.cmd.config import ClusterConfig, ConfigError
+
+console = Console(highlight=False)
+
+
+def down(data_dir: Path, *, keep_data: bool, purge: bool) -> None:
+    """Idempotent: nothing to stop is fine. Raises ConfigError when something could not be stopped or removed."""
+    data_dir = data_dir.resolve()
+    if not (data_dir / cluster_config.CLUSTER_FILE).exists():
+        if data_dir.exists() and any(data_dir.iterdir()):
+            raise ConfigError(
+                f"{data_dir} is no cluster's data directory (it has no cluster.json): nothing was touched"
+            )
+        console.print(f"no cluster in {data_dir}")
+    else:
+        _stop(cluster_config.load(data_dir), keep_data=keep_data)
+    if purge:
+        from tiphys.cmd.node import image_cache
+
+        shutil.rmtree(image_cache(), ignore_errors=True)
+
+
+def _stop(config: ClusterConfig, *, keep_data: bool) -> None:
+    with console.status("stopping"):
+        supervision.stop(config)
+        if not config.hollow:
+            from tiphys.cmd.node import leave_host
+
+            asyncio.run(leave_host(config))
+    if keep_data:
+        console.print(f"stopped; its state stays in {config.data_dir}, `tiphys up` resumes it")
+        return
+    shutil.rmtree(config.root)
+    console.print(f"stopped and removed {config.data_dir}")

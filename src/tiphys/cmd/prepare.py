@@ -1,0 +1,16 @@
+"""What must be on disk before a cluster's processes start."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tiphys.cmd import pki
+from tiphys.cmd.config import ClusterConfig
+
+
+def prepare(config: ClusterConfig) -> pki.Pki:
+    """Make the folders and credentials of `config`'s cluster, or renew them; idempotent. Raises PkiError."""
+    config.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config.store_path.parent.mkdir(mode=0o700, exist_ok=True)
+    config.log_dir.mkdir(mode=0o700, exist_ok=True)
+    return pki.ensure(config, datetime.now(UTC))
