@@ -1,0 +1,25 @@
+"""What the controller manager is told at start; names and defaults are upstream's flags'."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerManagerConfig:
+    """`controllers` are names to run: ``*`` is all, ``-name`` leaves one out."""
+
+    controllers: tuple[str, ...] = ("*",)
+    leader_elect: bool = False
+    identity: str = "tiphys"
+    cluster_cidr: str = "10.244.0.0/16"
+    """Where nodes' pod CIDRs come from; empty: none are given."""
+    node_cidr_mask_size: int = 24
+    root_ca: bytes = b""
+    """The PEM certificates that pods verify the apiserver by; empty: no ``kube-root-ca.crt``."""
+    node_monitor_period_seconds: float = 5.0
+    node_monitor_grace_period_seconds: float = 50.0
+    node_eviction_rate: float = 0.1
+    """Nodes a second whose pods are marked for eviction once they are unreachable."""
+    terminated_pod_gc_threshold: int = 12500
+    concurrent_namespace_syncs: int = 10
