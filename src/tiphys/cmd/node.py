@@ -120,8 +120,8 @@ def proxy_config(config: ClusterConfig) -> ProxyConfig:
     return ProxyConfig(
         cluster_id=config.cluster_id,
         node_name=config.node_name,
-        node_ip=config.node_ip,
         cluster_cidr=config.pod_cidr,
+        service_cidr=config.service_cidr,
     )
 
 

@@ -1,0 +1,48 @@
+"""The apiserver on its SQLite store, with a cluster's settings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from tiphys.apiserver.config import ApiServerConfig
+from tiphys.apiserver.server import ApiServer
+from tiphys.cmd.config import ClusterConfig
+from tiphys.cmd.prepare import prepare
+from tiphys.store.sqlite import SqliteBackend
+
+
+def server_config(config: ClusterConfig) -> ApiServerConfig:
+    """The apiserver's settings; makes or renews its credentials."""
+    pki = prepare(config)
+    issuer = f"https://kubernetes.default.svc.{config.cluster_domain}"
+    return ApiServerConfig(
+        port=config.secure_port,
+        certificate=pki.apiserver.certificate,
+        key=pki.apiserver.key,
+        client_ca=pki.ca,
+        kubelet_client_certificate=pki.kubelet_client.certificate,
+        kubelet_client_key=pki.kubelet_client.key,
+        service_account_keys=(pki.service_account_public_key,),
+        service_account_signing_key=pki.service_account_key,
+        service_account_issuer=issuer,
+        service_cidr=config.service_cidr,
+        node_ports=config.node_port_range,
+        advertise_address=config.node_ip,
+    )
+
+
+@contextlib.asynccontextmanager
+async def serving(config: ClusterConfig) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """A started server; it is closed, and the store with it, at the end."""
+    server = ApiServer(server_config(config), SqliteBackend(config.store_path))
+    await server.start()
+
+    async def until_cancelled() -> None:
+        await asyncio.Event().wait()
+
+    try:
+        yield until_cancelled
+    finally:
+        await server.close()
