@@ -175,12 +175,12 @@ class RbacAuthorizer:
 
     def _collect(self, user: User) -> Grants:
         grants = Grants()
-        seen: set[tuple[str, str]] = set()
+        bound: dict[tuple[str, str], Subject] = {}
         for subject_key in (f"U:{user.name}", *(f"G:{group}" for group in user.groups)):
             for key, subject in self._by_subject.get(subject_key, {}).items():
-                if key not in seen:
-                    seen.add(key)
-                    self._add(grants, key[0], self._bindings[key], subject)
+                bound.setdefault(key, subject)
+        for key in sorted(bound):
+            self._add(grants, key[0], self._bindings[key], bound[key])
         return grants
 
     def _add(self, grants: Grants, namespace: str, binding: Binding, subject: Subject) -> None:

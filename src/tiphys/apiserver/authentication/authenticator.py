@@ -1,0 +1,144 @@
+"""Requests to users: client certificates first, then bearer tokens, then anonymous."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from tiphys.api import errors
+from tiphys.apiserver.authentication.service_account_tokens import Claims, InvalidToken, TokenKey, looks_like_ours
+from tiphys.apiserver.authentication.token_requests import BoundObjects, check_bound
+from tiphys.apiserver.authentication.user import ANONYMOUS, CREDENTIAL_ID, User, authenticated
+from tiphys.base.clock import Clock
+from tiphys.base.http.messages import PeerIdentity, Request
+
+# How long a verified token is believed before what it is bound to is looked at again (upstream: 10 s).
+TRUST_SECONDS: Final = 10.0
+MAX_REMEMBERED: Final = 4096
+_WEBSOCKET_PREFIX: Final = b"base64url.bearer.authorization.k8s.io."
+
+
+class _Verified(NamedTuple):
+    user: User
+    claims: Claims
+    trusted_until: float
+
+
+class Authenticator:
+    """Tells who makes a request. Costs a dictionary look-up for a certificate or a token seen before.
+
+    `key` and `objects` verify service account tokens (none without a key); `static_tokens` maps tokens to users.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        key: TokenKey | None = None,
+        objects: BoundObjects | None = None,
+        static_tokens: Mapping[str, User] | None = None,
+        allow_anonymous: bool = True,
+    ) -> None:
+        self._clock = clock
+        self._key = key
+        self._objects = objects
+        self._static = {token.encode(): user for token, user in (static_tokens or {}).items()}
+        self._allow_anonymous = allow_anonymous
+        self._certificates: dict[str, User] = {}
+        self._tokens: dict[bytes, _Verified] = {}
+
+    def authenticate(self, request: Request) -> User:
+        """The user. Raises ApiError 401 for a bad token, or none where anonymous requests are not served."""
+        peer = request.peer_certificate
+        if peer is not None and peer.common_name:
+            return self._of_certificate(peer)
+        token = bearer_token(request)
+        if token:
+            user = self.of_token(token)
+            if user is None:
+                raise errors.unauthorized()
+            return user
+        if not self._allow_anonymous:
+            raise errors.unauthorized()
+        return ANONYMOUS
+
+    def _of_certificate(self, peer: PeerIdentity) -> User:
+        user = self._certificates.get(peer.fingerprint_sha256)
+        if user is None:
+            extra = {CREDENTIAL_ID: (f"X509SHA256={peer.fingerprint_sha256}",)}
+            user = User(peer.common_name, "", authenticated(peer.organizations), extra)
+            if len(self._certificates) >= MAX_REMEMBERED:
+                self._certificates.clear()
+            self._certificates[peer.fingerprint_sha256] = user
+        return user
+
+    def of_token(self, token: bytes) -> User | None:
+        """Whose token it is, for use at the API itself; None if it is nobody's."""
+        verified = self._tokens.get(token)
+        now = self._clock.now()
+        if verified is not None and now < verified.trusted_until:
+            return verified.user
+        for known, user in self._static.items():
+            if hmac.compare_digest(known, token):
+                return user
+        try:
+            claims = self.verify(token) if verified is None else self._again(verified.claims, now)
+        except InvalidToken:
+            self._tokens.pop(token, None)
+            return None
+        user = claims.user() if verified is None else verified.user
+        if len(self._tokens) >= MAX_REMEMBERED:
+            self._tokens.clear()
+        self._tokens[token] = _Verified(user, claims, min(now + TRUST_SECONDS, claims.expires))
+        return user
+
+    def _again(self, claims: Claims, now: float) -> Claims:
+        if now >= claims.expires:
+            raise InvalidToken("expired")
+        if self._objects is not None:
+            check_bound(claims, self._objects, now)
+        return claims
+
+    def verify(self, token: bytes, audiences: tuple[str, ...] | None = None) -> Claims:
+        """The claims of a service account token valid for one of `audiences` (the API's own by default), what it is
+        bound to checked. Raises InvalidToken."""
+        try:
+            text = token.decode("ascii")
+        except UnicodeDecodeError:
+            raise InvalidToken("not ASCII") from None
+        if self._key is None or not looks_like_ours(text):
+            raise InvalidToken("not a service account token")
+        now = self._clock.now()
+        claims = self._key.verify(text, now=now, audiences=audiences)
+        if self._objects is not None:
+            check_bound(claims, self._objects, now)
+        return claims
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """The API's own audiences."""
+        return self._key.audiences if self._key is not None else ()
+
+
+def bearer_token(request: Request) -> bytes:
+    """The token of the Authorization header, or of the WebSocket subprotocol browsers must use; b"" without one."""
+    value = request.headers.get(b"authorization")
+    if value:
+        scheme, _, token = value.strip().partition(b" ")
+        return token.strip() if scheme.lower() == b"bearer" else b""
+    if b"sec-websocket-protocol" in request.headers and request.headers.get(b"upgrade").lower() == b"websocket":
+        for listed in request.headers.get_all(b"sec-websocket-protocol"):
+            for protocol in listed.split(b","):
+                if protocol.strip().startswith(_WEBSOCKET_PREFIX):
+                    return _decoded(protocol.strip()[len(_WEBSOCKET_PREFIX) :])
+    return b""
+
+
+def _decoded(text: bytes) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))
+    except binascii.Error:
+        return b""
