@@ -1,0 +1,33 @@
+"""The plugins that are on, in upstream's order."""
+
+from __future__ import annotations
+
+from tiphys.apiserver.admission.chain import Lookup, Plugin
+from tiphys.apiserver.admission.defaults import (
+    DefaultIngressClass,
+    DefaultStorageClass,
+    RuntimeClassAdmission,
+    StorageObjectInUseProtection,
+)
+from tiphys.apiserver.admission.limit_ranges import LimitRanger
+from tiphys.apiserver.admission.namespaces import NamespaceLifecycle
+from tiphys.apiserver.admission.priorities import PriorityAdmission
+from tiphys.apiserver.admission.service_accounts import ServiceAccountAdmission
+from tiphys.apiserver.admission.tolerations import DefaultTolerationSeconds, TaintNodesByCondition
+from tiphys.apiserver.registry.creating import random_suffix
+
+
+def default_plugins(lookup: Lookup) -> tuple[Plugin, ...]:
+    """The chain of a default apiserver."""
+    return (
+        NamespaceLifecycle(lookup),
+        LimitRanger(lookup),
+        ServiceAccountAdmission(lookup, random_suffix),
+        TaintNodesByCondition(),
+        PriorityAdmission(lookup),
+        DefaultTolerationSeconds(),
+        DefaultStorageClass(lookup),
+        StorageObjectInUseProtection(),
+        RuntimeClassAdmission(lookup),
+        DefaultIngressClass(lookup),
+    )

@@ -1,0 +1,141 @@
+"""Makes what is missing of a cluster's first objects, at every start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Network
+from typing import Any, Final
+
+from tiphys.api import errors
+from tiphys.api.scheme import by_kind
+from tiphys.api.types import core_v1, discovery_v1, meta_v1, networking_v1, scheduling_v1
+from tiphys.apiserver.authorization import bootstrap as roles
+from tiphys.apiserver.config import ApiServerConfig
+from tiphys.apiserver.registry.options import WriteOptions
+from tiphys.apiserver.registry.registry import Registry
+from tiphys.apiserver.registry.updating import Changed, Stored
+from tiphys.apiserver.routing import RequestInfo
+
+NAMESPACES: Final = ("kube-system", "kube-public", "kube-node-lease", "default")
+_NODE_CRITICAL: Final = (
+    2000001000,
+    "Used for system critical pods that must not be moved from their current node.",
+)
+_CLUSTER_CRITICAL: Final = (
+    2000000000,
+    "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+)
+_OPTIONS: Final = WriteOptions(field_manager="kube-apiserver", field_validation="Ignore")
+_SERVICE: Final = "kubernetes"
+_PORT_NAME: Final = "https"
+
+
+class Bootstrap:
+    """Idempotent: what is there stays as it is, but for the endpoint of `kubernetes`, which follows the address."""
+
+    def __init__(self, config: ApiServerConfig, registry: Registry, user: Any) -> None:
+        self._config = config
+        self._registry = registry
+        self._user = user
+
+    async def run(self) -> None:
+        """Make what is missing. Raises ApiError if the store refuses."""
+        for obj in self._objects():
+            await self._ensure(obj)
+        if self._config.advertise_address:
+            await self._follow_address(self._endpoints())
+            await self._follow_address(self._endpoint_slice())
+
+    def _objects(self) -> Iterator[Any]:
+        for name in NAMESPACES:
+            yield core_v1.Namespace(metadata=meta_v1.ObjectMeta(name=name))
+        yield from roles.objects()
+        for name, (value, description) in (
+            ("system-node-critical", _NODE_CRITICAL),
+            ("system-cluster-critical", _CLUSTER_CRITICAL),
+        ):
+            yield scheduling_v1.PriorityClass(
+                metadata=meta_v1.ObjectMeta(name=name), value=value, description=description
+            )
+        yield networking_v1.ServiceCIDR(
+            metadata=meta_v1.ObjectMeta(name=_SERVICE),
+            spec=networking_v1.ServiceCIDRSpec(cidrs=(self._config.service_cidr,)),
+        )
+        yield self._service()
+
+    def _service(self) -> core_v1.Service:
+        port = core_v1.ServicePort(name=_PORT_NAME, protocol="TCP", port=443, target_port=self._config.port)
+        address = str(IPv4Network(self._config.service_cidr)[1])
+        return core_v1.Service(
+            metadata=meta_v1.ObjectMeta(
+                name=_SERVICE, namespace="default", labels={"component": "apiserver", "provider": "kubernetes"}
+            ),
+            spec=core_v1.ServiceSpec(
+                cluster_ip=address,
+                cluster_ips=(address,),
+                ip_families=("IPv4",),
+                ip_family_policy="SingleStack",
+                ports=(port,),
+                session_affinity="None",
+                type="ClusterIP",
+            ),
+        )
+
+    def _endpoints(self) -> core_v1.Endpoints:
+        port = core_v1.EndpointPort(name=_PORT_NAME, port=self._config.port, protocol="TCP")
+        address = core_v1.EndpointAddress(ip=self._config.advertise_address)
+        return core_v1.Endpoints(
+            metadata=meta_v1.ObjectMeta(
+                name=_SERVICE, namespace="default", labels={"endpointslice.kubernetes.io/skip-mirror": "true"}
+            ),
+            subsets=(core_v1.EndpointSubset(addresses=(address,), ports=(port,)),),
+        )
+
+    def _endpoint_slice(self) -> discovery_v1.EndpointSlice:
+        ready = discovery_v1.EndpointConditions(ready=True)
+        return discovery_v1.EndpointSlice(
+            metadata=meta_v1.ObjectMeta(
+                name=_SERVICE, namespace="default", labels={"kubernetes.io/service-name": _SERVICE}
+            ),
+            address_type="IPv4",
+            endpoints=(discovery_v1.Endpoint(addresses=(self._config.advertise_address,), conditions=ready),),
+            ports=(discovery_v1.EndpointPort(name=_PORT_NAME, port=self._config.port, protocol="TCP"),),
+        )
+
+    async def _ensure(self, obj: Any) -> None:
+        resource = by_kind(type(obj))
+        endpoint = self._registry.of(resource)
+        meta = obj.metadata
+        key = f"{meta.namespace}/{meta.name}" if resource.namespaced else meta.name
+        if key in endpoint.cache.objects:
+            return
+        info = _info("create", obj)
+        try:
+            await endpoint.creator.create_object(obj, info, _OPTIONS, self._user, [])
+        except errors.ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+
+    async def _follow_address(self, obj: Any) -> None:
+        await self._ensure(obj)
+        endpoint = self._registry.of(by_kind(type(obj)))
+
+        def change(stored: Stored) -> Changed:
+            obj.metadata.uid = obj.metadata.resource_version = None
+            return Changed(obj)
+
+        await endpoint.updater.change(_info("update", obj), change, _OPTIONS, self._user, [])
+
+
+def _info(verb: str, obj: Any) -> RequestInfo:
+    resource, meta = by_kind(type(obj)), obj.metadata
+    return RequestInfo(
+        resource.path(meta.namespace or "", meta.name or ""),
+        verb,
+        resource.group,
+        resource.version,
+        resource.plural,
+        meta.namespace or "",
+        meta.name or "",
+        target=resource,
+    )

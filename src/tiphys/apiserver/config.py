@@ -1,0 +1,41 @@
+"""What an apiserver is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+DEFAULT_PORT: Final = 6443
+DEFAULT_ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServerConfig:
+    """Certificates and keys are PEM. Everything has a default that fits tests without sockets.
+
+    port 0 chooses a free one. client_ca verifies client certificates and, unless kubelet_ca is given, kubelets.
+    service_account_keys verify tokens; service_account_signing_key makes them. advertise_address is where pods find
+    the server: the `kubernetes` Service's endpoint ("" for none). tokens: static bearer tokens to (user, groups).
+    """
+
+    bind_address: str = "0.0.0.0"
+    port: int = DEFAULT_PORT
+    certificate: bytes = b""
+    key: bytes = b""
+    client_ca: bytes = b""
+    kubelet_ca: bytes = b""
+    kubelet_client_certificate: bytes = b""
+    kubelet_client_key: bytes = b""
+    service_account_keys: tuple[bytes, ...] = ()
+    service_account_signing_key: bytes = b""
+    service_account_issuer: str = DEFAULT_ISSUER
+    api_audiences: tuple[str, ...] = ()
+    service_cidr: str = "10.96.0.0/12"
+    node_ports: tuple[int, int] = (30000, 32767)
+    advertise_address: str = ""
+    anonymous: bool = True
+    tokens: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    max_requests_inflight: int = 2000
+    max_mutating_requests_inflight: int = 2000
+    request_timeout_seconds: float = 60.0
+    shutdown_grace_seconds: float = 10.0

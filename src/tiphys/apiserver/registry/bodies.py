@@ -1,0 +1,151 @@
+"""Request bodies: from bytes of an accepted media type to an object of the expected kind, or upstream's refusal."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from tiphys.api import codec, errors
+from tiphys.api.scheme import RESOURCES, Resource
+from tiphys.apiserver.registry import go_json
+from tiphys.apiserver.registry.strictness import repeated_fields, unknown_fields
+from tiphys.base.http.messages import Request
+
+_JSON_TYPES: Final = frozenset({b"", b"application/json", b"*/*"})
+_YAML: Final = b"application/yaml"
+_ACCEPTED: Final = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
+_SCHEME: Final = '"pkg/api/legacyscheme/scheme.go:30"'
+_KNOWN_KINDS: Final = frozenset((r.api_version, r.kind) for r in RESOURCES)
+
+
+class _TypeMeta(msgspec.Struct, rename="camel", gc=False):
+    kind: str = ""
+    api_version: str = ""
+
+
+_type_meta: Final = msgspec.json.Decoder(_TypeMeta)
+
+
+def json_body(request: Request, kind: str) -> bytes:
+    """The body as JSON text. Raises ApiError 415 or 400; `kind` is named in the latter."""
+    content_type = request.headers.get(b"content-type")
+    if content_type not in _JSON_TYPES:
+        content_type = content_type.partition(b";")[0].strip().lower()
+        if content_type == _YAML:
+            return _yaml_as_json(request.body, kind)
+        if content_type not in _JSON_TYPES:
+            raise errors.unsupported_media_type(_ACCEPTED)
+    return request.body
+
+
+def parse_body(request: Request, kind: str) -> dict[str, Any]:
+    """The body as plain data: an object. Raises ApiError."""
+    body = json_body(request, kind)
+    try:
+        data = codec.decode_any(body)
+    except msgspec.DecodeError as error:
+        raise _unrecognized(body, kind) from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise _unrecognized(body, kind)
+    return data
+
+
+def decode_body(
+    request: Request, struct: type[Any], api_version: str, kind: str, validation: str, warnings: list[str]
+) -> Any:
+    """The body as a `struct`, which nobody shares yet. Unknown fields are dropped, reported or refused, as asked.
+
+    Raises ApiError: what is no JSON, of another kind or of wrong types.
+    """
+    body = json_body(request, kind)
+    return decode_json(body, struct, api_version, kind, validation, warnings)
+
+
+def decode_json(
+    body: bytes, struct: type[Any], api_version: str, kind: str, validation: str, warnings: list[str]
+) -> Any:
+    """As `decode_body`, for JSON text."""
+    try:
+        obj = codec.decode(struct, body)
+    except (msgspec.ValidationError, ValueError) as error:
+        obj = _decode_anyhow(body, struct, api_version, kind, error)
+    if obj.kind != kind or obj.api_version != api_version:
+        _check_kind(obj.kind or kind, obj.api_version or api_version, kind, api_version)
+        obj.kind, obj.api_version = kind, api_version
+    if validation != "Ignore":
+        found = repeated_fields(body) if validation == "Strict" else []
+        found += unknown_fields(struct, body)
+        if found and validation == "Strict":
+            raise _cannot_handle(kind, api_version, f"strict decoding error: {', '.join(found)}")
+        warnings += found
+    return obj
+
+
+def check_plain_kind(data: dict[str, Any], resource: Resource) -> None:
+    """Refuse plain data of another kind than the resource's; fills in what is missing."""
+    kind = data.setdefault("kind", resource.kind)
+    api_version = data.setdefault("apiVersion", resource.api_version)
+    if (kind, api_version) != (resource.kind, resource.api_version):
+        _check_kind(kind or resource.kind, api_version or resource.api_version, resource.kind, resource.api_version)
+
+
+def _decode_anyhow(body: bytes, struct: type[Any], api_version: str, kind: str, error: Exception) -> Any:
+    """Refuse a body that does not decode with the reason upstream gives; `null` is an empty object."""
+    try:
+        data = msgspec.json.decode(body)
+    except msgspec.DecodeError as malformed:
+        raise _unrecognized(body, kind) from malformed
+    if data is None:
+        return struct()
+    if not isinstance(data, dict):
+        raise _unrecognized(body, kind) from error
+    found_kind, found_version = data.get("kind") or kind, data.get("apiVersion") or api_version
+    if isinstance(found_kind, str) and isinstance(found_version, str):
+        _check_kind(found_kind, found_version, kind, api_version)
+    reason = go_json.type_error(struct, data) or str(error)
+    raise _cannot_handle(kind, api_version, reason) from error
+
+
+def _check_kind(found_kind: str, found_version: str, kind: str, api_version: str) -> None:
+    if (found_kind, found_version) == (kind, api_version):
+        return
+    version = found_version.rpartition("/")[2]
+    if (found_version, found_kind) in _KNOWN_KINDS:
+        reason = f"converting ({version}.{found_kind}) to ({api_version.rpartition('/')[2]}.{kind}): unknown conversion"
+        raise _cannot_handle(found_kind, found_version, reason, as_kind=kind)
+    reason = f'no kind "{found_kind}" is registered for version "{found_version}" in scheme {_SCHEME}'
+    raise _cannot_handle(found_kind, found_version, reason, as_kind=kind)
+
+
+def _cannot_handle(kind: str, api_version: str, reason: str, *, as_kind: str = "") -> errors.ApiError:
+    version = api_version.rpartition("/")[2]
+    return errors.bad_request(f'{kind} in version "{version}" cannot be handled as a {as_kind or kind}: {reason}')
+
+
+def _unrecognized(body: bytes, kind: str) -> errors.ApiError:
+    text = body.decode("utf-8", "replace")
+    shown = text if body.startswith(b"{") else body.hex()
+    head = f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind"
+    return errors.bad_request(f"{head}; json parse error: {go_json.parse_error(text)} ({shown})")
+
+
+def _yaml_as_json(body: bytes, kind: str) -> bytes:
+    try:
+        return codec.encode_any(yaml.load(body, Loader=YAML_LOADER))
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise errors.bad_request(f"error converting YAML to JSON: yaml: {error}") from error
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML as Kubernetes reads it: timestamps stay text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+YAML_LOADER: Final = _Loader

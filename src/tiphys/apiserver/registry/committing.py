@@ -1,0 +1,64 @@
+"""The end of every write: encode once, compare-and-swap, wait until the caches show it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tiphys.api import codec, errors
+from tiphys.apiserver.registry.context import Context, Write
+from tiphys.store.backend import KeyValue, RevisionMismatch, WriteFailed
+
+_REVISION: Final = b'"resourceVersion":"'
+
+
+def encode_parts(obj: Any) -> tuple[bytes, bytes]:
+    """The object's JSON around its resourceVersion. Name, namespace and uid alone precede it: they cannot contain it."""
+    obj.metadata.resource_version = ""
+    data = codec.encode(obj)
+    at = data.index(_REVISION) + len(_REVISION)
+    return data[:at], data[at:]
+
+
+async def put(context: Context, write: Write, key: str, head: bytes, tail: bytes, expected: int) -> bytes:
+    """Commit ``head + revision + tail`` and return it once reads show it. Raises RevisionMismatch or ApiError.
+
+    A dry run commits nothing and returns what would have been written.
+    """
+    if write.dry_run:
+        write.roll_back()
+        return head + (str(expected).encode() if expected else b"") + tail
+    try:
+        kept = await context.backend.put(key, head, tail, expected=expected, ttl_seconds=ttl_seconds(write))
+    except RevisionMismatch:
+        write.roll_back()
+        raise
+    except WriteFailed as error:
+        write.roll_back()
+        raise errors.internal(str(error)) from error
+    except BaseException:
+        write.roll_back()
+        raise
+    write.committed()
+    if context.feed.revision < kept.mod_revision:
+        await context.feed.wait_for(kept.mod_revision)
+    return kept.value
+
+
+async def remove(context: Context, write: Write, key: str, expected: int) -> KeyValue:
+    """Delete for good and return once reads show it. Raises RevisionMismatch or ApiError."""
+    try:
+        gone = await context.backend.delete(key, expected=expected)
+    except WriteFailed as error:
+        raise errors.internal(str(error)) from error
+    write.committed()
+    if context.feed.revision < gone.mod_revision:
+        await context.feed.wait_for(gone.mod_revision)
+    return gone
+
+
+_EVENT_TTL_SECONDS: Final = 3600.0
+
+
+def ttl_seconds(write: Write) -> float | None:
+    """How long the store keeps the object: events an hour, all else for ever."""
+    return _EVENT_TTL_SECONDS if write.resource.plural == "events" else None

@@ -1,0 +1,119 @@
+"""One served resource: its verbs together, and the answers they make."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Final, Protocol
+
+from tiphys.api import errors, field_errors
+from tiphys.api.scheme import Resource
+from tiphys.apiserver.negotiation import negotiate
+from tiphys.apiserver.registry.context import Context
+from tiphys.apiserver.registry.creating import Creator
+from tiphys.apiserver.registry.deleting import Deleter
+from tiphys.apiserver.registry.patching import Patcher
+from tiphys.apiserver.registry.reading import Reader
+from tiphys.apiserver.registry.representation import list_response, object_response
+from tiphys.apiserver.registry.updating import Updater
+from tiphys.apiserver.registry.watching import WatchVerb
+from tiphys.apiserver.routing import RequestInfo
+from tiphys.apiserver.watch_cache.cache import ResourceCache
+from tiphys.base.http.messages import HeaderList, Request, Response
+
+_PLAIN_ACCEPTS: Final = frozenset({b"", b"application/json", b"*/*"})
+_OBJECT_SUBRESOURCES: Final = frozenset({"status", "approval"})
+
+
+class Subresource(Protocol):
+    """Serves one subresource path of a resource, all verbs."""
+
+    def serve(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]: ...
+
+
+class Endpoint:
+    """Serves everything below ``…/<plural>``. Raises ApiError, at once or when awaited."""
+
+    def __init__(self, resource: Resource, cache: ResourceCache, context: Context) -> None:
+        self.resource = resource
+        self.cache = cache
+        self.reader = Reader(resource, cache, context.feed, context.backend)
+        self.watcher = WatchVerb(resource, cache, context.feed)
+        self.creator = Creator(resource, cache, context)
+        self.updater = Updater(resource, cache, context, self.creator)
+        self.patcher = Patcher(resource, cache, context, self.creator, self.updater)
+        self.deleter = Deleter(resource, cache, context, self.updater)
+        self.subresources: dict[str, Subresource] = {}
+        self._object_subresources = resource.subresource_names & _OBJECT_SUBRESOURCES
+
+    def serve(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
+        """Do what `info` says. Reads that need no waiting answer at once."""
+        verb = info.verb
+        if info.subresource:
+            return self._serve_subresource(request, info)
+        if verb == "get":
+            return self.reader.get(request, info)
+        if verb not in self.resource.verbs:
+            raise errors.method_not_allowed()
+        if verb == "list":
+            return self.reader.list(request, info)
+        if verb == "watch":
+            return self.watcher.watch(request, info)
+        self._check_scope(info)
+        return self._write(request, info)
+
+    def _serve_subresource(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
+        if info.subresource in self._object_subresources:
+            if info.verb == "get":
+                return self.reader.get(request, info)
+            if info.verb in ("update", "patch"):
+                return self._write(request, info)
+            raise errors.method_not_allowed()
+        special = self.subresources.get(info.subresource)
+        if special is None:
+            raise errors.route_not_found()
+        return special.serve(request, info)
+
+    def _check_scope(self, info: RequestInfo) -> None:
+        if (info.verb == "create" and info.name) or (info.verb in ("update", "patch") and not info.name):
+            raise errors.method_not_allowed()
+        if self.resource.namespaced and not info.namespace and info.verb != "deletecollection":
+            raise errors.method_not_allowed()
+
+    async def _write(self, request: Request, info: RequestInfo) -> Response:
+        warnings: list[str] = []
+        status = 200
+        try:
+            verb = info.verb
+            if verb == "create":
+                status, body = 201, await self.creator.create(request, info, warnings)
+            elif verb == "update":
+                status, body = await self.updater.put(request, info, warnings)
+            elif verb == "patch":
+                status, body = await self.patcher.patch(request, info, warnings)
+            elif verb == "delete":
+                status, body = await self.deleter.delete(request, info, warnings)
+            else:
+                listed = await self.deleter.delete_collection(request, info, warnings)
+                return Response(200, listed, headers=warning_headers(warnings))
+        except errors.ApiError as error:
+            if warnings:
+                error.warnings = warning_headers(warnings)  # type: ignore[attr-defined]
+            raise
+        response = self._answer(request, status, body)
+        if warnings:
+            response.headers += warning_headers(warnings)
+        return response
+
+    def _answer(self, request: Request, status: int, body: bytes) -> Response:
+        accept = request.headers.get(b"accept")
+        if accept in _PLAIN_ACCEPTS or body.startswith(b'{"kind":"Status"'):
+            return Response(status, body)
+        return object_response(self.resource, body, negotiate(accept), request.query, status)
+
+
+def warning_headers(warnings: list[str]) -> HeaderList:
+    """``Warning: 299 - "…"`` for each text, repeats once."""
+    return tuple((b"Warning", f"299 - {field_errors.quote(text)}".encode()) for text in dict.fromkeys(warnings))
+
+
+__all__ = ["Endpoint", "Subresource", "list_response", "warning_headers"]

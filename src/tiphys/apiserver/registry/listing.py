@@ -1,0 +1,198 @@
+"""The options of LIST and WATCH, and the tokens that continue a paged list."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+import msgspec
+
+from tiphys.api import errors, field_errors
+from tiphys.api.field_errors import FieldError
+from tiphys.api.scheme import Resource
+from tiphys.api.selectors import check_fields, parse_fields, parse_labels
+from tiphys.api.types.meta_v1 import ListMeta
+from tiphys.apiserver.routing import RequestInfo, is_true
+from tiphys.apiserver.watch_cache.cache import ResourceCache
+from tiphys.apiserver.watch_cache.filters import Filter
+from tiphys.base.http.messages import Query
+
+EXACT: Final = "Exact"
+NOT_OLDER_THAN: Final = "NotOlderThan"
+_MATCHES: Final = ("Exact", "NotOlderThan")
+_OPTIONS: Final = "ListOptions.meta.k8s.io"
+_TOO_OLD: Final = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
+)
+
+
+class ListOptions(msgspec.Struct, frozen=True):
+    """A list's or watch's options, checked. `revision` is None when no resourceVersion was given.
+
+    `after`: the key to continue after, from a token; `revision` is then the token's (-1: any).
+    """
+
+    limit: int = 0
+    revision: int | None = None
+    match: str = ""
+    continued: bool = False
+    after: str = ""
+    timeout_seconds: int = 0
+    allow_bookmarks: bool = False
+    send_initial_events: bool | None = None
+
+    @property
+    def exact(self) -> bool:
+        """True if the state at exactly `revision` is wanted."""
+        if self.continued:
+            return self.revision != -1
+        unset_match = self.match == "" and self.limit > 0 and bool(self.revision)
+        return self.match == EXACT or unset_match
+
+
+class _Token(msgspec.Struct):
+    v: str = "meta.k8s.io/v1"
+    rv: int = 0
+    start: str = ""
+
+
+NO_OPTIONS: Final = ListOptions()
+
+
+def list_options(query: Query, *, watch: bool = False) -> ListOptions:
+    """The query's options. Raises ApiError 400 or 422 in upstream's words."""
+    if not query.raw:
+        return NO_OPTIONS
+    limit = max(0, _integer(query.get("limit")))
+    timeout_seconds = max(0, _integer(query.get("timeoutSeconds")))
+    text, match, token = query.get("resourceVersion"), query.get("resourceVersionMatch"), query.get("continue")
+    initial = query.get("sendInitialEvents")
+    send_initial_events = is_true(initial) if initial else None
+    wrong = _watch_errors(match, initial) if watch else _list_errors(text, match, token, initial)
+    if wrong:
+        raise errors.invalid(_OPTIONS, "", wrong)
+    revision = parse_revision(text, watch=watch)
+    after = ""
+    if token and not watch:
+        if revision:
+            raise errors.bad_request("specifying resource version is not allowed when using continue")
+        revision, after = _decode_token(token)
+    return ListOptions(
+        limit=limit,
+        revision=revision,
+        match=match,
+        continued=bool(token) and not watch,
+        after=after,
+        timeout_seconds=timeout_seconds,
+        allow_bookmarks=is_true(query.get("allowWatchBookmarks")),
+        send_initial_events=send_initial_events,
+    )
+
+
+def parse_revision(text: str, *, watch: bool = False) -> int | None:
+    """A resourceVersion parameter; None for "". Raises ApiError."""
+    if not text:
+        return None
+    if text.isascii() and text.isdigit():
+        return int(text)
+    said = field_errors.invalid("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": invalid syntax')
+    if watch:
+        raise errors.unclassified(str(said))
+    raise errors.bad_request(f"invalid resource version: {said}")
+
+
+def make_filter(info: RequestInfo, query: Query, cache: ResourceCache) -> tuple[Filter, tuple[str, str]]:
+    """The filter a request's scope and selectors make, and the selectors' texts. Raises ApiError 400."""
+    namespace = info.namespace if cache.resource.namespaced else ""
+    label_text, field_text = query.get("labelSelector"), query.get("fieldSelector")
+    if not label_text and not field_text:
+        return Filter(namespace, info.name), ("", "")
+    labels = parse_labels(label_text) if label_text else None
+    name, trigger = info.name, None
+    requirements: tuple[tuple[str, bool, str], ...] = ()
+    if field_text:
+        fields = parse_fields(field_text)
+        check_fields(fields, cache.resource.group, cache.resource.kind)
+        requirements = fields.requirements
+        if cache.format.indexed:
+            trigger = fields.equalities.get("spec.nodeName")
+        name = name or fields.equalities.get("metadata.name", "")
+        namespace = namespace or fields.equalities.get("metadata.namespace", "")
+    everything = labels is None or labels.is_everything
+    equals = None if labels is None else labels.equalities
+    matcher = None if everything else labels
+    return Filter(namespace, name, matcher, equals, requirements, cache.fields, trigger), (label_text, field_text)
+
+
+def encode_token(revision: int, last_key: str) -> str:
+    """The continue token for what comes after `last_key`."""
+    token = msgspec.json.encode(_Token(rv=revision, start=last_key + "\0"))
+    return base64.urlsafe_b64encode(token).decode().rstrip("=")
+
+
+def expired(after: str) -> errors.ApiError:
+    """410 for a token whose revision is gone; it carries one that goes on inconsistently."""
+    error = errors.expired(_TOO_OLD)
+    error.status.metadata = ListMeta(continue_=encode_token(-1, after))
+    return error
+
+
+def head(resource: Resource, revision: int, continue_: str = "", remaining: int | None = None) -> bytes:
+    """A list's JSON up to its items."""
+    more = f',"continue":"{continue_}"' if continue_ else ""
+    if remaining:
+        more += f',"remainingItemCount":{remaining}'
+    text = f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":{{"resourceVersion":"'
+    return f'{text}{revision}"{more}}},"items":['.encode()
+
+
+def _decode_token(text: str) -> tuple[int, str]:
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        token = msgspec.json.decode(raw, type=_Token)
+    except (binascii.Error, msgspec.DecodeError, ValueError) as error:
+        raise errors.bad_request(f"continue key is not valid: {error}") from error
+    if token.v != "meta.k8s.io/v1" or not token.start:
+        raise errors.bad_request("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)")
+    return token.rv, token.start.removesuffix("\0")
+
+
+def _integer(text: str) -> int:
+    if not text:
+        return 0
+    try:
+        return int(text)
+    except ValueError as error:
+        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+
+
+def _list_errors(revision: str, match: str, token: str, initial: str) -> list[FieldError]:
+    wrong: list[FieldError] = []
+    name = "resourceVersionMatch"
+    if initial:
+        wrong.append(field_errors.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    if not match:
+        return wrong
+    if not revision:
+        wrong.append(field_errors.forbidden(name, f"{name} is forbidden unless resourceVersion is provided"))
+    if token:
+        wrong.append(field_errors.forbidden(name, f"{name} is forbidden when continue is provided"))
+    if match not in _MATCHES:
+        wrong.append(field_errors.not_supported(name, match, (*_MATCHES, "")))
+    if match == EXACT and revision == "0":
+        wrong.append(field_errors.forbidden(name, f'{name} "exact" is forbidden for resourceVersion "0"'))
+    return wrong
+
+
+def _watch_errors(match: str, initial: str) -> list[FieldError]:
+    name = "resourceVersionMatch"
+    if match and not initial:
+        text = f"{name} is forbidden for watch unless sendInitialEvents is provided"
+        return [field_errors.forbidden(name, text)]
+    if initial and match != NOT_OLDER_THAN:
+        return [field_errors.forbidden(name, f"sendInitialEvents requires setting {name} to {NOT_OLDER_THAN}")]
+    return []

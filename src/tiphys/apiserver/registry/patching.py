@@ -1,0 +1,195 @@
+"""PATCH: the four patch languages, applied to what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from tiphys.api import codec, defaulting, errors, field_errors
+from tiphys.api.patch import json_patch, merge_patch, of_definition, server_side_apply, strategic_merge
+from tiphys.api.scheme import Resource
+from tiphys.apiserver.registry import go_json
+from tiphys.apiserver.registry.bodies import YAML_LOADER
+from tiphys.apiserver.registry.context import Context
+from tiphys.apiserver.registry.creating import Creator
+from tiphys.apiserver.registry.kinds import qualified_kind
+from tiphys.apiserver.registry.options import WriteOptions, write_options
+from tiphys.apiserver.registry.strictness import repeated_fields, unknown_fields
+from tiphys.apiserver.registry.updating import Changed, Stored, Updater
+from tiphys.apiserver.routing import RequestInfo
+from tiphys.apiserver.watch_cache.cache import ResourceCache
+from tiphys.base.http.messages import Request
+
+_JSON: Final = b"application/json-patch+json"
+_MERGE: Final = b"application/merge-patch+json"
+_STRATEGIC: Final = b"application/strategic-merge-patch+json"
+_APPLY: Final = b"application/apply-patch+yaml"
+_ACCEPTED: Final = (_JSON, _MERGE, _STRATEGIC, _APPLY, b"application/apply-patch+cbor")
+_OPTIONS: Final = "PatchOptions.meta.k8s.io"
+
+Patch = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Patcher:
+    """The patch verb of one resource."""
+
+    def __init__(
+        self, resource: Resource, cache: ResourceCache, context: Context, creator: Creator, updater: Updater
+    ) -> None:
+        self.resource = resource
+        self.cache = cache
+        self._context = context
+        self._creator = creator
+        self._updater = updater
+        self._plan = of_definition(resource.definition)
+
+    async def patch(self, request: Request, info: RequestInfo, warnings: list[str]) -> tuple[int, bytes]:
+        """Patch the object, or create it by server-side apply; (status code, stored JSON). Raises ApiError."""
+        kind = request.headers.get(b"content-type").partition(b";")[0].strip().lower()
+        if kind not in _ACCEPTED[:4]:
+            raise errors.unsupported_media_type([accepted.decode() for accepted in _ACCEPTED])
+        options = write_options(request, "PatchOptions")
+        _check_options(options, kind)
+        if kind == _APPLY:
+            return await self._apply(request, info, options, warnings)
+        patch = self._parse(request.body, kind, options, warnings)
+
+        def change(stored: Stored) -> Changed:
+            return self._changed(patch(codec.decode_any(stored.value)), stored, info, options, warnings)
+
+        return 200, await self._updater.change(info, change, options, request.user, warnings)
+
+    def _parse(self, body: bytes, kind: bytes, options: WriteOptions, warnings: list[str]) -> Patch:
+        try:
+            data = codec.decode_any(body)
+        except msgspec.DecodeError as error:
+            reason = go_json.parse_error(body.decode("utf-8", "replace"))
+            raise errors.bad_request(f"error decoding patch: {reason}") from error
+        if options.field_validation == "Strict" and (twice := repeated_fields(body)):
+            raise errors.bad_request(f"strict decoding error: {', '.join(twice)}")
+        if options.field_validation == "Warn":
+            warnings += repeated_fields(body) if body.count(b'":') > 1 else []
+        if kind == _JSON:
+            return lambda document: json_patch(document, data)
+        if kind == _MERGE:
+            return lambda document: merge_patch(document, data)
+        return lambda document: strategic_merge(document, data, self._plan)
+
+    async def _apply(
+        self, request: Request, info: RequestInfo, options: WriteOptions, warnings: list[str]
+    ) -> tuple[int, bytes]:
+        try:
+            applied = yaml.load(request.body, Loader=YAML_LOADER) if request.body[:1] != b"{" else None
+            applied = codec.decode_any(request.body) if applied is None else applied
+        except (yaml.YAMLError, msgspec.DecodeError) as error:
+            raise errors.bad_request(f"error decoding YAML: {error}") from error
+        if not isinstance(applied, dict):
+            raise errors.bad_request("error decoding YAML: json: cannot unmarshal into Go value of type map")
+        self._check_applied(applied, info)
+        resource, now = self.resource, self._context.times.now()
+
+        def merged(live: dict[str, Any] | None) -> dict[str, Any]:
+            return server_side_apply(
+                live,
+                applied,
+                manager=options.field_manager,
+                now=now,
+                force=bool(options.force),
+                subresource=info.subresource,
+                api_version=resource.api_version,
+                kind=resource.kind,
+            )
+
+        key = f"{info.namespace}/{info.name}" if resource.namespaced else info.name
+        if key not in self.cache.objects and not info.subresource:
+            if applied.get("metadata", {}).get("uid"):
+                raise errors.conflict(resource.qualified, info.name)
+            obj = self._decode(merged(None), info, options, warnings)
+            created = await self._creator.create_object(obj, info, options, request.user, warnings, applied=True)
+            return 201, created
+
+        def change(stored: Stored) -> Changed:
+            live = codec.decode_any(stored.value)
+            return self._changed(merged(live), stored, info, options, warnings, managed=True)
+
+        return 200, await self._updater.change(info, change, options, request.user, warnings)
+
+    def _changed(
+        self,
+        data: dict[str, Any],
+        stored: Stored,
+        info: RequestInfo,
+        options: WriteOptions,
+        warnings: list[str],
+        *,
+        managed: bool = False,
+    ) -> Changed:
+        obj = self._decode(data, info, options, warnings)
+        revision = obj.metadata.resource_version
+        if revision and revision != str(stored.revision):
+            raise errors.conflict(self.resource.qualified, info.name)
+        if obj.metadata.uid and obj.metadata.uid != stored.obj.metadata.uid:
+            wrong = field_errors.invalid("metadata.uid", obj.metadata.uid, "field is immutable")
+            raise errors.invalid(qualified_kind(self.resource), info.name, [wrong])
+        defaulting.default(obj)
+        return Changed(obj, managed=managed)
+
+    def _decode(self, data: dict[str, Any], info: RequestInfo, options: WriteOptions, warnings: list[str]) -> Any:
+        """The patched document as an object. Raises ApiError: of another name, namespace or shape."""
+        resource = self.resource
+        _check_same(data, info, resource)
+        data["kind"], data["apiVersion"] = resource.kind, resource.api_version
+        try:
+            obj = codec.from_dict(resource.struct, data)
+        except (msgspec.ValidationError, ValueError) as error:
+            raise self._misfit(data, info, error) from error
+        if options.field_validation != "Ignore":
+            unknown = unknown_fields(resource.struct, codec.encode_any(data))
+            if unknown and options.field_validation == "Strict":
+                reason = f"strict decoding error: {', '.join(unknown)}"
+                wrong = field_errors.invalid("patch", _shown(data), reason)
+                raise errors.invalid(qualified_kind(resource), info.name, [wrong])
+            warnings += unknown
+        return obj
+
+    def _misfit(self, data: dict[str, Any], info: RequestInfo, error: Exception) -> errors.ApiError:
+        reason = go_json.type_error(self.resource.struct, data) or str(error)
+        wrong = field_errors.invalid("patch", _shown(data), reason)
+        return errors.invalid(qualified_kind(self.resource), info.name, [wrong])
+
+    def _check_applied(self, applied: dict[str, Any], info: RequestInfo) -> None:
+        name = (applied.get("metadata") or {}).get("name")
+        if name is not None and name != info.name:
+            text = f"the name of the object ({name}) does not match the name on the URL ({info.name})"
+            raise errors.bad_request(text)
+
+
+def _check_same(data: dict[str, Any], info: RequestInfo, resource: Resource) -> None:
+    meta = data.get("metadata")
+    if not isinstance(meta, dict):
+        meta = data["metadata"] = {}
+    name = meta.setdefault("name", info.name)
+    if name != info.name:
+        text = f"the name of the object ({name}) does not match the name on the URL ({info.name})"
+        raise errors.bad_request(text)
+    if resource.namespaced and meta.setdefault("namespace", info.namespace) != info.namespace:
+        raise errors.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+
+
+def _check_options(options: WriteOptions, kind: bytes) -> None:
+    wrong = []
+    if kind == _APPLY and not options.named_manager:
+        wrong.append(field_errors.required("fieldManager", "is required for apply patch"))
+    if kind != _APPLY and options.force is not None:
+        wrong.append(field_errors.forbidden("force", "may not be specified for non-apply patch"))
+    if wrong:
+        raise errors.invalid(_OPTIONS, "", wrong)
+
+
+def _shown(data: dict[str, Any]) -> str:
+    return codec.encode_any(data).decode()

@@ -1,0 +1,146 @@
+"""GET and LIST, answered with cached bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable
+from typing import Final
+
+from tiphys.api import errors
+from tiphys.api.scheme import Resource
+from tiphys.apiserver.negotiation import Representation, negotiate
+from tiphys.apiserver.registry import listing
+from tiphys.apiserver.registry.listing import ListOptions
+from tiphys.apiserver.registry.representation import list_response, object_response
+from tiphys.apiserver.routing import RequestInfo
+from tiphys.apiserver.watch_cache.cache import ResourceCache
+from tiphys.apiserver.watch_cache.feed import WatchCache
+from tiphys.apiserver.watch_cache.filters import Filter
+from tiphys.apiserver.watch_cache.objects import CachedObject
+from tiphys.base.http.messages import Request, Response
+from tiphys.store.backend import Backend, Compacted, FutureRevision
+
+_WAIT_SECONDS: Final = 3.0
+_PAGE_ITEMS: Final = 500
+
+
+class Reader:
+    """The reading verbs of one resource. What is answered was committed, and is never older than what was asked for."""
+
+    def __init__(self, resource: Resource, cache: ResourceCache, feed: WatchCache, backend: Backend) -> None:
+        self.resource = resource
+        self.cache = cache
+        self._feed = feed
+        self._backend = backend
+
+    def get(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
+        """One object; plain when the cache is up to date, awaitable when it must catch up first."""
+        wanted = listing.parse_revision(request.query.get("resourceVersion")) if request.query.raw else None
+        if wanted == 0 or (self._feed.fresh and not wanted):
+            return self._get(request, info)
+        return self._get_later(request, info, wanted)
+
+    def list(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
+        """The objects in scope that the selectors match."""
+        options = listing.list_options(request.query)
+        filter_, _ = listing.make_filter(info, request.query, self.cache)
+        representation = negotiate(request.headers.get(b"accept"))
+        if options.exact or (options.revision or 0) > 0:
+            return self._list_at(request, options, filter_, representation)
+        if options.revision == 0 or self._feed.fresh:
+            return self._list(request, options, filter_, representation)
+        return self._list_later(request, options, filter_, representation)
+
+    def _get(self, request: Request, info: RequestInfo) -> Response:
+        key = f"{info.namespace}/{info.name}" if self.resource.namespaced else info.name
+        body = self.cache.get(key)
+        if body is None:
+            raise errors.not_found(self.resource.qualified, info.name)
+        accept = request.headers.get(b"accept")
+        if accept in (b"", b"application/json", b"*/*"):
+            return Response(200, body)
+        return object_response(self.resource, body, negotiate(accept), request.query)
+
+    async def _get_later(self, request: Request, info: RequestInfo, wanted: int | None) -> Response:
+        await self._catch_up(wanted)
+        return self._get(request, info)
+
+    async def _list_later(
+        self, request: Request, options: ListOptions, filter_: Filter, representation: Representation
+    ) -> Response:
+        await self._feed.wait_fresh()
+        return self._list(request, options, filter_, representation)
+
+    async def _list_at(
+        self, request: Request, options: ListOptions, filter_: Filter, representation: Representation
+    ) -> Response:
+        revision = options.revision or 0
+        if not options.exact:
+            await self._catch_up(revision)
+            return self._list(request, options, filter_, representation)
+        unchanged = self.cache.history.last_revision <= revision <= self._feed.revision
+        if unchanged and self.cache.history.complete_after <= revision:
+            return self._list(request, options, filter_, representation, revision)
+        return await self._list_past(request, options, filter_, representation)
+
+    async def _catch_up(self, wanted: int | None) -> None:
+        if not wanted:
+            await self._feed.wait_fresh()
+        elif not await self._feed.wait_for(wanted, _WAIT_SECONDS):
+            raise errors.too_large_resource_version(wanted, self._feed.revision)
+
+    def _list(
+        self,
+        request: Request,
+        options: ListOptions,
+        filter_: Filter,
+        representation: Representation,
+        revision: int | None = None,
+    ) -> Response:
+        """From the cache, as of `revision` (the cache's own by default)."""
+        revision = self._feed.revision if revision is None else revision
+        selected = self.cache.select(filter_, options.after)
+        if not options.limit:
+            return self._answer(request, selected, representation, listing.head(self.resource, revision))
+        objects = list(selected)
+        page, rest = objects[: options.limit], len(objects) - options.limit
+        token = listing.encode_token(revision, page[-1].key) if rest > 0 else ""
+        remaining = rest if rest > 0 and filter_.everything else None
+        return self._answer(request, page, representation, listing.head(self.resource, revision, token, remaining))
+
+    async def _list_past(
+        self, request: Request, options: ListOptions, filter_: Filter, representation: Representation
+    ) -> Response:
+        """From the store's history, at exactly the revision asked for."""
+        prefix = self.cache.prefix
+        scope = f"{prefix}{filter_.namespace}/" if filter_.namespace else prefix
+        after = prefix + options.after if options.after else ""
+        found: list[CachedObject] = []
+        limit, revision = options.limit, options.revision or 0
+        more = True
+        while more and (not limit or len(found) < limit):
+            try:
+                page = await self._backend.list(scope, revision=revision, limit=_PAGE_ITEMS, after=after)
+            except Compacted as error:
+                if options.continued:
+                    raise listing.expired(options.after) from error
+                raise errors.expired("The resourceVersion for the provided list is too old.") from error
+            except FutureRevision as error:
+                raise errors.too_large_resource_version(revision, error.revision) from error
+            for item in page.items:
+                obj = self.cache.format.cached(item.key[len(prefix) :], item.value, item.mod_revision)
+                if filter_.matches(obj):
+                    found.append(obj)
+            more = page.remaining > 0
+            after = page.items[-1].key if page.items else after
+        cut = bool(limit) and (len(found) > limit or more)
+        found = found[:limit] if limit else found
+        token = listing.encode_token(revision, found[-1].key) if cut and found else ""
+        return self._answer(request, found, representation, listing.head(self.resource, revision, token))
+
+    def _answer(
+        self, request: Request, objects: Iterable[CachedObject], representation: Representation, head: bytes
+    ) -> Response:
+        bodies = [obj.body for obj in objects]
+        if representation.plain:
+            return Response(200, head + b"{" + b",{".join(bodies) + b"]}" if bodies else head + b"]}")
+        return list_response(self.resource, head, bodies, representation, request.query)

@@ -1,0 +1,63 @@
+"""All served resources, their caches and what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from tiphys.api import errors
+from tiphys.api.scheme import RESOURCES, Resource
+from tiphys.apiserver.registry.context import Context
+from tiphys.apiserver.registry.endpoint import Endpoint
+from tiphys.apiserver.routing import RequestInfo
+from tiphys.apiserver.watch_cache.feed import WatchCache
+from tiphys.base.http.messages import Request, Response
+
+_STORING_VERBS = frozenset({"get", "list", "watch", "create", "update"})
+
+
+def stored_resources() -> tuple[Resource, ...]:
+    """The resources whose objects are kept: one version of each."""
+    chosen: dict[tuple[str, str], Resource] = {}
+    for resource in RESOURCES:
+        if set(resource.verbs) >= _STORING_VERBS:
+            chosen.setdefault((resource.group, resource.plural), resource)
+    return tuple(chosen.values())
+
+
+class Registry:
+    """Endpoints by (group, version, plural)."""
+
+    def __init__(self, context: Context, feed: WatchCache) -> None:
+        self.context = context
+        self._endpoints: dict[tuple[str, str, str], Endpoint] = {}
+        for cache in feed.caches.values():
+            self.add(Endpoint(cache.resource, cache, context))
+
+    def add(self, endpoint: Endpoint) -> None:
+        """Serve one more resource."""
+        resource = endpoint.resource
+        self._endpoints[resource.group, resource.version, resource.plural] = endpoint
+
+    def endpoint(self, group: str, version: str, plural: str) -> Endpoint:
+        """The endpoint of a served resource. Raises KeyError."""
+        return self._endpoints[group, version, plural]
+
+    def endpoints(self) -> list[Endpoint]:
+        return list(self._endpoints.values())
+
+    def of(self, resource: Resource) -> Endpoint:
+        """The endpoint of a stored resource, whatever version of it is stored. Raises KeyError."""
+        return self._endpoints[resource.group, resource.version, resource.plural]
+
+    def serve(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
+        """Answer a resource request. Raises ApiError, at once or when awaited."""
+        endpoint = self._endpoints.get((info.group, info.version, info.resource))
+        if endpoint is None or info.target is None:
+            raise errors.route_not_found()
+        return endpoint.serve(request, info)
+
+    def send_bookmarks(self) -> None:
+        """Tell every watcher that asked for bookmarks how far the server has come."""
+        for endpoint in self._endpoints.values():
+            if len(endpoint.cache.watchers):
+                endpoint.watcher.send_bookmarks()

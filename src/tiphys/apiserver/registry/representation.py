@@ -1,0 +1,76 @@
+"""Objects and lists in the form a client accepts: as stored, as YAML, as a Table, as metadata only."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from tiphys.api import codec
+from tiphys.api.scheme import Resource
+from tiphys.apiserver.negotiation import METADATA, TABLE, Representation
+from tiphys.apiserver.tables import render_list, render_object
+from tiphys.base.http.messages import Query, Response
+
+_PRETTY_INDENT: Final = 2
+
+
+class _MetadataOnly(msgspec.Struct, gc=False):
+    metadata: msgspec.Raw
+
+
+_metadata: Final = msgspec.json.Decoder(_MetadataOnly)
+
+
+def object_response(
+    resource: Resource, full: bytes, representation: Representation, query: Query, status: int = 200
+) -> Response:
+    """An answer with one object, given its stored JSON."""
+    if representation.form == TABLE:
+        include = query.get("includeObject") or METADATA_ONLY
+        full = render_object(resource, full, include, representation.version)
+    elif representation.form == METADATA:
+        full = metadata_of(full, representation.version)
+    return encoded(full, representation, status)
+
+
+def list_response(
+    resource: Resource, head: bytes, bodies: list[bytes], representation: Representation, query: Query
+) -> Response:
+    """An answer with a list: `head` up to the items, cached bodies of the items."""
+    if representation.form == TABLE:
+        include = query.get("includeObject") or METADATA_ONLY
+        data = render_list(resource, _list_metadata(head), bodies, include, representation.version)
+    elif representation.form == METADATA:
+        items = b",".join(metadata_of(b"{" + body, representation.version) for body in bodies)
+        data = b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/%b","metadata":%b,"items":[%b]}' % (
+            representation.version.encode(),
+            codec.encode_any(_list_metadata(head)),
+            items,
+        )
+    else:
+        data = head + b"{" + b",{".join(bodies) + b"]}" if bodies else head + b"]}"
+    return encoded(data, representation)
+
+
+METADATA_ONLY: Final = "Metadata"
+
+
+def metadata_of(full: bytes, version: str = "v1") -> bytes:
+    """An object's JSON as a PartialObjectMetadata."""
+    head = f'{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/{version}","metadata":'.encode()
+    return head + bytes(_metadata.decode(full).metadata) + b"}"
+
+
+def encoded(data: bytes, representation: Representation, status: int = 200) -> Response:
+    """JSON text as an answer of the accepted media type."""
+    if representation.media_type == "application/yaml":
+        text = yaml.dump(codec.decode_any(data), Dumper=yaml.CSafeDumper, sort_keys=True, allow_unicode=True)
+        return Response(status, text.encode(), "application/yaml")
+    return Response(status, data)
+
+
+def _list_metadata(head: bytes) -> dict[str, Any]:
+    metadata: dict[str, Any] = codec.decode_any(head + b"]}")["metadata"]
+    return metadata

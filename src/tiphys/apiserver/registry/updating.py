@@ -1,0 +1,211 @@
+"""PUT, and the read-change-write loop that every change of a stored object goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from tiphys.api import codec, defaulting, errors, field_errors, strategy, validation
+from tiphys.api.scheme import Resource
+from tiphys.apiserver.registry import field_managers
+from tiphys.apiserver.registry.bodies import decode_body
+from tiphys.apiserver.registry.committing import encode_parts, put, remove
+from tiphys.apiserver.registry.context import Context, Write
+from tiphys.apiserver.registry.creating import Creator, fit_namespace
+from tiphys.apiserver.registry.kinds import qualified_kind
+from tiphys.apiserver.registry.options import WriteOptions, write_options
+from tiphys.apiserver.routing import RequestInfo
+from tiphys.apiserver.watch_cache.cache import ResourceCache
+from tiphys.base.http.messages import Request
+from tiphys.store.backend import RevisionMismatch
+
+_ATTEMPTS: Final = 16
+_STATUS_LIKE: Final = frozenset({"status", "approval"})
+
+
+class Stored(NamedTuple):
+    """One version of a stored object. `obj` must not be changed."""
+
+    value: bytes
+    revision: int
+    obj: Any
+
+
+class Changed(NamedTuple):
+    """What a change makes of a stored object.
+
+    obj: the new object, unshared. managed: its managed fields are final (server-side apply made them).
+    conditional: the client named the version it changes, so that a newer one is a conflict and not a retry.
+    """
+
+    obj: Any
+    managed: bool = False
+    conditional: bool = False
+
+
+Change = Callable[[Stored], Changed]
+
+
+class Updater:
+    """Changes of one resource's stored objects."""
+
+    def __init__(self, resource: Resource, cache: ResourceCache, context: Context, creator: Creator) -> None:
+        self.resource = resource
+        self.cache = cache
+        self._context = context
+        self._creator = creator
+        self.unconditional = strategy.allows_unconditional_update(resource.kind)
+
+    async def put(self, request: Request, info: RequestInfo, warnings: list[str]) -> tuple[int, bytes]:
+        """Replace the object by the body's; (status code, stored JSON). Raises ApiError."""
+        options = write_options(request, "UpdateOptions")
+        first: list[Any] = [self._decode(request, info, options, warnings)]
+        if self._creates(info):
+            meta = first[0].metadata
+            if meta.resource_version or meta.uid:
+                raise self._gone(info, meta)
+            return 201, await self._creator.create_object(first[0], info, options, request.user, warnings)
+
+        def change(stored: Stored) -> Changed:
+            obj = first.pop() if first else self._decode(request, info, options, [])
+            defaulting.default(obj)
+            return self._checked(obj, stored, info)
+
+        return 200, await self.change(info, change, options, request.user, warnings)
+
+    async def change(
+        self, info: RequestInfo, change: Change, options: WriteOptions, user: Any, warnings: list[str]
+    ) -> bytes:
+        """Apply `change` to the newest version until it is stored; returns the stored JSON. Raises ApiError."""
+        stored = self.read(info)
+        for _ in range(_ATTEMPTS):
+            before = len(warnings)
+            changed = change(stored)
+            try:
+                return await self._store(info, stored, changed, options, user, warnings)
+            except RevisionMismatch as error:
+                if error.current is None:
+                    raise errors.not_found(self.resource.qualified, info.name) from error
+                if changed.conditional:
+                    raise errors.conflict(self.resource.qualified, info.name) from error
+                kept = error.current
+                stored = Stored(kept.value, kept.mod_revision, codec.decode(self.resource.struct, kept.value))
+                del warnings[before:]
+        raise errors.conflict(self.resource.qualified, info.name)
+
+    def read(self, info: RequestInfo) -> Stored:
+        """The newest cached version. Raises ApiError 404."""
+        key = f"{info.namespace}/{info.name}" if self.resource.namespaced else info.name
+        found = self.cache.objects.get(key)
+        if found is None:
+            raise errors.not_found(self.resource.qualified, info.name)
+        value = self.cache.format.full(found)
+        return Stored(value, found.revision, codec.decode(self.resource.struct, value))
+
+    async def _store(
+        self, info: RequestInfo, stored: Stored, changed: Changed, options: WriteOptions, user: Any, warnings: list[str]
+    ) -> bytes:
+        context, resource, obj, old = self._context, self.resource, changed.obj, stored.obj
+        write = Write(
+            "UPDATE", resource, info.namespace, info.name, obj, old,
+            subresource=info.subresource, user=user, dry_run=options.dry_run, warnings=warnings, options=options,
+        )  # fmt: skip
+        if not changed.managed:
+            now = context.times.now()
+            field_managers.updated(stored.value, obj, resource, options.field_manager, info.subresource, now)
+        strategy.begin_update(obj.metadata, old.metadata)
+        context.admission.admit(write)
+        self._prepare(write)
+        try:
+            if found := self._validate(write):
+                raise errors.invalid(qualified_kind(resource), info.name, found)
+            context.admission.validate(write)
+            if not info.subresource:
+                for allocate in context.allocations.get((resource.group, resource.plural), ()):
+                    allocate(write)
+            head, tail = encode_parts(obj)
+            key = self.cache.prefix + (f"{info.namespace}/{info.name}" if resource.namespaced else info.name)
+        except BaseException:
+            write.roll_back()
+            raise
+        if _finished(obj) and not write.dry_run:
+            last = head + str(stored.revision).encode() + tail
+            await remove(context, write, key, stored.revision)
+            return last
+        if head + str(stored.revision).encode() + tail == stored.value:
+            write.roll_back()
+            return stored.value
+        return await put(context, write, key, head, tail, stored.revision)
+
+    def _prepare(self, write: Write) -> None:
+        if write.subresource in _STATUS_LIKE:
+            strategy.prepare_status_update(write.obj, write.old)
+        elif not write.subresource:
+            strategy.prepare_update(write.obj, write.old)
+
+    def _validate(self, write: Write) -> list[field_errors.FieldError]:
+        if write.subresource in _STATUS_LIKE:
+            return validation.validate_status_update(write.obj, write.old)
+        return validation.validate_update(write.obj, write.old)
+
+    def _decode(self, request: Request, info: RequestInfo, options: WriteOptions, warnings: list[str]) -> Any:
+        resource = self.resource
+        obj = decode_body(
+            request, resource.struct, resource.api_version, resource.kind, options.field_validation, warnings
+        )
+        meta = obj.metadata
+        if meta.name != info.name:
+            text = f"the name of the object ({meta.name or ''}) does not match the name on the URL ({info.name})"
+            raise errors.bad_request(text)
+        fit_namespace(meta, info.namespace if resource.namespaced else "")
+        return obj
+
+    def _checked(self, obj: Any, stored: Stored, info: RequestInfo) -> Changed:
+        """Hold the object against the version and identity the client believes it changes."""
+        check_identity(self.resource, info, obj.metadata, stored.obj.metadata)
+        revision = obj.metadata.resource_version
+        if not revision or revision == "0":
+            if not self.unconditional and not info.subresource:
+                wrong = field_errors.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+                raise errors.invalid(qualified_kind(self.resource), info.name, [wrong])
+            return Changed(obj)
+        if revision != str(stored.revision):
+            raise errors.conflict(self.resource.qualified, info.name)
+        return Changed(obj, conditional=True)
+
+    def _creates(self, info: RequestInfo) -> bool:
+        if info.subresource or not strategy.allows_create_on_update(self.resource.kind):
+            return False
+        key = f"{info.namespace}/{info.name}" if self.resource.namespaced else info.name
+        return key not in self.cache.objects
+
+    def _gone(self, info: RequestInfo, meta: Any) -> errors.ApiError:
+        if meta.uid:
+            return errors.conflict(
+                self.resource.qualified, info.name, uid_mismatch(info, self.cache.prefix, meta.uid, "")
+            )
+        return errors.conflict(self.resource.qualified, info.name)
+
+
+def check_identity(resource: Resource, info: RequestInfo, new: Any, old: Any) -> None:
+    """Refuse a change meant for another object of the same name. Raises ApiError 409."""
+    if new.uid and new.uid != old.uid:
+        prefix = f"/registry/{resource.plural}/"
+        raise errors.conflict(resource.qualified, info.name, uid_mismatch(info, prefix, new.uid, old.uid or ""))
+
+
+def uid_mismatch(info: RequestInfo, prefix: str, wanted: str, found: str) -> str:
+    """Upstream's words for a uid precondition that does not hold."""
+    key = prefix + (f"{info.namespace}/{info.name}" if info.namespace else info.name)
+    return (
+        f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+        f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+    )
+
+
+def _finished(obj: Any) -> bool:
+    """True for an object whose deletion waited for finalizers that are gone now."""
+    meta = obj.metadata
+    if meta.deletion_timestamp is None or meta.finalizers or meta.deletion_grace_period_seconds:
+        return False
+    return not (obj.kind == "Namespace" and obj.spec.finalizers)

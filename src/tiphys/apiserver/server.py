@@ -1,0 +1,169 @@
+"""The apiserver, put together: `ApiServer(config, backend)` with `handler`, `start` and `close`."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import time
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from tiphys.api import codec, errors
+from tiphys.apiserver.admission.chain import Chain, Lookup
+from tiphys.apiserver.admission.plugins import default_plugins
+from tiphys.apiserver.allocators.services import ServiceAllocator
+from tiphys.apiserver.bootstrap.objects import Bootstrap
+from tiphys.apiserver.config import ApiServerConfig
+from tiphys.apiserver.handling import Handling, Limits, error_response
+from tiphys.apiserver.health import Health
+from tiphys.apiserver.registry.context import Context
+from tiphys.apiserver.registry.registry import Registry, stored_resources
+from tiphys.apiserver.registry.watching import BOOKMARK_SECONDS
+from tiphys.apiserver.routing import RequestInfo, Router
+from tiphys.apiserver.security import SYSTEM, Security
+from tiphys.apiserver.statistics import RequestStatistics
+from tiphys.apiserver.watch_cache.feed import WatchCache
+from tiphys.base import metrics
+from tiphys.base.clock import Clock, SystemClock
+from tiphys.base.http.messages import Handler, Request, Response
+from tiphys.base.http.server import HttpServer
+from tiphys.base.http.tls import server_context
+from tiphys.base.logging import get_logger
+from tiphys.store.backend import Backend
+
+_logger = get_logger(__name__)
+_TEXT: Final = "text/plain; charset=utf-8"
+_DEFAULT_HEADERS: Final = ((b"Cache-Control", b"no-cache, private"),)
+GIT_VERSION: Final = "v1.36.0+tiphys"
+MAX_BODY_BYTES: Final = 3 * 1024 * 1024
+
+
+class ApiServer:
+    """One apiserver over one store, whose life it owns.
+
+    `handler` answers requests in process; it works after `start`. With a certificate in the config `start` also
+    listens; `port` is then where.
+    """
+
+    def __init__(self, config: ApiServerConfig, backend: Backend, *, clock: Clock | None = None) -> None:
+        self.config = config
+        self.clock = clock or SystemClock()
+        self.port = 0
+        self._backend = backend
+        self.router = Router()
+        self.feed = WatchCache(backend, stored_resources(), self.clock.monotonic)
+        self.lookup = Lookup(self.feed)
+        self.context = Context(backend, self.feed, self.clock, Chain(default_plugins(self.lookup)))
+        services = self.feed.caches["", "services"]
+        allocator = ServiceAllocator(services, config.service_cidr, config.node_ports)
+        self.context.allocations["", "services"] = (allocator,)
+        self.registry = Registry(self.context, self.feed)
+        self.security = Security(config, self.registry, self.feed, self.clock)
+        self.health = Health()
+        self.statistics = RequestStatistics(self.registry)
+        self._limits = Limits(config.max_requests_inflight, config.max_mutating_requests_inflight)
+        self.handler: Handler = Handling(
+            self.router,
+            self.registry.serve,
+            self._serve_path,
+            self.security.authenticate,
+            self.security.authorize,
+            self._limits,
+            config.request_timeout_seconds,
+            self.statistics.observe,
+        )
+        self._metrics = CollectorRegistry(auto_describe=True)
+        self._metrics.register(self.statistics)
+        self._http: HttpServer | None = None
+        self._bookmarks: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Open the store, fill the caches, make what every cluster has, then listen."""
+        await self._backend.start()
+        await self.feed.start()
+        self.security.start()
+        await Bootstrap(self.config, self.registry, SYSTEM).run()
+        self._bookmarks = asyncio.create_task(self._send_bookmarks(), name="bookmarks")
+        if self.config.certificate:
+            await self._listen()
+
+    async def close(self) -> None:
+        """Stop being ready, finish what is under way, close the store. Idempotent."""
+        self.health.shutting_down = True
+        if self._bookmarks is not None:
+            self._bookmarks.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._bookmarks
+        if self._http is not None:
+            await self._http.close(self.config.shutdown_grace_seconds)
+            self._http = None
+        await self.feed.close()
+        await self._backend.close()
+
+    async def _listen(self) -> None:
+        config = self.config
+        tls = server_context(config.certificate, config.key, client_ca=config.client_ca)
+        self._http = HttpServer(
+            self.handler,
+            tls=tls,
+            max_body_bytes=MAX_BODY_BYTES,
+            default_headers=_DEFAULT_HEADERS,
+            on_error=_transport_error,
+        )
+        self.port = await self._http.start(config.bind_address, config.port)
+        _logger.info("serving", address=config.bind_address, port=self.port)
+
+    def _serve_path(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
+        path = request.path
+        health = self.health.serve(request)
+        if health is not None:
+            return health
+        if path == "/version":
+            return Response(200, _VERSION)
+        if path == "/metrics":
+            text = metrics.render() + metrics.render(self._metrics)
+            return Response(200, text, metrics.CONTENT_TYPE)
+        served = self.security.serve_path(request)
+        if served is not None:
+            return served
+        if path.startswith(("/api/", "/apis/")):
+            raise errors.route_not_found()
+        return Response(404, b"404 page not found\n", _TEXT)
+
+    async def _send_bookmarks(self) -> None:
+        while True:
+            await self.clock.sleep(BOOKMARK_SECONDS)
+            self.registry.send_bookmarks()
+
+
+def _transport_error(status: int, message: str) -> Response:
+    """What a request that never reached the handler is answered."""
+    made = {
+        400: lambda: errors.bad_request(message),
+        413: lambda: errors.request_entity_too_large(f"limit is {MAX_BODY_BYTES}"),
+        503: lambda: errors.service_unavailable(message),
+    }
+    error = made.get(status, lambda: errors.internal(message))()
+    return error_response(error, None)
+
+
+_VERSION: Final = codec.encode_any(
+    {
+        "major": "1",
+        "minor": "36",
+        "emulationMajor": "1",
+        "emulationMinor": "36",
+        "minCompatibilityMajor": "1",
+        "minCompatibilityMinor": "35",
+        "gitVersion": GIT_VERSION,
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(0)),
+        "goVersion": f"python{platform.python_version()}",
+        "compiler": platform.python_implementation().lower(),
+        "platform": f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(platform.machine(), platform.machine()) }",
+    }
+)
