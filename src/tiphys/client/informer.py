@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from tiphys.api.errors import ApiError
+from tiphys.api.scheme import Resource
 from tiphys.api.selectors import Selector
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock, SystemClock
@@ -252,14 +253,29 @@ class SharedInformers:
         self._clock = clock
         self._informers: dict[Any, Informer[Any]] = {}
 
-    def of(self, kind: type[T] | View[T], *, transform: Callable[[T], T] | None = None) -> Informer[T]:
-        """The informer of all objects of `kind`; the first to ask decides on `transform`."""
+    def of(
+        self, kind: type[T] | View[T], *, namespace: str = "", transform: Callable[[T], T] | None = None
+    ) -> Informer[T]:
+        """The informer of `kind` (in one namespace, if given); the first to ask decides on `transform`."""
         view = view_of(kind)
-        found = self._informers.get(view)
+        found = self._informers.get((view, namespace))
         if found is None:
-            found = Informer(self.client, view, transform=transform or without_managed_fields, clock=self._clock)
-            self._informers[view] = found
+            found = Informer(
+                self.client,
+                view,
+                namespace=namespace,
+                transform=transform or without_managed_fields,
+                clock=self._clock,
+            )
+            self._informers[view, namespace] = found
         return found
+
+    def of_resource(self, resource: Resource) -> Informer[Any] | None:
+        """An informer of all the resource's objects that somebody asked for already, or None."""
+        for (view, namespace), informer in self._informers.items():
+            if not namespace and view.resource == resource:
+                return informer
+        return None
 
     def all(self) -> Iterable[Informer[Any]]:
         """Every informer asked for so far."""

@@ -109,10 +109,9 @@ class DeploymentController(KeyedController):
             raise
 
     async def _existing(self, deployment: Deployment, replica_set: ReplicaSet) -> None:
-        """The name is taken: by what an earlier sync made and the informer did not show yet, or by another template."""
-        found = await self._client.get(
-            ReplicaSet, replica_set.metadata.name or "", replica_set.metadata.namespace or ""
-        )
+        """The name is taken: by what an earlier sync made and the informer lacks, or by another template."""
+        name, namespace = replica_set.metadata.name or "", replica_set.metadata.namespace or ""
+        found = await self._client.get(ReplicaSet, name, namespace)
         same = revisions.without_hash(found.spec.template) == revisions.without_hash(deployment.spec.template)
         if is_controlled_by(found, deployment) and same:
             return

@@ -15,6 +15,7 @@ from tiphys.base.clock import rfc3339
 from tiphys.client import WARNING, ObjectKey
 from tiphys.controllers import endpoints_of
 from tiphys.controllers.endpointslice.reconcile import MANAGER, Changes, decide
+from tiphys.controllers.namespaced import is_terminating_namespace
 from tiphys.controllers.pods import LABEL_INDEX, label_index, with_any_label
 from tiphys.controllers.runtime import Environment, KeyedController
 from tiphys.controllers.service_selectors import index_services, selecting
@@ -81,7 +82,7 @@ class EndpointSliceController(KeyedController):
         try:
             await self._write(key, changes)
         except ApiError as error:
-            if not _is_terminating(error):
+            if not is_terminating_namespace(error):
                 text = f"Error updating Endpoint Slices for Service {key}: {error}"
                 self._recorder.event(service, WARNING, "FailedToUpdateEndpointSlices", text)
                 raise
@@ -166,8 +167,3 @@ class EndpointSliceController(KeyedController):
             if written is not None:
                 written.versions.pop(piece.metadata.uid or "", None)
             self.queue.add(key)
-
-
-def _is_terminating(error: ApiError) -> bool:
-    details = error.status.details
-    return details is not None and any(cause.reason == "NamespaceTerminating" for cause in details.causes)

@@ -141,9 +141,7 @@ def _pack(service: Service, group: _Group, existing: Sequence[EndpointSlice], tr
         uids = [endpoint.target_ref.uid or "" if endpoint.target_ref else "" for endpoint in piece.endpoints]
         kept.append((piece, [missing.pop(uid) for uid in uids if uid in missing]))
     # Slices that are written anyway come first, then the fullest: few writes, few slices.
-    kept.sort(
-        key=lambda pair: (len(pair[1]) == len(pair[0].endpoints) and tuple(pair[1]) == pair[0].endpoints, -len(pair[1]))
-    )
+    kept.sort(key=lambda pair: (tuple(pair[1]) == pair[0].endpoints, -len(pair[1])))
     waiting = list(missing.values())
     for _, endpoints in kept:
         room = MAX_ENDPOINTS - len(endpoints)

@@ -12,6 +12,7 @@ from tiphys.client.expectations import Expectations
 from tiphys.client.ownership import claim, controller_of
 from tiphys.client.view import view_of
 from tiphys.controllers.batches import all_at_once, slow_start
+from tiphys.controllers.namespaced import is_terminating_namespace
 from tiphys.controllers.pods import BY_CONTROLLER, BY_ORPHANAGE, POD_INDEXES, is_active, pod_from_template
 from tiphys.controllers.replicaset import reconcile
 from tiphys.controllers.replicaset.kinds import ReplicaSets, ReplicationControllers, SetKind
@@ -58,7 +59,7 @@ class _SetController(KeyedController):
                 error = await self._delete(key, owner, plan.delete)
                 failure = ("FailedDelete", str(error)) if error else None
         await self._report(key, owner, desired, pods, failure)
-        if error is not None and not _is_namespace_terminating(error):
+        if error is not None and not is_terminating_namespace(error):
             raise error
 
     def _candidates(self, owner: Any) -> list[Pod]:
@@ -89,7 +90,7 @@ class _SetController(KeyedController):
                 made = await self._client.create(pod)
             except BaseException as error:
                 self._expectations.creation_observed(key)
-                if isinstance(error, Exception) and not _is_namespace_terminating(error):
+                if isinstance(error, Exception) and not is_terminating_namespace(error):
                     self._recorder.event(owner, WARNING, "FailedCreate", f"Error creating: {error}")
                 raise
             self._recorder.event(owner, NORMAL, "SuccessfulCreate", f"Created pod: {made.metadata.name}")
@@ -196,12 +197,6 @@ class _SetController(KeyedController):
         for owner in self._sets.list(pod.metadata.namespace or ""):
             if self.kind.selector(owner).matches(pod.metadata.labels):
                 self.enqueue(owner)
-
-
-def _is_namespace_terminating(error: BaseException) -> bool:
-    if not isinstance(error, ApiError) or error.status.details is None:
-        return False
-    return any(cause.reason == "NamespaceTerminating" for cause in error.status.details.causes)
 
 
 class ReplicaSetController(_SetController):
