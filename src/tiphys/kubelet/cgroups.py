@@ -106,7 +106,7 @@ class Cgroups:
         for hierarchy in self._hierarchies():
             for middle in ("", "burstable", "besteffort"):
                 with contextlib.suppress(OSError):
-                    names = os.listdir(hierarchy / self._root / middle)
+                    names = [entry.name for entry in (hierarchy / self._root / middle).iterdir()]
                     found.update(n.removeprefix("pod") for n in names if n.startswith("pod"))
         return found
 

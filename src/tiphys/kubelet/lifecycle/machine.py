@@ -89,6 +89,13 @@ class PodLifecycle:
         self._wake(wakes, now)
         return out
 
+    def hurry(self) -> None:
+        """Try again at once what waits for something outside the pod: volumes, and refused configurations."""
+        self.state.volumes_retry_at = 0.0
+        for container in self.state.containers.values():
+            if container.waiting_reason == "CreateContainerConfigError":
+                container.retry_at = 0.0
+
     def status(self, now: float, host_ips: tuple[str, ...] = ()) -> PodStatus:
         """The pod's status as it stands; remembers conditions so that transition times only move with changes."""
         return status.build(self.state, now, host_ips)

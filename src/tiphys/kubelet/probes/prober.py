@@ -70,7 +70,7 @@ class ProbeRun:
         self._verdict = Verdict(probe, healthy=kind is ProbeKind.LIVENESS)
 
     async def run(self) -> None:
-        """Probe until cancelled (or, for a startup probe, until it has succeeded)."""
+        """Probe until cancelled (or, for a startup or failed liveness probe, until the verdict)."""
         period_seconds = float(self._probe.period_seconds or 10)
         delay = float(self._probe.initial_delay_seconds or 0) - (self._clock.now() - self._started_at)
         if delay > 0:
@@ -81,6 +81,6 @@ class ProbeRun:
                 self._complain(f"{self._kind.value} probe failed: {output}")
             if self._verdict.count(success):
                 self._report(ProbeChanged(self._name, self._id, self._kind, success, output))
-                if self._kind is ProbeKind.STARTUP:
-                    return
+                if self._kind is ProbeKind.STARTUP or (self._kind is ProbeKind.LIVENESS and not success):
+                    return  # the instance is let go, or no longer asked this
             await self._clock.sleep(period_seconds)

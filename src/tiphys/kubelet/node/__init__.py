@@ -1,0 +1,4 @@
+"""The node itself, as the API sees it: registration, status, lease.
+
+What may enter: facts of the host and how they are reported.
+"""

@@ -1,0 +1,171 @@
+"""All pods of the node: a worker each, told by the API's changes and the runtime's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from tiphys.api.types.core_v1 import Node, Pod
+from tiphys.base.logging import get_logger
+from tiphys.cri.errors import CriError
+from tiphys.kubelet.lifecycle import events
+from tiphys.kubelet.lifecycle.events import Adopted
+from tiphys.kubelet.lifecycle.state import VolumeStep
+from tiphys.kubelet.pods.admission import admit
+from tiphys.kubelet.pods.services import NodeServices
+from tiphys.kubelet.pods.worker import PodWorker
+from tiphys.kubelet.spec.names import CONFIG_MIRROR, key_of, uid_of
+
+_logger = get_logger(__name__)
+
+
+class PodManager:
+    """The node's pods by uid. `node_object` gives the node as the API has it, for admission."""
+
+    def __init__(self, node: NodeServices, node_object: Callable[[], Node | None]) -> None:
+        self._node = node
+        self._node_object = node_object
+        self._workers: dict[str, PodWorker] = {}
+        self._found: dict[str, Adopted] = {}
+
+    def all(self) -> list[PodWorker]:
+        return list(self._workers.values())
+
+    def get(self, uid: str) -> PodWorker | None:
+        return self._workers.get(uid)
+
+    def by_name(self, namespace: str, name: str) -> PodWorker | None:
+        """The newest pod of that name."""
+        found = [
+            w for w in self._workers.values() if w.pod.metadata.name == name and w.pod.metadata.namespace == namespace
+        ]
+        return max(found, key=lambda w: w.pod.metadata.creation_timestamp or "", default=None)
+
+    def recovered(self, found: dict[str, Adopted]) -> None:
+        """What the runtime holds; pods that turn up take theirs, `remove_orphans` the rest."""
+        self._found = found
+
+    # -- the API ---------------------------------------------------------------------------------------------------
+
+    def added(self, pod: Pod) -> None:
+        """A pod was assigned to this node (or is seen for the first time)."""
+        uid = uid_of(pod)
+        if uid in self._workers:
+            self.changed(pod, pod)
+            return
+        worker = PodWorker(pod, self._node, self._forgotten)
+        self._workers[uid] = worker
+        self._node.statuses.add(uid, pod, worker.status)
+        adopted = self._found.pop(uid, Adopted((), ()))
+        new = not adopted.containers and pod.status.phase in (None, "", "Pending")
+        if new and not worker.lifecycle.state.deleted:
+            self._admit(worker)
+        if not worker.ended:
+            worker.handle(adopted)
+
+    def _admit(self, worker: PodWorker) -> None:
+        """Refuse a pod the node cannot take."""
+        node = self._node_object()
+        if node is None:
+            return
+        others = [w.pod for w in self._workers.values() if w is not worker and not w.ended]
+        refusal = admit(worker.pod, others, node, allowed_unsafe_sysctls=self._node.config.allowed_unsafe_sysctls)
+        if refusal is not None:
+            worker.say("Warning", refusal.reason, refusal.message)
+            worker.handle(events.Refused(refusal.reason, refusal.message))
+
+    def changed(self, old: Pod, pod: Pod) -> None:
+        worker = self._workers.get(uid_of(pod))
+        if worker is None:
+            self.added(pod)
+            return
+        worker.api_pod = pod
+        self._node.statuses.add(worker.uid, pod, worker.status)
+        if pod.metadata.annotations.get(CONFIG_MIRROR):
+            return
+        worker.handle(events.PodChanged(pod))
+        described = old.metadata.labels != pod.metadata.labels or old.metadata.annotations != pod.metadata.annotations
+        if described and worker.lifecycle.state.volumes is VolumeStep.READY:
+            worker.refresh_volumes()
+        if old.status.conditions != pod.status.conditions and pod.spec.readiness_gates:
+            self._node.statuses.publish(worker.uid, urgent=True)
+
+    def removed(self, pod: Pod) -> None:
+        """The API object is gone."""
+        worker = self._workers.get(uid_of(pod))
+        if worker is None:
+            return
+        if pod.metadata.annotations.get(CONFIG_MIRROR):
+            return
+        self._node.statuses.remove(worker.uid)
+        worker.handle(events.PodGone(pod))
+
+    def objects_changed(self, uids: frozenset[str]) -> None:
+        """ConfigMaps or Secrets these pods use have changed."""
+        for uid in uids:
+            worker = self._workers.get(uid)
+            if worker is not None and worker.lifecycle.state.volumes is VolumeStep.READY:
+                worker.refresh_volumes()
+            elif worker is not None:
+                worker.retry_soon()
+
+    def renew_tokens(self, now: float) -> None:
+        """Refresh the volumes of pods whose tokens are old."""
+        for worker in self._workers.values():
+            due = self._node.volumes.renew_at(worker.uid)
+            if due and now >= due:
+                worker.refresh_volumes()
+
+    def _forgotten(self, worker: PodWorker) -> None:
+        if self._workers.get(worker.uid) is worker:
+            del self._workers[worker.uid]
+
+    # -- the runtime (pleg.Watched) --------------------------------------------------------------------------------
+
+    def running_containers(self) -> frozenset[str]:
+        return frozenset(id for w in self._workers.values() for id in w.running_containers())
+
+    def ready_sandboxes(self) -> frozenset[str]:
+        return frozenset(id for w in self._workers.values() if (id := w.ready_sandbox()))
+
+    def container_changed(self, container_id: str) -> None:
+        for worker in self._workers.values():
+            if container_id in worker.running_containers():
+                worker.observe(container_id)
+                return
+
+    def sandbox_lost(self, sandbox_id: str) -> None:
+        for worker in self._workers.values():
+            if worker.ready_sandbox() == sandbox_id:
+                worker.handle(events.SandboxLost(sandbox_id))
+                return
+
+    # -- housekeeping ----------------------------------------------------------------------------------------------
+
+    async def remove_orphans(self) -> None:
+        """Stop and remove what belongs to pods the API does not know, and their folders and cgroups."""
+        orphans, self._found = self._found, {}
+        for uid, found in orphans.items():
+            _logger.info("removing an orphaned pod", uid=uid)
+            for sandbox in found.sandboxes:
+                with contextlib.suppress(CriError):
+                    await self._node.runtime.stop_sandbox(sandbox.id)
+                    await self._node.runtime.remove_sandbox(sandbox.id)
+        for uid in self._node.volumes.leftovers():
+            if uid not in self._workers:
+                try:
+                    await self._node.volumes.clean(uid)
+                except OSError as error:
+                    _logger.warning("leftover volumes not removed", uid=uid, error=str(error))
+        if self._node.cgroups is not None:
+            for uid in self._node.cgroups.leftovers() - self._workers.keys():
+                try:
+                    self._node.cgroups.remove(uid)
+                except OSError as error:
+                    _logger.warning("leftover cgroup not removed", uid=uid, error=str(error))
+
+    async def close(self) -> None:
+        """Let go of all pods; they run on."""
+        await asyncio.gather(*(w.close() for w in self._workers.values()))
+        _logger.debug("pods let go", pods=[key_of(w.pod) for w in self._workers.values()])

@@ -1,0 +1,147 @@
+"""Tells the API how pods are: only changes, the latest only, one request a pod at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tiphys.api import codec
+from tiphys.api.errors import ApiError
+from tiphys.api.types.core_v1 import Pod, PodStatus
+from tiphys.base.backoff import Backoff
+from tiphys.base.clock import Clock
+from tiphys.base.logging import get_logger
+from tiphys.client.client import Client
+from tiphys.kubelet.pods.status_patch import status_patch
+
+HOLD_BACK_SECONDS: Final = 0.25
+"""How long a status that is not urgent waits for the next change."""
+_logger = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Entry:
+    pod: Pod
+    """Who it is: name, namespace and the API's uid."""
+    build: Callable[[], PodStatus]
+    sent: dict[str, Any]
+    """The status the API has, as far as is known."""
+    timer: asyncio.TimerHandle | None = None
+    task: asyncio.Task[None] | None = None
+    dirty: bool = False
+    gone: bool = False
+
+
+class StatusManager:
+    """`publish` marks a pod's status as changed; it is built when it is sent. Idle, there is no task."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._entries: dict[str, _Entry] = {}
+
+    def add(self, uid: str, pod: Pod, build: Callable[[], PodStatus]) -> None:
+        """Start to tell about a pod; `pod` is as the API has it (a static pod's mirror)."""
+        entry = self._entries.get(uid)
+        if entry is None or entry.pod.metadata.uid != pod.metadata.uid:
+            self._entries[uid] = _Entry(pod, build, codec.to_dict(pod.status))
+        else:
+            entry.pod = pod
+
+    def remove(self, uid: str) -> None:
+        """Tell no more."""
+        entry = self._entries.pop(uid, None)
+        if entry is None:
+            return
+        entry.gone = True
+        if entry.timer is not None:
+            entry.timer.cancel()
+
+    def publish(self, uid: str, *, urgent: bool) -> None:
+        """The pod's status may have changed."""
+        entry = self._entries.get(uid)
+        if entry is None or entry.gone:
+            return
+        entry.dirty = True
+        if entry.task is not None:
+            return
+        if urgent:
+            self._start(uid, entry)
+        elif entry.timer is None:
+            loop = asyncio.get_running_loop()
+            entry.timer = loop.call_later(HOLD_BACK_SECONDS, self._start, uid, entry)
+
+    async def flush(self, uid: str) -> None:
+        """Return when the API has the pod's status as it is now, or has no such pod."""
+        entry = self._entries.get(uid)
+        if entry is None or entry.gone:
+            return
+        entry.dirty = True
+        if entry.task is None:
+            self._start(uid, entry)
+        while entry.task is not None:
+            await asyncio.wait((entry.task,))
+
+    async def close(self) -> None:
+        """Stop; what was not sent is not."""
+        for entry in list(self._entries.values()):
+            entry.gone = True
+            if entry.timer is not None:
+                entry.timer.cancel()
+            if entry.task is not None:
+                entry.task.cancel()
+                await asyncio.wait((entry.task,))
+
+    def _start(self, uid: str, entry: _Entry) -> None:
+        if entry.timer is not None:
+            entry.timer.cancel()
+            entry.timer = None
+        if entry.task is None and not entry.gone:
+            entry.task = asyncio.get_running_loop().create_task(self._send(entry), name=f"status/{uid}")
+            entry.task.add_done_callback(lambda _: self._sent(entry))
+
+    def _sent(self, entry: _Entry) -> None:
+        entry.task = None
+
+    async def _send(self, entry: _Entry) -> None:
+        backoff = Backoff(0.2, 2.0, 10.0)
+        while entry.dirty and not entry.gone:
+            entry.dirty = False
+            # A turn of the loop: events that arrive together make one status.
+            await asyncio.sleep(0)
+            status = codec.to_dict(entry.build())
+            patch = status_patch(entry.sent, status)
+            if not patch:
+                continue
+            try:
+                await self._patch(entry, patch)
+                entry.sent = {**entry.sent, **status}
+                for name in patch:
+                    if name not in status:
+                        entry.sent.pop(name, None)
+                backoff.reset()
+            except ApiError as error:
+                if error.code in (404, 409, 422):
+                    _logger.debug("status refused", pod=entry.pod.metadata.name, error=error.message)
+                    if error.code != 422:
+                        entry.gone = True
+                    return
+                await self._again(entry, backoff, error.message)
+            except (OSError, TimeoutError) as error:
+                await self._again(entry, backoff, repr(error))
+
+    async def _again(self, entry: _Entry, backoff: Backoff, error: str) -> None:
+        entry.dirty = True
+        seconds = backoff.next_seconds()
+        _logger.info("status not sent; trying again", pod=entry.pod.metadata.name, error=error, in_seconds=seconds)
+        await self._clock.sleep(seconds)
+
+    async def _patch(self, entry: _Entry, patch: dict[str, Any]) -> None:
+        meta = entry.pod.metadata
+        # The uid makes the patch a no-op for a namesake made since.
+        body = {"metadata": {"uid": meta.uid}, "status": patch}
+        await self._client.patch(
+            Pod, meta.name or "", meta.namespace or "", body, type="strategic", subresource="status"
+        )
