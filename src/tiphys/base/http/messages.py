@@ -287,9 +287,10 @@ MAX_STREAM_BUFFER_BYTES = 8 * 1024 * 1024
 
 class StreamResponse(Response):
     """An answer of unknown length. `run` writes it; the stream ends when `run` returns, and `run` is cancelled when
-    the peer goes away."""
+    the peer goes away. `abandoned` is called instead of `run` when the peer is gone before it starts, or wants the head
+    only."""
 
-    __slots__ = ("max_buffer_bytes", "run")
+    __slots__ = ("abandoned", "max_buffer_bytes", "run")
 
     def __init__(
         self,
@@ -299,25 +300,31 @@ class StreamResponse(Response):
         headers: HeaderList = (),
         *,
         max_buffer_bytes: int = MAX_STREAM_BUFFER_BYTES,
+        abandoned: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(status, b"", content_type, headers)
+        self.abandoned = abandoned
         self.run = run
         self.max_buffer_bytes = max_buffer_bytes
 
 
 class UpgradeResponse(Response):
-    """``101 Switching Protocols``: after it, `take_over` owns the connection, which closes when it returns."""
+    """``101 Switching Protocols``: after it, `take_over` owns the connection, which closes when it returns.
+    `abandoned` is called instead when the peer is gone before."""
 
-    __slots__ = ("protocol", "take_over")
+    __slots__ = ("abandoned", "protocol", "take_over")
 
     def __init__(
         self,
         protocol: bytes,
         take_over: Callable[[RawConnection], Awaitable[None]],
         headers: HeaderList = (),
+        *,
+        abandoned: Callable[[], None] | None = None,
     ) -> None:
         """`protocol` is the Upgrade header's value, e.g. b"websocket" or b"SPDY/3.1"."""
         super().__init__(101, b"", "", headers)
+        self.abandoned = abandoned
         self.protocol = protocol
         self.take_over = take_over
 

@@ -215,10 +215,11 @@ class ServerConnection(asyncio.Protocol):
 
     def _respond(self, read: ReadRequest, response: Response) -> None:
         transport = self._transport
+        head_only = read.request.method == "HEAD"
         if transport.is_closing():
             self.busy = False
+            _abandon(response)
             return
-        head_only = read.request.method == "HEAD"
         plain = type(response) is Response
         if not plain:
             if isinstance(response, StreamResponse) and not head_only:
@@ -227,6 +228,7 @@ class ServerConnection(asyncio.Protocol):
             if isinstance(response, UpgradeResponse):
                 self._start_raw(response)
                 return
+            _abandon(response)
         keep_alive = read.keep_alive and not self._server.draining
         body = response.body
         if response.status == 204 or response.status == 304:
@@ -353,6 +355,11 @@ class ServerConnection(asyncio.Protocol):
         if self._task is not None:
             self._task.cancel()
         self._transport.abort()
+
+
+def _abandon(response: Response) -> None:
+    if isinstance(response, StreamResponse | UpgradeResponse) and response.abandoned is not None:
+        response.abandoned()
 
 
 def peer_identity(ssl_object: ssl.SSLObject) -> PeerIdentity | None:
