@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from tiphys.api import errors
+from tiphys.api.types.meta_v1 import Status, StatusDetails
 
 OBJECT: Final = "object"
 TABLE: Final = "Table"
@@ -72,11 +73,9 @@ def _parse(accept: str) -> Representation:
     raise errors.ApiError(_not_acceptable())
 
 
-def _not_acceptable() -> errors.Status:
+def _not_acceptable() -> Status:
     text = f"406: Not Acceptable\n\nAvailable representations: {_OFFERED}"
-    return errors.Status(
-        status="Failure", code=406, reason="NotAcceptable", message=text, details=errors.StatusDetails()
-    )
+    return Status(status="Failure", code=406, reason="NotAcceptable", message=text, details=StatusDetails())
 
 
 def _clause(text: str) -> tuple[str, dict[str, str]]:

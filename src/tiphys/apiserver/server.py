@@ -25,6 +25,7 @@ from tiphys.apiserver.registry.watching import BOOKMARK_SECONDS
 from tiphys.apiserver.routing import RequestInfo, Router
 from tiphys.apiserver.security import SYSTEM, Security
 from tiphys.apiserver.statistics import RequestStatistics
+from tiphys.apiserver.subresources.table import add_subresources
 from tiphys.apiserver.watch_cache.feed import WatchCache
 from tiphys.base import metrics
 from tiphys.base.clock import Clock, SystemClock
@@ -60,8 +61,9 @@ class ApiServer:
         services = self.feed.caches["", "services"]
         allocator = ServiceAllocator(services, config.service_cidr, config.node_ports)
         self.context.allocations["", "services"] = (allocator,)
+        self.security = Security(config, self.context, self.lookup)
         self.registry = Registry(self.context, self.feed)
-        self.security = Security(config, self.registry, self.feed, self.clock)
+        add_subresources(self.registry, self.security, self.lookup, config)
         self.health = Health()
         self.statistics = RequestStatistics(self.registry)
         self._limits = Limits(config.max_requests_inflight, config.max_mutating_requests_inflight)
@@ -84,7 +86,6 @@ class ApiServer:
         """Open the store, fill the caches, make what every cluster has, then listen."""
         await self._backend.start()
         await self.feed.start()
-        self.security.start()
         await Bootstrap(self.config, self.registry, SYSTEM).run()
         self._bookmarks = asyncio.create_task(self._send_bookmarks(), name="bookmarks")
         if self.config.certificate:

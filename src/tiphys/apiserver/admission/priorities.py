@@ -33,14 +33,14 @@ class PriorityAdmission(Base):
         if spec.priority_class_name:
             found = self._lookup.get(PriorityClass, spec.priority_class_name)
             if found is not None:
-                value, policy = found.value, found.preemption_policy or _PREEMPT
+                value, policy = found.value or 0, found.preemption_policy or _PREEMPT
             elif spec.priority_class_name in _SYSTEM_CLASSES:
                 value = _SYSTEM_CLASSES[spec.priority_class_name]
             else:
                 raise refuse(write, f"no PriorityClass with name {spec.priority_class_name} was found")
         elif (default := self._default()) is not None:
             spec.priority_class_name = default.metadata.name
-            value, policy = default.value, default.preemption_policy or _PREEMPT
+            value, policy = default.value or 0, default.preemption_policy or _PREEMPT
         if spec.priority is not None and spec.priority != value:
             raise refuse(
                 write,
@@ -66,4 +66,4 @@ class PriorityAdmission(Base):
 
     def _default(self) -> PriorityClass | None:
         classes = [c for c in self._lookup.list(PriorityClass) if c.global_default]
-        return min(classes, key=lambda c: c.value, default=None)
+        return min(classes, key=lambda c: c.value or 0, default=None)

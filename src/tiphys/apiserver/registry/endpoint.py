@@ -11,9 +11,10 @@ from tiphys.apiserver.negotiation import negotiate
 from tiphys.apiserver.registry.context import Context
 from tiphys.apiserver.registry.creating import Creator
 from tiphys.apiserver.registry.deleting import Deleter
+from tiphys.apiserver.registry.parts import PARTS
 from tiphys.apiserver.registry.patching import Patcher
 from tiphys.apiserver.registry.reading import Reader
-from tiphys.apiserver.registry.representation import list_response, object_response
+from tiphys.apiserver.registry.representation import object_response
 from tiphys.apiserver.registry.updating import Updater
 from tiphys.apiserver.registry.watching import WatchVerb
 from tiphys.apiserver.routing import RequestInfo
@@ -21,7 +22,7 @@ from tiphys.apiserver.watch_cache.cache import ResourceCache
 from tiphys.base.http.messages import HeaderList, Request, Response
 
 _PLAIN_ACCEPTS: Final = frozenset({b"", b"application/json", b"*/*"})
-_OBJECT_SUBRESOURCES: Final = frozenset({"status", "approval"})
+_OBJECT_SUBRESOURCES: Final = frozenset({"status", "approval", *PARTS})
 
 
 class Subresource(Protocol):
@@ -114,6 +115,3 @@ class Endpoint:
 def warning_headers(warnings: list[str]) -> HeaderList:
     """``Warning: 299 - "…"`` for each text, repeats once."""
     return tuple((b"Warning", f"299 - {field_errors.quote(text)}".encode()) for text in dict.fromkeys(warnings))
-
-
-__all__ = ["Endpoint", "Subresource", "list_response", "warning_headers"]

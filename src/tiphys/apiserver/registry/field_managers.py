@@ -15,7 +15,7 @@ _convert: Final = msgspec.convert
 _Entries: Final = tuple[ManagedFieldsEntry, ...]
 
 
-def created(obj: Any, resource: Resource, manager: str, now: str) -> None:
+def created(obj: Any, resource: Resource | None, manager: str, now: str) -> None:
     """Make `manager` the owner of everything in a new object; `obj` is as admission left it."""
     entries = update_managed_fields(None, codec.to_dict(obj), manager=manager, now=now)
     obj.metadata.managed_fields = _convert(entries, _Entries) if entries else ()

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from tiphys.api import errors
 from tiphys.api.scheme import RESOURCES, Resource
 from tiphys.apiserver.registry.context import Context
-from tiphys.apiserver.registry.endpoint import Endpoint
+from tiphys.apiserver.registry.endpoint import Endpoint, Subresource
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.feed import WatchCache
 from tiphys.base.http.messages import Request, Response
@@ -30,6 +30,7 @@ class Registry:
     def __init__(self, context: Context, feed: WatchCache) -> None:
         self.context = context
         self._endpoints: dict[tuple[str, str, str], Endpoint] = {}
+        self._unstored: dict[tuple[str, str, str], Subresource] = {}
         for cache in feed.caches.values():
             self.add(Endpoint(cache.resource, cache, context))
 
@@ -37,6 +38,10 @@ class Registry:
         """Serve one more resource."""
         resource = endpoint.resource
         self._endpoints[resource.group, resource.version, resource.plural] = endpoint
+
+    def add_unstored(self, group: str, version: str, plural: str, served: Subresource) -> None:
+        """Serve a resource whose objects are answered and not kept."""
+        self._unstored[group, version, plural] = served
 
     def endpoint(self, group: str, version: str, plural: str) -> Endpoint:
         """The endpoint of a served resource. Raises KeyError."""
@@ -51,9 +56,15 @@ class Registry:
 
     def serve(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
         """Answer a resource request. Raises ApiError, at once or when awaited."""
-        endpoint = self._endpoints.get((info.group, info.version, info.resource))
-        if endpoint is None or info.target is None:
+        key = (info.group, info.version, info.resource)
+        endpoint = self._endpoints.get(key)
+        if info.target is None:
             raise errors.route_not_found()
+        if endpoint is None:
+            unstored = self._unstored.get(key)
+            if unstored is None or info.name:
+                raise errors.route_not_found()
+            return unstored.serve(request, info)
         return endpoint.serve(request, info)
 
     def send_bookmarks(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from tiphys.api import codec, defaulting, errors, field_errors, strategy, validation
 from tiphys.api.scheme import Resource
+from tiphys.api.validation import validate_metadata_update
 from tiphys.apiserver.registry import field_managers
 from tiphys.apiserver.registry.bodies import decode_body
 from tiphys.apiserver.registry.committing import encode_parts, put, remove
@@ -14,6 +15,7 @@ from tiphys.apiserver.registry.context import Context, Write
 from tiphys.apiserver.registry.creating import Creator, fit_namespace
 from tiphys.apiserver.registry.kinds import qualified_kind
 from tiphys.apiserver.registry.options import WriteOptions, write_options
+from tiphys.apiserver.registry.parts import PARTS
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.cache import ResourceCache
 from tiphys.base.http.messages import Request
@@ -36,11 +38,13 @@ class Changed(NamedTuple):
 
     obj: the new object, unshared. managed: its managed fields are final (server-side apply made them).
     conditional: the client named the version it changes, so that a newer one is a conflict and not a retry.
+    raw: the server's own change, stored as it is.
     """
 
     obj: Any
     managed: bool = False
     conditional: bool = False
+    raw: bool = False
 
 
 Change = Callable[[Stored], Changed]
@@ -110,19 +114,11 @@ class Updater:
             "UPDATE", resource, info.namespace, info.name, obj, old,
             subresource=info.subresource, user=user, dry_run=options.dry_run, warnings=warnings, options=options,
         )  # fmt: skip
-        if not changed.managed:
-            now = context.times.now()
-            field_managers.updated(stored.value, obj, resource, options.field_manager, info.subresource, now)
-        strategy.begin_update(obj.metadata, old.metadata)
-        context.admission.admit(write)
-        self._prepare(write)
+        if not changed.raw:
+            self._complete(write, changed, stored)
         try:
-            if found := self._validate(write):
-                raise errors.invalid(qualified_kind(resource), info.name, found)
-            context.admission.validate(write)
-            if not info.subresource:
-                for allocate in context.allocations.get((resource.group, resource.plural), ()):
-                    allocate(write)
+            if not changed.raw:
+                self._check(write)
             head, tail = encode_parts(obj)
             key = self.cache.prefix + (f"{info.namespace}/{info.name}" if resource.namespaced else info.name)
         except BaseException:
@@ -137,16 +133,32 @@ class Updater:
             return stored.value
         return await put(context, write, key, head, tail, stored.revision)
 
-    def _prepare(self, write: Write) -> None:
-        if write.subresource in _STATUS_LIKE:
-            strategy.prepare_status_update(write.obj, write.old)
-        elif not write.subresource:
-            strategy.prepare_update(write.obj, write.old)
+    def _complete(self, write: Write, changed: Changed, stored: Stored) -> None:
+        """Owners of fields, the server's half of metadata, admission, and what this endpoint may not change."""
+        obj, old, options, subresource = write.obj, write.old, write.options, write.subresource
+        if not changed.managed:
+            now = self._context.times.now()
+            field_managers.updated(stored.value, obj, self.resource, options.field_manager, subresource, now)
+        strategy.begin_update(obj.metadata, old.metadata)
+        obj.metadata.resource_version = str(stored.revision)
+        self._context.admission.admit(write)
+        if subresource in _STATUS_LIKE:
+            strategy.prepare_status_update(obj, old)
+        elif subresource in PARTS:
+            PARTS[subresource](obj, old)
+        else:
+            strategy.prepare_update(obj, old)
 
-    def _validate(self, write: Write) -> list[field_errors.FieldError]:
-        if write.subresource in _STATUS_LIKE:
-            return validation.validate_status_update(write.obj, write.old)
-        return validation.validate_update(write.obj, write.old)
+    def _check(self, write: Write) -> None:
+        check = validation.validate_status_update if write.subresource in _STATUS_LIKE else validation.validate_update
+        if write.subresource in PARTS:
+            check = validate_metadata_update
+        if found := check(write.obj, write.old):
+            raise errors.invalid(qualified_kind(self.resource), write.name, found)
+        self._context.admission.validate(write)
+        if not write.subresource:
+            for allocate in self._context.allocations.get((self.resource.group, self.resource.plural), ()):
+                allocate(write)
 
     def _decode(self, request: Request, info: RequestInfo, options: WriteOptions, warnings: list[str]) -> Any:
         resource = self.resource

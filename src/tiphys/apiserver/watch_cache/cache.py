@@ -102,6 +102,10 @@ class ResourceCache:
         for key in self._range(namespace, after):
             yield objects[key]
 
+    def triggered(self, value: str) -> list[CachedObject]:
+        """The objects whose indexed field (a pod's spec.nodeName) has that value."""
+        return list(self._triggers.get(value, {}).values())
+
     def select(self, filter_: Filter, after: str = "") -> Iterator[CachedObject]:
         """The matching objects after the key `after`, in key order, by the narrowest index there is."""
         if filter_.everything:

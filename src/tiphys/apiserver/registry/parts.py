@@ -1,0 +1,52 @@
+"""Endpoints that change one part of an object: what of the new object counts, the rest staying as it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+Keep = Callable[[Any, Any], None]
+
+
+def _ephemeral_containers(new: Any, old: Any) -> None:
+    wanted = new.spec.ephemeral_containers
+    _restore(new, old)
+    if wanted != old.spec.ephemeral_containers:
+        new.spec = msgspec.structs.replace(old.spec, ephemeral_containers=wanted)
+        new.metadata.generation = (old.metadata.generation or 0) + 1
+
+
+def _resize(new: Any, old: Any) -> None:
+    wanted = {c.name: c for c in new.spec.containers}
+    _restore(new, old)
+    containers = tuple(
+        msgspec.structs.replace(c, resources=wanted[c.name].resources, resize_policy=wanted[c.name].resize_policy)
+        if c.name in wanted
+        else c
+        for c in old.spec.containers
+    )
+    if containers != old.spec.containers:
+        new.spec = msgspec.structs.replace(old.spec, containers=containers)
+        new.metadata.generation = (old.metadata.generation or 0) + 1
+
+
+def _finalizers(new: Any, old: Any) -> None:
+    wanted = new.spec.finalizers
+    _restore(new, old)
+    new.spec = msgspec.structs.replace(old.spec, finalizers=wanted)
+
+
+def _restore(new: Any, old: Any) -> None:
+    meta = new.metadata
+    new.metadata = msgspec.structs.replace(old.metadata, managed_fields=meta.managed_fields)
+    new.spec, new.status = old.spec, old.status
+
+
+PARTS: Final[Mapping[str, Keep]] = {
+    "ephemeralcontainers": _ephemeral_containers,
+    "resize": _resize,
+    "finalize": _finalizers,
+}
+"""By subresource; each function changes `new`, never `old`."""

@@ -1,0 +1,66 @@
+"""Which subresources and unstored resources there are."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tiphys.api.types import authentication_v1, authorization_v1, core_v1, policy_v1
+from tiphys.apiserver.admission.chain import Lookup
+from tiphys.apiserver.config import ApiServerConfig
+from tiphys.apiserver.registry.registry import Registry
+from tiphys.apiserver.security import Security
+from tiphys.apiserver.subresources.binding import Binder
+from tiphys.apiserver.subresources.eviction import Evictor
+from tiphys.apiserver.subresources.posting import Posting
+from tiphys.apiserver.subresources.reviews import Reviews
+from tiphys.apiserver.subresources.scale import ScaleSubresource
+
+_SCALED: Final = (
+    ("apps", "deployments"),
+    ("apps", "replicasets"),
+    ("apps", "statefulsets"),
+    ("", "replicationcontrollers"),
+)
+
+
+def add_subresources(registry: Registry, security: Security, lookup: Lookup, config: ApiServerConfig) -> None:
+    """Serve them all."""
+    context = registry.context
+    pods = registry.endpoint("", "v1", "pods")
+    for group, plural in _SCALED:
+        endpoint = registry.endpoint(group, "v1", plural)
+        endpoint.subresources["scale"] = ScaleSubresource(endpoint)
+    binder = Binder(pods, context)
+    binding = Posting(core_v1.Binding, binder.bind)
+    pods.subresources["binding"] = binding
+    registry.add_unstored("", "v1", "bindings", binding)
+    evictor = Evictor(pods, registry.endpoint("policy", "v1", "poddisruptionbudgets"), lookup, context)
+    pods.subresources["eviction"] = Posting(policy_v1.Eviction, evictor.evict)
+    reviews = Reviews(security, context)
+    accounts = registry.endpoint("", "v1", "serviceaccounts")
+    accounts.subresources["token"] = Posting(authentication_v1.TokenRequest, reviews.token_request)
+    unstored: tuple[tuple[str, str, type[Any], Any], ...] = (
+        ("authentication.k8s.io", "tokenreviews", authentication_v1.TokenReview, reviews.token),
+        ("authentication.k8s.io", "selfsubjectreviews", authentication_v1.SelfSubjectReview, reviews.self_subject),
+        ("authorization.k8s.io", "subjectaccessreviews", authorization_v1.SubjectAccessReview, reviews.access),
+        (
+            "authorization.k8s.io",
+            "localsubjectaccessreviews",
+            authorization_v1.LocalSubjectAccessReview,
+            reviews.local_access,
+        ),
+        (
+            "authorization.k8s.io",
+            "selfsubjectaccessreviews",
+            authorization_v1.SelfSubjectAccessReview,
+            reviews.self_access,
+        ),
+        (
+            "authorization.k8s.io",
+            "selfsubjectrulesreviews",
+            authorization_v1.SelfSubjectRulesReview,
+            reviews.self_rules,
+        ),
+    )
+    for group, plural, struct, act in unstored:
+        registry.add_unstored(group, "v1", plural, Posting(struct, act))
