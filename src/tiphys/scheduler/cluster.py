@@ -1,0 +1,158 @@
+"""The whole state placement is decided on: nodes, the pods on them, and a log of which pod came or went where.
+
+Pure: changed by calls, does no I/O. Pods on a node not (or no longer) known wait aside until it appears.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple, TypeVar
+
+from tiphys.api.types.core_v1 import Node
+from tiphys.scheduler.arrays import ABSENT, Ints
+from tiphys.scheduler.nodes import NodeTable
+from tiphys.scheduler.template import HostPort, PodInfo, Template
+from tiphys.scheduler.terms import Namespaces
+
+MAXIMUM_LOG = 8_192
+
+K = TypeVar("K", bound=Hashable)
+PodKey = tuple[str, str]
+
+
+class Change(NamedTuple):
+    """A pod like `template` came to `row` (`sign` 1) or left it (-1)."""
+
+    template: Template
+    row: int
+    sign: int
+    terminating: bool
+
+
+class Cluster:
+    """Nodes, pods and the change log. `version` moves when more changed than pods on nodes."""
+
+    def __init__(self) -> None:
+        self.nodes = NodeTable()
+        self.namespaces = Namespaces()
+        self.pods_on: dict[int, dict[PodKey, PodInfo]] = {}
+        #: Templates that some pod on some node has; and of those, the ones whose pods bear on others.
+        self.placed: dict[Template, int] = {}
+        self.placed_with_terms: dict[Template, int] = {}
+        #: Host ports in use: by port, then row, the number of pods.
+        self.host_ports: dict[HostPort, dict[int, int]] = {}
+        self._aside: dict[str, dict[PodKey, PodInfo]] = {}
+        self._log: list[Change] = []
+        self._log_start = 0
+        self._vectors: dict[int, Ints] = {}
+        self._vectors_width = 0
+        self._terms_version = 0
+
+    @property
+    def version(self) -> tuple[int, int, int]:
+        return (self.nodes.version, self.namespaces.epoch, self._terms_version)
+
+    @property
+    def position(self) -> int:
+        """The end of the change log."""
+        return self._log_start + len(self._log)
+
+    def changes_since(self, position: int) -> Sequence[Change] | None:
+        """The log from `position` on; None if it no longer reaches that far back."""
+        if position < self._log_start:
+            return None
+        return self._log[position - self._log_start :]
+
+    def vector(self, template: Template) -> Ints:
+        """The template's requests in the order of the nodes' resource columns."""
+        known = self._vectors.get(template.id)
+        if known is None or len(known) != len(self.nodes.resources):
+            if len(self._vectors) > 10_000:
+                self._vectors.clear()
+            known = self._vectors[template.id] = self.nodes.vector(template.requests)
+        return known
+
+    def add_node(self, node: Node) -> None:
+        row = self.nodes.add(node)
+        self.pods_on[row] = {}
+        for info in self._aside.pop(node.metadata.name or "", {}).values():
+            self.place(info, info.node_name)
+
+    def update_node(self, node: Node) -> bool:
+        """Returns whether anything changed that placement depends on."""
+        return self.nodes.update(node)
+
+    def remove_node(self, name: str) -> None:
+        """The node is gone; its pods are kept aside until they are removed or it returns."""
+        pods = list(self.pods_on[self.nodes.rows[name]].values())
+        for info in pods:
+            self.remove(info)
+        del self.pods_on[self.nodes.remove(name)]
+        for info in pods:
+            self.place(info, name)
+
+    def set_namespace(self, name: str, labels: dict[str, str] | None) -> bool:
+        return self.namespaces.set(name, labels)
+
+    def place(self, info: PodInfo, node_name: str) -> None:
+        """The pod counts on that node from now on. It must not be placed already."""
+        info.node_name = node_name
+        row = self.nodes.rows.get(node_name, ABSENT)
+        if row == ABSENT:
+            self._aside.setdefault(node_name, {})[info.key] = info
+            return
+        info.row = row
+        self.pods_on[row][info.key] = info
+        self._count(info, 1)
+
+    def remove(self, info: PodInfo) -> None:
+        """The pod no longer counts."""
+        if info.row == ABSENT:
+            waiting = self._aside.get(info.node_name)
+            if waiting is not None and waiting.pop(info.key, None) is not None and not waiting:
+                del self._aside[info.node_name]
+            return
+        del self.pods_on[info.row][info.key]
+        self._count(info, -1)
+        info.row = ABSENT
+
+    def terminating(self, info: PodInfo) -> None:
+        """The pod is being deleted: it still takes room, but spreading no longer counts it."""
+        placed = info.row != ABSENT
+        if placed:
+            self._count(info, -1)
+        info.terminating = True
+        if placed:
+            self._count(info, 1)
+
+    def _count(self, info: PodInfo, sign: int) -> None:
+        template, row, nodes = info.template, info.row, self.nodes
+        vector = self.vector(template)
+        if sign > 0:
+            nodes.requested[row] += vector
+            nodes.nonzero[row] += template.nonzero
+        else:
+            nodes.requested[row] -= vector
+            nodes.nonzero[row] -= template.nonzero
+        _tally(template.terminating if info.terminating else template.running, row, sign)
+        _tally(self.placed, template, sign)
+        if template.has_terms:
+            known = template in self.placed_with_terms
+            _tally(self.placed_with_terms, template, sign)
+            if not known:
+                # A term nobody had before: what was derived without it is incomplete.
+                self._terms_version += 1
+        for port in template.host_ports:
+            _tally(self.host_ports.setdefault(port, {}), row, sign)
+        if len(self._log) >= MAXIMUM_LOG:
+            del self._log[: MAXIMUM_LOG // 2]
+            self._log_start += MAXIMUM_LOG // 2
+        self._log.append(Change(template, row, sign, info.terminating))
+
+
+def _tally(counts: dict[K, int], key: K, sign: int) -> None:
+    total = counts.get(key, 0) + sign
+    if total:
+        counts[key] = total
+    else:
+        counts.pop(key, None)

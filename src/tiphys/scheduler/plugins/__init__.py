@@ -1,0 +1,27 @@
+"""The plugins, one a module, strangers to each other; their names and rules are upstream's.
+
+What may enter: arithmetic on the cluster's columns. No I/O, no clock, no state but what `filter` and `score` return.
+"""
+
+from tiphys.scheduler.framework import Plugin
+from tiphys.scheduler.plugins.image_locality import ImageLocality
+from tiphys.scheduler.plugins.inter_pod_affinity import InterPodAffinity
+from tiphys.scheduler.plugins.node_affinity import NodeAffinity
+from tiphys.scheduler.plugins.node_ports import NodePorts
+from tiphys.scheduler.plugins.node_resources import NodeResourcesBalancedAllocation, NodeResourcesFit
+from tiphys.scheduler.plugins.node_unschedulable import NodeUnschedulable
+from tiphys.scheduler.plugins.pod_topology_spread import PodTopologySpread
+from tiphys.scheduler.plugins.taint_toleration import TaintToleration
+
+DEFAULT_PLUGINS: tuple[tuple[Plugin, int], ...] = (
+    (NodeUnschedulable(), 0),
+    (TaintToleration(), 3),
+    (NodeAffinity(), 2),
+    (NodePorts(), 0),
+    (NodeResourcesFit(), 1),
+    (PodTopologySpread(), 2),
+    (InterPodAffinity(), 2),
+    (NodeResourcesBalancedAllocation(), 1),
+    (ImageLocality(), 1),
+)
+"""Each with its score's weight, in the order in which a rejection is attributed."""

@@ -1,0 +1,165 @@
+"""InterPodAffinity: near these pods, away from those; and existing pods' own wishes about the one to place.
+
+Source: Kubernetes documentation, "Inter-pod affinity and anti-affinity". A required term holds on a node if some pod it
+matches is in the node's domain; pods' required anti-affinity holds in both directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tiphys.scheduler.arrays import Bools, Ints, Rows
+from tiphys.scheduler.cluster import Change, Cluster
+from tiphys.scheduler.domains import DomainCounts, Weigh, follow
+from tiphys.scheduler.framework import MAXIMUM_SCORE, NodeFilter, NodeScore, Plugin, Trigger
+from tiphys.scheduler.template import Template
+from tiphys.scheduler.terms import AffinityTerm, Namespaces
+
+HARD_AFFINITY_WEIGHT = 1
+"""What an existing pod's required affinity to the one being placed is worth as a preference."""
+
+
+class InterPodAffinity(Plugin):
+    name = "InterPodAffinity"
+    helped_by = Trigger.NODE_ADDED | Trigger.NODE_CHANGED | Trigger.POD_PLACED | Trigger.POD_GONE | Trigger.POD_CHANGED
+
+    def filter(self, template: Template, cluster: Cluster) -> NodeFilter | None:
+        filter_ = _Filter(template, cluster)
+        return filter_ if filter_.matters else None
+
+    def score(self, template: Template, cluster: Cluster) -> NodeScore | None:
+        score = _Score(template, cluster)
+        return score if score.keys else None
+
+
+class _Filter(NodeFilter):
+    local = False
+
+    def __init__(self, template: Template, cluster: Cluster) -> None:
+        namespaces = cluster.namespaces
+        terms = template.affinity
+
+        def matches_all(other: Template) -> int:
+            return int(all(term.matches(other, namespaces) for term in terms))
+
+        self._affinity = [DomainCounts(cluster, term.topology_key, matches_all) for term in terms]
+        # The first of a group that wants to be together may go anywhere.
+        self._first_of_group = bool(terms) and bool(matches_all(template))
+        self._anti = [
+            DomainCounts(cluster, term.topology_key, _matcher(term, namespaces)) for term in template.anti_affinity
+        ]
+        keys = {term.topology_key for other in cluster.placed_with_terms for term in other.anti_affinity}
+        self._existing = [DomainCounts(cluster, key, _objection(template, key, namespaces)) for key in sorted(keys)]
+        self.matters = bool(self._affinity or self._anti or self._existing)
+        self._size = cluster.nodes.size
+
+    def passes(self, rows: Rows) -> Bools:
+        return ~(self._repelled(rows) | self._alone(rows) | self._crowded(rows))
+
+    def changed(self, change: Change) -> bool:
+        return follow((*self._affinity, *self._anti, *self._existing), change)
+
+    def reasons(self, rows: Ints) -> Iterator[tuple[str, Bools]]:
+        alone = self._alone(rows)
+        crowded = self._crowded(rows) & ~alone
+        yield "node(s) didn't match pod affinity rules", alone
+        yield "node(s) didn't match pod anti-affinity rules", crowded
+        yield "node(s) didn't satisfy existing pods anti-affinity rules", ~alone & ~crowded
+
+    def unresolvable(self, rows: Ints) -> Bools:
+        return self._alone(rows)
+
+    def _alone(self, rows: Rows) -> Bools:
+        """Required affinity does not hold."""
+        alone = np.zeros(self._size, np.bool_)[rows]
+        anyone = any(counts.counts.any() for counts in self._affinity)
+        for counts in self._affinity:
+            if anyone or not self._first_of_group:
+                alone |= (counts.counts == 0)[counts.ids[rows]]
+            else:
+                alone |= ~counts.labelled[rows]
+        return alone
+
+    def _crowded(self, rows: Rows) -> Bools:
+        return self._any(self._anti, rows)
+
+    def _repelled(self, rows: Rows) -> Bools:
+        return self._any(self._existing, rows)
+
+    def _any(self, countings: list[DomainCounts], rows: Rows) -> Bools:
+        found = np.zeros(self._size, np.bool_)[rows]
+        for counts in countings:
+            found |= (counts.counts > 0)[counts.ids[rows]]
+        return found
+
+
+class _Score(NodeScore):
+    local = False
+    normalized = True
+
+    def __init__(self, template: Template, cluster: Cluster) -> None:
+        namespaces = cluster.namespaces
+        self.keys = {term.topology_key for term in template.preferences}
+        for other in cluster.placed_with_terms:
+            for term in (*other.preferences, *other.affinity):
+                if term.matches(template, namespaces):
+                    self.keys.add(term.topology_key)
+        self._counts = [DomainCounts(cluster, key, _attraction(template, key, namespaces)) for key in sorted(self.keys)]
+        self._size = cluster.nodes.size
+
+    def score(self, rows: Rows) -> Ints:
+        total = np.zeros(self._size, np.int64)[rows]
+        for counts in self._counts:
+            total += counts.counts[counts.ids[rows]]
+        return total
+
+    def changed(self, change: Change) -> bool:
+        return follow(self._counts, change)
+
+    def normalize(self, scores: Ints, feasible: Bools) -> Ints:
+        lowest = int(scores.min(where=feasible, initial=np.iinfo(np.int64).max))
+        highest = int(scores.max(where=feasible, initial=np.iinfo(np.int64).min))
+        if highest <= lowest:
+            return np.zeros_like(scores)
+        return (MAXIMUM_SCORE * ((scores - lowest) / (highest - lowest))).astype(np.int64)
+
+
+def _matcher(term: AffinityTerm, namespaces: Namespaces) -> Weigh:
+    return lambda other: int(term.matches(other, namespaces))
+
+
+def _objection(template: Template, key: str, namespaces: Namespaces) -> Weigh:
+    """How many of another template's anti-affinity terms by `key` are about `template`."""
+    known: dict[int, int] = {}
+
+    def weigh(other: Template) -> int:
+        if not other.anti_affinity:
+            return 0
+        weight = known.get(other.id)
+        if weight is None:
+            weight = known[other.id] = sum(
+                term.topology_key == key and term.matches(template, namespaces) for term in other.anti_affinity
+            )
+        return weight
+
+    return weigh
+
+
+def _attraction(template: Template, key: str, namespaces: Namespaces) -> Weigh:
+    """What a pod of another template is worth to `template` in its domain by `key`."""
+    known: dict[int, int] = {}
+    own = [term for term in template.preferences if term.topology_key == key]
+
+    def weigh(other: Template) -> int:
+        weight = known.get(other.id)
+        if weight is None:
+            weight = sum(term.weight for term in own if term.matches(other, namespaces))
+            for term in (*other.preferences, *other.affinity):
+                if term.topology_key == key and term.matches(template, namespaces):
+                    weight += term.weight or HARD_AFFINITY_WEIGHT
+            known[other.id] = weight
+        return weight
+
+    return weigh

@@ -1,0 +1,31 @@
+"""NodeUnschedulable: cordoned nodes take only pods that tolerate the taint node.kubernetes.io/unschedulable."""
+
+from __future__ import annotations
+
+from tiphys.scheduler.arrays import Bools, Rows
+from tiphys.scheduler.cluster import Cluster
+from tiphys.scheduler.framework import NodeFilter, Plugin, Trigger
+from tiphys.scheduler.template import Template
+from tiphys.scheduler.tolerations import NO_SCHEDULE, untolerated
+
+TAINT = ("node.kubernetes.io/unschedulable", "", NO_SCHEDULE)
+
+
+class NodeUnschedulable(Plugin):
+    name = "NodeUnschedulable"
+    helped_by = Trigger.NODE_ADDED | Trigger.NODE_CHANGED
+
+    def filter(self, template: Template, cluster: Cluster) -> NodeFilter | None:
+        if not cluster.nodes.unschedulable.any() or not untolerated((TAINT,), template.tolerations, (NO_SCHEDULE,)):
+            return None
+        return _Filter(~cluster.nodes.unschedulable)
+
+
+class _Filter(NodeFilter):
+    reason = "node(s) were unschedulable"
+
+    def __init__(self, schedulable: Bools) -> None:
+        self._schedulable = schedulable
+
+    def passes(self, rows: Rows) -> Bools:
+        return self._schedulable[rows]

@@ -1,0 +1,157 @@
+"""PodTopologySpread: pods spread over domains, by their own constraints or (of a service or controller) by default.
+
+Source: Kubernetes documentation, "Pod Topology Spread Constraints". A hard constraint rejects a node if its domain
+would have more than maxSkew pods over the domain that has fewest; a soft one prefers domains with few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tiphys.api.types.core_v1 import TopologySpreadConstraint
+from tiphys.scheduler.arrays import Bools, Ints, Rows
+from tiphys.scheduler.cluster import Change, Cluster
+from tiphys.scheduler.domains import DomainCounts, follow
+from tiphys.scheduler.framework import MAXIMUM_SCORE, NodeFilter, NodeScore, Plugin, Trigger
+from tiphys.scheduler.node_match import matches_node
+from tiphys.scheduler.template import Template
+from tiphys.scheduler.terms import SpreadConstraint
+from tiphys.scheduler.tolerations import NO_EXECUTE, NO_SCHEDULE, untolerated
+
+HOSTNAME = "kubernetes.io/hostname"
+ZONE = "topology.kubernetes.io/zone"
+_DEFAULTS = ((HOSTNAME, 3), (ZONE, 5))
+
+
+class PodTopologySpread(Plugin):
+    name = "PodTopologySpread"
+    helped_by = Trigger.NODE_ADDED | Trigger.NODE_CHANGED | Trigger.POD_PLACED | Trigger.POD_GONE | Trigger.POD_CHANGED
+
+    def filter(self, template: Template, cluster: Cluster) -> NodeFilter | None:
+        hard = tuple(constraint for constraint in template.spread if constraint.hard)
+        return _Hard(template, hard, cluster) if hard else None
+
+    def score(self, template: Template, cluster: Cluster) -> NodeScore | None:
+        soft = tuple(constraint for constraint in template.spread if not constraint.hard)
+        if soft:
+            return _Soft(template, soft, cluster, every_key=True)
+        if template.default_spread is None or template.spread:
+            return None
+        defaults = tuple(
+            SpreadConstraint(
+                TopologySpreadConstraint(topology_key=key, max_skew=skew, when_unsatisfiable="ScheduleAnyway"),
+                template.default_spread,
+                template.namespace,
+            )
+            for key, skew in _DEFAULTS
+        )
+        return _Soft(template, defaults, cluster, every_key=False)
+
+
+def _counts(
+    template: Template, constraints: tuple[SpreadConstraint, ...], cluster: Cluster, *, every_key: bool
+) -> list[DomainCounts]:
+    """For each constraint the matching pods by domain, on the nodes that its policies let take part."""
+    nodes = cluster.nodes
+    takes_part = nodes.active.copy()
+    if every_key:
+        for constraint in constraints:
+            takes_part &= nodes.labels(constraint.topology_key).column >= 0
+    allowed = matches_node(template, nodes)
+    tolerated = nodes.by_taints(
+        lambda taints: untolerated(taints, template.tolerations, (NO_SCHEDULE, NO_EXECUTE)) == 0, slice(None), np.bool_
+    )
+    counts = []
+    for constraint in constraints:
+        within = takes_part
+        if constraint.honor_affinity:
+            within = within & allowed
+        if constraint.honor_taints:
+            within = within & tolerated
+        counts.append(
+            DomainCounts(cluster, constraint.topology_key, constraint.matches, within=within, terminating=False)
+        )
+    return counts
+
+
+class _Hard(NodeFilter):
+    reason = "node(s) didn't match pod topology spread constraints"
+    local = False
+    resolvable = True
+
+    def __init__(self, template: Template, constraints: tuple[SpreadConstraint, ...], cluster: Cluster) -> None:
+        self._constraints = constraints
+        self._counts = _counts(template, constraints, cluster, every_key=True)
+        self._own = [int(constraint.matches(template)) for constraint in constraints]
+        self._labelled: Bools = np.logical_and.reduce([counts.labelled for counts in self._counts])
+        self._present = [np.unique(counts.ids[counts.within]) for counts in self._counts]
+
+    def passes(self, rows: Rows) -> Bools:
+        passes = self._labelled[rows].copy()
+        for constraint, counts, own, present in zip(
+            self._constraints, self._counts, self._own, self._present, strict=True
+        ):
+            fewest = 0
+            if len(present) >= constraint.min_domains:
+                fewest = int(counts.counts[present].min(initial=np.iinfo(np.int64).max)) if len(present) else 0
+            most = constraint.max_skew + fewest - own
+            passes &= (counts.counts <= most)[counts.ids[rows]]
+        return passes
+
+    def changed(self, change: Change) -> bool:
+        if change.terminating:
+            return False
+        return follow(self._counts, change)
+
+    def reasons(self, rows: Ints) -> Iterator[tuple[str, Bools]]:
+        labelled = self._labelled[rows]
+        yield self.reason, labelled
+        yield f"{self.reason} (missing required label)", ~labelled
+
+    def unresolvable(self, rows: Ints) -> Bools:
+        return ~self._labelled[rows]
+
+
+class _Soft(NodeScore):
+    local = False
+    normalized = True
+
+    def __init__(
+        self, template: Template, constraints: tuple[SpreadConstraint, ...], cluster: Cluster, *, every_key: bool
+    ) -> None:
+        self._constraints = constraints
+        self._counts = _counts(template, constraints, cluster, every_key=every_key)
+        self._labelled: Bools = np.logical_and.reduce([counts.labelled for counts in self._counts])
+        self._every_key = every_key
+
+    def score(self, rows: Rows) -> Ints:
+        # What a count weighs depends on which nodes are feasible: see `normalize`.
+        return np.zeros(len(self._labelled), np.int64)[rows]
+
+    def changed(self, change: Change) -> bool:
+        if change.terminating:
+            return False
+        follow(self._counts, change)
+        return False
+
+    def normalize(self, scores: Ints, feasible: Bools) -> Ints:
+        scored = feasible & self._labelled if self._every_key else feasible
+        total = np.zeros(len(feasible), np.float64)
+        for constraint, counts in zip(self._constraints, self._counts, strict=True):
+            if constraint.topology_key == HOSTNAME:
+                domains = int(np.count_nonzero(scored))
+            else:
+                seen = np.bincount(counts.ids[scored], minlength=counts.domains + 1)
+                domains = int(np.count_nonzero(seen[:-1]))
+            weighed = counts.counts * np.log(domains + 2) + (constraint.max_skew - 1)
+            # A node outside every domain of this key gets nothing for it.
+            weighed[-1] = 0.0
+            total += weighed[counts.ids]
+        rounded = np.floor(total + 0.5).astype(np.int64)
+        highest = int(rounded.max(where=scored, initial=0))
+        lowest = int(rounded.min(where=scored, initial=np.iinfo(np.int64).max))
+        if highest == 0:
+            return np.where(scored, MAXIMUM_SCORE, 0)
+        return np.where(scored, MAXIMUM_SCORE * (highest + lowest - rounded) // highest, 0)
