@@ -84,6 +84,10 @@ class ClientStream:
         while data := await self.read():
             yield data
 
+    def abort(self) -> None:
+        """Give the response up; the connection closes."""
+        self._connection.abort()
+
     def feed(self, data: bytes) -> None:
         self._pieces.append(data)
         self._buffered += len(data)
