@@ -217,7 +217,7 @@ class ClientConnection(asyncio.Protocol):
     def eof_received(self) -> bool | None:
         if self._raw is not None:
             self._raw.feed_eof()
-            return True
+            return self._transport.can_write_eof()
         return None
 
     def pause_writing(self) -> None:

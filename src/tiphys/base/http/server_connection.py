@@ -120,7 +120,7 @@ class ServerConnection(asyncio.Protocol):
     def eof_received(self) -> bool | None:
         if self._raw is not None:
             self._raw.feed_eof()
-            return True  # half-close: our side may still write
+            return self._transport.can_write_eof()  # half-close: our side may still write
         return None
 
     def pause_writing(self) -> None:
