@@ -42,7 +42,7 @@ def render_object(
 ) -> bytes:
     """One object (its whole JSON) as a Table of one row.
 
-    include: what of the object goes with the row: ``Metadata``, ``None`` or ``Object``. Raises ApiError (400) on others.
+    include: what of the object goes with the row: ``Metadata``, ``None`` or ``Object``. Raises ApiError (400) if other.
     now: epoch seconds, from which ages are counted.
     """
     metadata = {"resourceVersion": _versioned.decode(full).metadata.resource_version or ""}
