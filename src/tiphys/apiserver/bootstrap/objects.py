@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import Any, Final
 
-from tiphys.api import errors
+from tiphys.api import codec, errors
 from tiphys.api.scheme import by_kind
 from tiphys.api.types import core_v1, discovery_v1, meta_v1, networking_v1, scheduling_v1
 from tiphys.apiserver.authorization import bootstrap as roles
@@ -42,6 +42,7 @@ class Bootstrap:
         """Make what is missing. Raises ApiError if the store refuses."""
         for obj in self._objects():
             await self._ensure(obj)
+        await self._mark_ready()
         if self._config.advertise_address:
             await self._follow_address(self._endpoints())
             await self._follow_address(self._endpoint_slice())
@@ -115,6 +116,27 @@ class Bootstrap:
         except errors.ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
+
+    async def _mark_ready(self) -> None:
+        """The default ServiceCIDR is usable from the start."""
+        endpoint = self._registry.endpoint("networking.k8s.io", "v1", "servicecidrs")
+        info = RequestInfo(
+            "", "update", "networking.k8s.io", "v1", "servicecidrs", "", _SERVICE, "status", target=endpoint.resource
+        )
+
+        def change(stored: Stored) -> Changed:
+            obj = codec.decode(networking_v1.ServiceCIDR, stored.value)
+            if not obj.status.conditions:
+                ready = meta_v1.Condition(
+                    type="Ready",
+                    status="True",
+                    message="Kubernetes default Service CIDR is ready",
+                    last_transition_time=obj.metadata.creation_timestamp,
+                )
+                obj.status = networking_v1.ServiceCIDRStatus(conditions=(ready,))
+            return Changed(obj, raw=True)
+
+        await endpoint.updater.change(info, change, _OPTIONS, self._user, [])
 
     async def _follow_address(self, obj: Any) -> None:
         await self._ensure(obj)

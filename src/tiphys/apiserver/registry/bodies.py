@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import binascii
+import re
+import string
+from typing import Any, ClassVar, Final
 
 import msgspec
 import yaml
@@ -17,6 +20,8 @@ _JSON_TYPES: Final = frozenset({b"", b"application/json", b"*/*"})
 _YAML: Final = b"application/yaml"
 _ACCEPTED: Final = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
 _SCHEME: Final = '"pkg/api/legacyscheme/scheme.go:30"'
+_BASE64_FIELDS: Final = {"Secret": ("data",), "ConfigMap": ("binary_data",)}
+_BASE64_LETTERS: Final = frozenset(string.ascii_letters + string.digits + "+/=\r\n")
 _KNOWN_KINDS: Final = frozenset((r.api_version, r.kind) for r in RESOURCES)
 
 
@@ -73,6 +78,8 @@ def decode_json(
         obj = codec.decode(struct, body)
     except (msgspec.ValidationError, ValueError) as error:
         obj = _decode_anyhow(body, struct, api_version, kind, error)
+    if (fields := _BASE64_FIELDS.get(kind)) is not None:
+        _check_base64(obj, fields, kind, api_version)
     if obj.kind != kind or obj.api_version != api_version:
         _check_kind(obj.kind or kind, obj.api_version or api_version, kind, api_version)
         obj.kind, obj.api_version = kind, api_version
@@ -83,6 +90,16 @@ def decode_json(
             raise _cannot_handle(kind, api_version, f"strict decoding error: {', '.join(found)}")
         warnings += found
     return obj
+
+
+def _check_base64(obj: Any, fields: tuple[str, ...], kind: str, api_version: str) -> None:
+    for field in fields:
+        for text in getattr(obj, field).values():
+            try:
+                binascii.a2b_base64(text, strict_mode=True)
+            except ValueError:
+                at = next((i for i, c in enumerate(text) if c not in _BASE64_LETTERS), len(text) & ~3)
+                raise _cannot_handle(kind, api_version, f"illegal base64 data at input byte {at}") from None
 
 
 def check_plain_kind(data: dict[str, Any], resource: Resource) -> None:
@@ -141,11 +158,14 @@ def _yaml_as_json(body: bytes, kind: str) -> bytes:
 
 
 class _Loader(yaml.CSafeLoader):
-    """YAML as Kubernetes reads it: timestamps stay text."""
+    """YAML as Kubernetes reads it: timestamps stay text, and a lone y or n is a boolean."""
+
+    bool_values: ClassVar[dict[str, bool]] = {**yaml.CSafeLoader.bool_values, "y": True, "n": False}
 
 
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("[yYnN]$"), list("yYnN"))
 YAML_LOADER: Final = _Loader

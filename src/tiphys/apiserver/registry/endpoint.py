@@ -25,6 +25,12 @@ _PLAIN_ACCEPTS: Final = frozenset({b"", b"application/json", b"*/*"})
 _OBJECT_SUBRESOURCES: Final = frozenset({"status", "approval", *PARTS})
 
 
+_DEPRECATIONS: Final = {
+    ("", "endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    ("", "componentstatuses"): "v1 ComponentStatus is deprecated in v1.19+",
+}
+
+
 class Subresource(Protocol):
     """Serves one subresource path of a resource, all verbs."""
 
@@ -43,11 +49,17 @@ class Endpoint:
         self.updater = Updater(resource, cache, context, self.creator)
         self.patcher = Patcher(resource, cache, context, self.creator, self.updater)
         self.deleter = Deleter(resource, cache, context, self.updater)
+        self.deprecation = _DEPRECATIONS.get((resource.group, resource.plural), "")
         self.subresources: dict[str, Subresource] = {}
         self._object_subresources = resource.subresource_names & _OBJECT_SUBRESOURCES
 
     def serve(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
         """Do what `info` says. Reads that need no waiting answer at once."""
+        if self.deprecation:
+            return self._warned(self._serve(request, info))
+        return self._serve(request, info)
+
+    def _serve(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
         verb = info.verb
         if info.subresource:
             return self._serve_subresource(request, info)
@@ -61,6 +73,17 @@ class Endpoint:
             return self.watcher.watch(request, info)
         self._check_scope(info)
         return self._write(request, info)
+
+    def _warned(self, answer: Response | Awaitable[Response]) -> Response | Awaitable[Response]:
+        if isinstance(answer, Response):
+            answer.headers += warning_headers([self.deprecation])
+            return answer
+        return self._warned_later(answer)
+
+    async def _warned_later(self, answer: Awaitable[Response]) -> Response:
+        response = await answer
+        response.headers = warning_headers([self.deprecation]) + response.headers
+        return response
 
     def _serve_subresource(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
         if info.subresource in self._object_subresources:

@@ -11,6 +11,7 @@ import yaml
 from tiphys.api import codec, defaulting, errors, field_errors
 from tiphys.api.patch import json_patch, merge_patch, of_definition, server_side_apply, strategic_merge
 from tiphys.api.scheme import Resource
+from tiphys.api.types.meta_v1 import Status, StatusDetails
 from tiphys.apiserver.registry import go_json
 from tiphys.apiserver.registry.bodies import YAML_LOADER
 from tiphys.apiserver.registry.context import Context
@@ -50,7 +51,7 @@ class Patcher:
         """Patch the object, or create it by server-side apply; (status code, stored JSON). Raises ApiError."""
         kind = request.headers.get(b"content-type").partition(b";")[0].strip().lower()
         if kind not in _ACCEPTED[:4]:
-            raise errors.unsupported_media_type([accepted.decode() for accepted in _ACCEPTED])
+            raise unsupported_patch()
         options = write_options(request, "PatchOptions")
         _check_options(options, kind)
         if kind == _APPLY:
@@ -189,6 +190,14 @@ def _check_options(options: WriteOptions, kind: bytes) -> None:
         wrong.append(field_errors.forbidden("force", "may not be specified for non-apply patch"))
     if wrong:
         raise errors.invalid(_OPTIONS, "", wrong)
+
+
+def unsupported_patch() -> errors.ApiError:
+    """415 for a patch in no known language."""
+    text = "415: Unsupported Media Type"
+    return errors.ApiError(
+        Status(status="Failure", code=415, reason="UnsupportedMediaType", message=text, details=StatusDetails())
+    )
 
 
 def _shown(data: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from tiphys.apiserver.negotiation import negotiate
 from tiphys.apiserver.registry.bodies import decode_body
 from tiphys.apiserver.registry.endpoint import Endpoint, warning_headers
 from tiphys.apiserver.registry.options import write_options
+from tiphys.apiserver.registry.patching import unsupported_patch
 from tiphys.apiserver.registry.representation import encoded
 from tiphys.apiserver.registry.updating import Changed, Stored, check_identity
 from tiphys.apiserver.routing import RequestInfo
@@ -60,7 +61,7 @@ class ScaleSubresource:
         kind = request.headers.get(b"content-type").partition(b";")[0].strip().lower()
         apply = _PATCHES.get(kind)
         if apply is None:
-            raise errors.unsupported_media_type([accepted.decode() for accepted in _PATCHES])
+            raise unsupported_patch()
         try:
             patch = codec.decode_any(request.body)
         except msgspec.DecodeError as error:
