@@ -46,6 +46,7 @@ class Evaluation:
         self._cluster = cluster
         self._plugins = plugins
         self._position = -1
+        self._diagnosis: Diagnosis | None = None
         self._version = (-1, -1, -1)
         self._start()
 
@@ -54,6 +55,7 @@ class Evaluation:
         cluster = self._cluster
         if cluster.position == self._position and cluster.version == self._version:
             return
+        self._diagnosis = None
         changes = cluster.changes_since(self._position)
         if changes is None or cluster.version != self._version:
             self._start()
@@ -61,9 +63,15 @@ class Evaluation:
         self._position = cluster.position
         self._follow(changes)
 
-    def select(self, rng: random.Random) -> int:
-        """The row of the best node, one of them at random if several are; ABSENT if none is feasible."""
+    def select(self, rng: random.Random, blocked: Sequence[int] = ()) -> int:
+        """The row of the best node, one of them at random if several are; ABSENT if none is feasible.
+
+        `blocked` rows are not considered.
+        """
         totals = self._totals()
+        if blocked:
+            totals = totals.copy()
+            totals[blocked] = -1
         best = int(totals.max())
         if best < 0:
             return ABSENT
@@ -82,15 +90,24 @@ class Evaluation:
         """Each node's weighted score, -1 where infeasible. A copy."""
         return self._totals().copy()
 
+    def why(self, row: int) -> Counter[str]:
+        """Why that node cannot take a pod of the template."""
+        return self._diagnose(np.array([row], np.int64)).reasons
+
     def diagnose(self) -> Diagnosis:
         """Why the infeasible nodes are: each node is attributed to the first plugin that rejects it."""
+        if self._diagnosis is None:
+            self._diagnosis = self._diagnose(np.flatnonzero(self._cluster.nodes.active))
+        return self._diagnosis
+
+    def _diagnose(self, candidates: Ints) -> Diagnosis:
         reasons: Counter[str] = Counter()
         rejected_by: set[str] = set()
         resolvable: list[Ints] = []
-        left = self._rejects & (_NOT_ACTIVE - 1)
+        left = self._rejects[candidates]
         first = left & -left
         for name, node_filter, bit in self._filters:
-            rows = np.flatnonzero(first == bit)
+            rows = candidates[first == bit]
             if not len(rows):
                 continue
             rejected_by.add(name)

@@ -1,0 +1,97 @@
+"""One decision: a pod, the cluster as it is known now, a node or the reason why not. Pure but for the random choice."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tiphys.scheduler import messages
+from tiphys.scheduler.arrays import ABSENT
+from tiphys.scheduler.cluster import Cluster
+from tiphys.scheduler.evaluation import Diagnosis, Evaluations
+from tiphys.scheduler.framework import Plugin, Trigger
+from tiphys.scheduler.nominations import Nominations
+from tiphys.scheduler.preemption import Candidate, Disruption, preempt
+from tiphys.scheduler.queue import Group
+from tiphys.scheduler.template import PodInfo
+
+Budgets = Callable[[], Sequence[Disruption]]
+"""The disruption budgets, asked for only if preemption is considered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The pod goes to this node."""
+
+    node_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaceable:
+    """No node can take the pod now."""
+
+    message: str
+    """What is reported: upstream's ``0/3 nodes are available: …``."""
+    rejected_by: frozenset[str]
+    """The plugins that stood in the way."""
+    preemption: Candidate | None
+    """Pods to remove for it, on a node to nominate."""
+
+
+class Algorithm:
+    """Decides. Changes nothing of the cluster."""
+
+    def __init__(self, cluster: Cluster, plugins: Sequence[tuple[Plugin, int]], rng: random.Random) -> None:
+        self.cluster = cluster
+        self.nominations = Nominations()
+        self.evaluations = Evaluations(cluster, plugins)
+        self._rng = rng
+        self._helped_by = {plugin.name: plugin.helped_by for plugin, _ in plugins}
+
+    def decide(self, info: PodInfo, budgets: Budgets) -> Placed | Unplaceable:
+        """Where `info` goes."""
+        nodes = self.cluster.nodes
+        evaluation = self.evaluations.of(info.template)
+        blocked = self.nominations.blocked(info, self.cluster)
+        nominated = nodes.rows.get(self.nominations.node_of(info.key) or info.pod.status.nominated_node_name or "")
+        if nominated is not None and nominated not in blocked and evaluation.takes(nominated):
+            return Placed(nodes.names[nominated])
+        row = evaluation.select(self._rng, blocked)
+        if row != ABSENT:
+            return Placed(nodes.names[row])
+        return self._unplaceable(info, evaluation.diagnose(), blocked, budgets)
+
+    def helps(self, group: Group, trigger: Trigger) -> bool:
+        """Whether an event may have made the group's pods schedulable: by kind, and then by asking."""
+        template, rejected_by = group
+        if rejected_by and not any(self._helped_by[name] & trigger for name in rejected_by):
+            return False
+        return bool(self.evaluations.of(template).feasible().any())
+
+    def _unplaceable(
+        self, info: PodInfo, diagnosis: Diagnosis, blocked: Sequence[int], budgets: Budgets
+    ) -> Unplaceable:
+        cluster = self.cluster
+        if not diagnosis.nodes:
+            return Unplaceable(messages.NO_NODES, frozenset(), None)
+        reasons = diagnosis.reasons.copy()
+        if blocked:
+            # Their room is promised to pods of higher priority: upstream counts these as placed there.
+            reasons["Insufficient resources for nominated pods"] += len(blocked)
+        if self._waits_for_victims(info):
+            message = messages.unavailable(diagnosis.nodes, reasons, messages.VICTIMS_TERMINATING)
+            return Unplaceable(message, diagnosis.rejected_by, None)
+        outcome = preempt(info, diagnosis, cluster, self.evaluations, budgets())
+        if isinstance(outcome, Candidate):
+            message = messages.unavailable(diagnosis.nodes, reasons)
+            return Unplaceable(message, diagnosis.rejected_by, outcome)
+        message = messages.unavailable(diagnosis.nodes, reasons, outcome.message)
+        return Unplaceable(message, diagnosis.rejected_by, None)
+
+    def _waits_for_victims(self, info: PodInfo) -> bool:
+        """Whether pods are already being removed for it."""
+        row = self.cluster.nodes.rows.get(self.nominations.node_of(info.key))
+        return row is not None and any(
+            pod.terminating and pod.priority < info.priority for pod in self.cluster.pods_on[row].values()
+        )

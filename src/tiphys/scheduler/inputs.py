@@ -1,0 +1,177 @@
+"""What the scheduler watches, and how each change reaches queue, cache and cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tiphys.api.selectors import Selector, from_label_selector, from_labels
+from tiphys.api.types.apps_v1 import ReplicaSet, StatefulSet
+from tiphys.api.types.core_v1 import Namespace, Node, Pod, ReplicationController, Service
+from tiphys.api.types.policy_v1 import PodDisruptionBudget
+from tiphys.base.clock import Clock
+from tiphys.base.tasks import Supervisor
+from tiphys.client import Client, Informer
+from tiphys.client.informer import without_managed_fields
+from tiphys.scheduler.cache import PodCache
+from tiphys.scheduler.cluster import Cluster, PodKey
+from tiphys.scheduler.default_spread import SpreadOwners
+from tiphys.scheduler.framework import Trigger
+from tiphys.scheduler.nominations import Nominations
+from tiphys.scheduler.preemption import Disruption
+from tiphys.scheduler.queue import SchedulingQueue
+from tiphys.scheduler.template import PodInfo
+
+_UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
+
+
+class Inputs:
+    """The informers. `happened` is called with what may help unschedulable pods; it must only take note."""
+
+    def __init__(
+        self,
+        client: Client,
+        scheduler_name: str,
+        clock: Clock,
+        queue: SchedulingQueue,
+        cache: PodCache,
+        cluster: Cluster,
+        nominations: Nominations,
+        happened: Callable[[Trigger], None],
+    ) -> None:
+        self._scheduler_name = scheduler_name
+        self._clock = clock
+        self._queue = queue
+        self._cache = cache
+        self._cluster = cluster
+        self._nominations = nominations
+        self._happened = happened
+        self.owners = SpreadOwners()
+        self._nodes = Informer(client, Node, transform=without_managed_fields)
+        self._namespaces = Informer(client, Namespace, transform=without_managed_fields)
+        self._pods = Informer(client, Pod, field_selector=_UNFINISHED, transform=without_managed_fields)
+        self._services = Informer(client, Service, transform=without_managed_fields)
+        self._budgets = Informer(client, PodDisruptionBudget, transform=without_managed_fields)
+        self._controllers: list[Informer[Any]] = [
+            Informer(client, ReplicaSet, transform=without_managed_fields),
+            Informer(client, StatefulSet, transform=without_managed_fields),
+            Informer(client, ReplicationController, transform=without_managed_fields),
+        ]
+        self._add_handlers()
+
+    async def start(self, supervisor: Supervisor) -> None:
+        """Watch everything; returns when what decisions need is known. Nodes come before the pods on them."""
+        first: list[Informer[Any]] = [self._nodes, self._namespaces, self._services, *self._controllers]
+        for informer in (*first, self._budgets):
+            supervisor.spawn(informer.run, f"watch-{informer.view.resource.plural}")
+        for informer in first:
+            await informer.wait_synced()
+        supervisor.spawn(self._pods.run, "watch-pods")
+        await self._pods.wait_synced()
+
+    def pod(self, key: PodKey) -> Pod | None:
+        """The pod as last seen; None if it is gone or finished."""
+        return self._pods.get(key[1], key[0])
+
+    def disruptions(self) -> list[Disruption]:
+        """The disruption budgets, for preemption."""
+        return [_disruption(budget) for budget in self._budgets.list()]
+
+    def _add_handlers(self) -> None:
+        self._nodes.add_handler(
+            on_add=self._node_added,
+            on_update=lambda _, node: self._node_updated(node),
+            on_delete=lambda node: self._cluster.remove_node(node.metadata.name or ""),
+        )
+        self._namespaces.add_handler(
+            on_add=self._namespace_seen,
+            on_update=lambda _, namespace: self._namespace_seen(namespace),
+            on_delete=lambda namespace: self._set_namespace(namespace, None),
+        )
+        self._pods.add_handler(on_add=self._pod_added, on_update=self._pod_updated, on_delete=self._pod_deleted)
+        self._services.add_handler(
+            on_add=self._service_seen,
+            on_update=lambda _, service: self._service_seen(service),
+            on_delete=lambda service: self._set_service(service, {}),
+        )
+        for informer in self._controllers:
+            informer.add_handler(
+                on_add=self._controller_seen,
+                on_update=lambda _, controller: self._controller_seen(controller),
+                on_delete=lambda controller: self.owners.set_controller(controller.metadata.uid, None),
+            )
+
+    def _node_added(self, node: Node) -> None:
+        self._cluster.add_node(node)
+        self._happened(Trigger.NODE_ADDED)
+
+    def _node_updated(self, node: Node) -> None:
+        if self._cluster.update_node(node):
+            self._happened(Trigger.NODE_CHANGED)
+
+    def _namespace_seen(self, namespace: Namespace) -> None:
+        self._set_namespace(namespace, namespace.metadata.labels)
+
+    def _set_namespace(self, namespace: Namespace, labels: dict[str, str] | None) -> None:
+        if self._cluster.set_namespace(namespace.metadata.name or "", labels):
+            self._happened(Trigger.POD_CHANGED)
+
+    def _service_seen(self, service: Service) -> None:
+        self._set_service(service, service.spec.selector)
+
+    def _set_service(self, service: Service, selector: dict[str, str]) -> None:
+        self.owners.set_service(service.metadata.namespace or "", service.metadata.name or "", selector)
+
+    def _controller_seen(self, controller: Any) -> None:
+        self.owners.set_controller(controller.metadata.uid, _selector(controller))
+
+    def _pod_added(self, pod: Pod) -> None:
+        if pod.spec.node_name:
+            self._assigned(pod)
+        elif self._ours(pod):
+            self._queue.add(pod, self._clock.monotonic())
+            self._happened(Trigger(0))
+
+    def _pod_updated(self, old: Pod, new: Pod) -> None:
+        if old.metadata.uid != new.metadata.uid:
+            self._pod_deleted(old)
+            self._pod_added(new)
+        elif new.spec.node_name:
+            self._assigned(new)
+        elif self._ours(new) and not self._cache.is_assumed((new.metadata.namespace or "", new.metadata.name or "")):
+            matters = old.spec != new.spec or old.metadata.labels != new.metadata.labels
+            self._queue.update(new, self._clock.monotonic(), matters=matters)
+            self._happened(Trigger(0))
+
+    def _assigned(self, pod: Pod) -> None:
+        key = (pod.metadata.namespace or "", pod.metadata.name or "")
+        self._queue.remove(key)
+        self._nominations.remove(key)
+        known = self._cache.get(key) is not None
+        if self._cache.observe(pod):
+            self._happened(Trigger.POD_CHANGED if known else Trigger.POD_PLACED)
+
+    def _pod_deleted(self, pod: Pod) -> None:
+        key = (pod.metadata.namespace or "", pod.metadata.name or "")
+        self._queue.remove(key)
+        self._nominations.remove(key)
+        if self._cache.gone(key) is not None:
+            self._happened(Trigger.POD_GONE)
+
+    def _ours(self, pod: Pod) -> bool:
+        return (pod.spec.scheduler_name or "default-scheduler") == self._scheduler_name
+
+
+def _selector(controller: ReplicaSet | StatefulSet | ReplicationController) -> Selector:
+    if isinstance(controller, ReplicationController):
+        return from_labels(controller.spec.selector)
+    return from_label_selector(controller.spec.selector)
+
+
+def _disruption(budget: PodDisruptionBudget) -> Disruption:
+    namespace, selector = budget.metadata.namespace, from_label_selector(budget.spec.selector)
+
+    def covers(info: PodInfo) -> bool:
+        return info.key[0] == namespace and selector.matches(info.template.labels)
+
+    return Disruption(covers, (budget.status and budget.status.disruptions_allowed) or 0)

@@ -1,0 +1,24 @@
+"""What the scheduler says, in upstream's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+NO_NODES = "no nodes available to schedule pods"
+NO_VICTIMS = "No preemption victims found for incoming pod"
+NOT_HELPFUL = "Preemption is not helpful for scheduling"
+NEVER_PREEMPTS = "not eligible due to preemptionPolicy=Never."
+VICTIMS_TERMINATING = "not eligible due to a terminating pod on the nominated node."
+
+
+def unavailable(nodes: int, reasons: Mapping[str, int], preemption: str = "") -> str:
+    """``0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable. preemption: …``."""
+    if not nodes:
+        return NO_NODES
+    counted = ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
+    message = f"0/{nodes} nodes are available: {counted}." if counted else f"0/{nodes} nodes are available:"
+    return f"{message} preemption: {preemption}" if preemption else message
+
+
+def assigned(namespace: str, name: str, node_name: str) -> str:
+    return f"Successfully assigned {namespace}/{name} to {node_name}"

@@ -1,0 +1,212 @@
+"""The pods that wait for a node.
+
+                  ┌──────────── gates removed ──────── gated
+     add ──► active ──pop──► (being scheduled) ──bound──► gone
+               ▲  ▲                │ no node fits
+               │  └──moved by an event, backoff over, or too long here── unschedulable
+               └──backoff over── backoff ◄──moved by an event, backoff not over──┘
+
+Pure: time comes as an argument, in seconds of a monotonic clock. Order is upstream's PrioritySort: priority, then age.
+Unschedulable pods are grouped by template and by who rejected them: an event is judged once a group.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterator
+
+from tiphys.api.types.core_v1 import Pod
+from tiphys.scheduler.cluster import PodKey
+from tiphys.scheduler.framework import Trigger
+from tiphys.scheduler.template import PodInfo, Template
+
+Group = tuple[Template, frozenset[str]]
+
+
+class QueuedPod:
+    """A pod that has no node yet. `info` is made when it is first popped."""
+
+    __slots__ = ("attempts", "failed_at", "group", "info", "key", "place", "pod", "queued_at")
+
+    def __init__(self, pod: Pod, now: float) -> None:
+        self.key: PodKey = (pod.metadata.namespace or "", pod.metadata.name or "")
+        self.pod = pod
+        self.queued_at = now
+        self.failed_at = now
+        self.attempts = 0
+        self.info: PodInfo | None = None
+        self.group: Group | None = None
+        self.place = ""  # active, backoff, unschedulable, gated, or "" while being scheduled
+
+
+class SchedulingQueue:
+    """See the module's drawing. A pod is in at most one place."""
+
+    def __init__(
+        self,
+        *,
+        initial_backoff_seconds: float,
+        maximum_backoff_seconds: float,
+        unschedulable_seconds: float,
+    ) -> None:
+        self._initial_backoff_seconds = initial_backoff_seconds
+        self._maximum_backoff_seconds = maximum_backoff_seconds
+        self._unschedulable_seconds = unschedulable_seconds
+        self._pods: dict[PodKey, QueuedPod] = {}
+        self._order = itertools.count()
+        # Heaps are cleaned lazily: an entry counts only while its pod is still in that place.
+        self._active: list[tuple[int, float, int, QueuedPod]] = []
+        self._backoff: list[tuple[float, int, QueuedPod]] = []
+        self._groups: dict[Group, dict[PodKey, QueuedPod]] = {}
+
+    def __len__(self) -> int:
+        return len(self._pods)
+
+    def __iter__(self) -> Iterator[QueuedPod]:
+        return iter(self._pods.values())
+
+    def get(self, key: PodKey) -> QueuedPod | None:
+        return self._pods.get(key)
+
+    def counts(self) -> dict[str, int]:
+        """How many pods are in each place."""
+        counts = {"active": 0, "backoff": 0, "unschedulable": 0, "gated": 0}
+        for queued in self._pods.values():
+            if queued.place:
+                counts[queued.place] += 1
+        return counts
+
+    def add(self, pod: Pod, now: float) -> None:
+        """A new pod, or one that lost its chance at a node."""
+        queued = QueuedPod(pod, now)
+        self.remove(queued.key)
+        self._pods[queued.key] = queued
+        if pod.spec.scheduling_gates:
+            queued.place = "gated"
+        else:
+            self._activate(queued)
+
+    def update(self, pod: Pod, now: float, *, matters: bool) -> None:
+        """The pod changed; `matters`: in a way that may make it schedulable."""
+        key = (pod.metadata.namespace or "", pod.metadata.name or "")
+        queued = self._pods.get(key)
+        if queued is None:
+            self.add(pod, now)
+            return
+        queued.pod = pod
+        if queued.info is not None:
+            queued.info.pod = pod
+        if not matters:
+            return
+        queued.info = None
+        if queued.place == "gated":
+            if not pod.spec.scheduling_gates:
+                self._activate(queued)
+        elif queued.place == "unschedulable":
+            self._retry(queued, now)
+
+    def remove(self, key: PodKey) -> QueuedPod | None:
+        """The pod is gone, or has a node."""
+        queued = self._pods.pop(key, None)
+        if queued is not None:
+            self._leave(queued)
+        return queued
+
+    def pop(self) -> QueuedPod | None:
+        """The next pod to schedule; then call `remove`, `unschedulable` or `failed` with it."""
+        while self._active:
+            queued = heapq.heappop(self._active)[-1]
+            if queued.place == "active":
+                queued.place = ""
+                queued.attempts += 1
+                return queued
+        return None
+
+    @property
+    def has_active(self) -> bool:
+        return bool(self._active)
+
+    def unschedulable(self, queued: QueuedPod, rejected_by: frozenset[str], now: float) -> None:
+        """No node fits; wait for an event that may help against `rejected_by`. Its `info` is set."""
+        assert queued.info is not None
+        if self._pods.get(queued.key) is not queued:
+            return
+        queued.failed_at = now
+        queued.place = "unschedulable"
+        queued.group = (queued.info.template, rejected_by)
+        self._groups.setdefault(queued.group, {})[queued.key] = queued
+
+    def failed(self, queued: QueuedPod, now: float) -> None:
+        """Something other than the lack of a node went wrong: try again after the backoff."""
+        if self._pods.get(queued.key) is not queued:
+            return
+        queued.failed_at = now
+        self._retry(queued, now)
+
+    def restore(self, queued: QueuedPod, pod: Pod, now: float) -> None:
+        """A pod that was removed for a node did not get it; `pod` is its present state."""
+        self.remove(queued.key)
+        queued.pod = pod
+        queued.info = None
+        queued.failed_at = now
+        self._pods[queued.key] = queued
+        self._retry(queued, now)
+
+    def move(self, trigger: Trigger, helps: Callable[[Group, Trigger], bool], now: float) -> int:
+        """Something happened: try the unschedulable groups that it `helps` again. Returns how many pods moved."""
+        moved = 0
+        for group in [group for group in self._groups if helps(group, trigger)]:
+            for queued in list(self._groups[group].values()):
+                self._retry(queued, now)
+                moved += 1
+        return moved
+
+    def flush(self, now: float) -> None:
+        """Activate the pods whose backoff is over, and those unschedulable for too long."""
+        while self._backoff and self._backoff[0][0] <= now:
+            queued = heapq.heappop(self._backoff)[-1]
+            if queued.place == "backoff":
+                self._activate(queued)
+        limit = now - self._unschedulable_seconds
+        for group in list(self._groups.values()):
+            # In order of failure: the first is the oldest.
+            for queued in list(group.values()):
+                if queued.failed_at > limit:
+                    break
+                self._retry(queued, now)
+
+    def next_flush(self) -> float | None:
+        """When `flush` has something to do next; None: not before something else happens."""
+        moments = [
+            next(iter(group.values())).failed_at + self._unschedulable_seconds for group in self._groups.values()
+        ]
+        while self._backoff and self._backoff[0][-1].place != "backoff":
+            heapq.heappop(self._backoff)
+        if self._backoff:
+            moments.append(self._backoff[0][0])
+        return min(moments, default=None)
+
+    def _retry(self, queued: QueuedPod, now: float) -> None:
+        self._leave(queued)
+        delay = self._initial_backoff_seconds * 2.0 ** min(queued.attempts - 1, 30) if queued.attempts else 0.0
+        until = queued.failed_at + min(delay, self._maximum_backoff_seconds)
+        if until <= now:
+            self._activate(queued)
+        else:
+            queued.place = "backoff"
+            heapq.heappush(self._backoff, (until, next(self._order), queued))
+
+    def _activate(self, queued: QueuedPod) -> None:
+        queued.place = "active"
+        priority = queued.pod.spec.priority or 0
+        heapq.heappush(self._active, (-priority, queued.queued_at, next(self._order), queued))
+
+    def _leave(self, queued: QueuedPod) -> None:
+        if queued.group is not None:
+            group = self._groups[queued.group]
+            del group[queued.key]
+            if not group:
+                del self._groups[queued.group]
+            queued.group = None
+        queued.place = ""
