@@ -1,0 +1,109 @@
+"""Serves the OpenAPI documents: built when first asked for, kept compressed, named by hash for clients to keep."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from tiphys.api import codec, errors
+from tiphys.api.scheme import RESOURCES, Resource
+from tiphys.apiserver.openapi import documents, schemas
+from tiphys.base.http.messages import Request, Response
+
+_VERSION: Final = "v1.36.0"
+_LEVEL: Final = 5
+_YEAR_SECONDS: Final = 365 * 24 * 3600
+_VARY: Final = (b"Vary", b"Accept-Encoding, Accept")
+_V3_JSON: Final = "application/json"
+
+
+class OpenApi:
+    """Knows the served resources. Nothing is built until a client asks."""
+
+    def __init__(self, resources: Iterable[Resource] = RESOURCES, version: str = _VERSION) -> None:
+        self._version = version
+        self._kept: dict[str, bytes] = {}
+        self._groups: dict[str, list[Resource]] = {}
+        self._tags: dict[str, str] = {}
+        self.replace(resources)
+
+    def replace(self, resources: Iterable[Resource]) -> None:
+        """Describe exactly these from now on."""
+        self._kept.clear()
+        self._tags.clear()
+        self._groups = {}
+        for resource in resources:
+            if schemas.needed((resource.definition,)):
+                root = f"apis/{resource.group}/{resource.version}" if resource.group else f"api/{resource.version}"
+                self._groups.setdefault(root, []).append(resource)
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths answered here, for the index at ``/``."""
+        return ["/openapi/v2", "/openapi/v3", *(f"/openapi/v3/{root}" for root in self._groups)]
+
+    def handle(self, request: Request) -> Response:
+        """The answer for ``/openapi/…``. Raises ApiError: 404 for unknown documents, 406 for protobuf only."""
+        path = request.path.rstrip("/")
+        accept = request.headers.get(b"accept")
+        if b"protobuf" in accept and not _takes_json(accept):
+            raise errors.not_acceptable("only application/json is available")
+        if path == "/openapi/v2":
+            return self._document(request, "v2", lambda: documents.version_2(self._all(), self._version))
+        if path == "/openapi/v3":
+            return _maybe_unchanged(request, self._index(), self._tag("index"), _V3_JSON, ())
+        root = path.removeprefix("/openapi/v3/")
+        resources = self._groups.get(root)
+        if resources is None or root == path:
+            raise errors.route_not_found()
+        asked = request.query.get("hash")
+        if asked and asked != self._tag(root):
+            location = f"/openapi/v3/{root}?hash={self._tag(root)}".encode()
+            return Response(301, b"", "", ((b"Location", location),))
+        return self._document(request, root, lambda: documents.version_3(resources, self._version))
+
+    def _all(self) -> list[Resource]:
+        return [resource for resources in self._groups.values() for resource in resources]
+
+    def _tag(self, key: str) -> str:
+        """The document's hash: of what it is made from, so that it is known before the document is."""
+        found = self._tags.get(key)
+        if found is None:
+            resources = self._groups.get(key) or self._all()
+            source = repr((self._version, key, schemas.described(), resources))
+            found = self._tags[key] = hashlib.sha512(source.encode()).hexdigest()[:64].upper()
+        return found
+
+    def _index(self) -> bytes:
+        paths = {
+            root: {"serverRelativeURL": f"/openapi/v3/{root}?hash={self._tag(root)}"} for root in sorted(self._groups)
+        }
+        return bytes(codec.encode_any({"paths": paths}))
+
+    def _document(self, request: Request, key: str, build: Callable[[], documents.Document]) -> Response:
+        kept = self._kept.get(key)
+        if kept is None:
+            kept = self._kept[key] = gzip.compress(codec.encode_any(build()), _LEVEL, mtime=0)
+        headers: tuple[tuple[bytes, bytes], ...] = ()
+        if request.query.get("hash"):
+            headers = ((b"Cache-Control", f"public, immutable, max-age={_YEAR_SECONDS}".encode()),)
+        if b"gzip" in request.headers.get(b"accept-encoding"):
+            return _maybe_unchanged(request, kept, self._tag(key), _V3_JSON, (*headers, (b"Content-Encoding", b"gzip")))
+        return _maybe_unchanged(request, gzip.decompress(kept), self._tag(key), _V3_JSON, headers)
+
+
+def _takes_json(accept: bytes) -> bool:
+    media_types = [clause.split(b";")[0].strip() for clause in accept.split(b",")]
+    return any(media_type in (b"application/json", b"application/*", b"*/*") for media_type in media_types)
+
+
+def _maybe_unchanged(
+    request: Request, body: bytes, tag: str, content_type: str, headers: tuple[tuple[bytes, bytes], ...]
+) -> Response:
+    quoted = f'"{tag}"'.encode()
+    headers = (*headers, (b"ETag", quoted), _VARY)
+    if request.headers.get(b"if-none-match") == quoted:
+        return Response(304, b"", "", headers)
+    return Response(200, body, content_type, headers)
