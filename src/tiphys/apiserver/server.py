@@ -12,11 +12,13 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from tiphys.api import codec, errors
+from tiphys.api.scheme import RESOURCES
 from tiphys.apiserver.admission.chain import Chain, Lookup
 from tiphys.apiserver.admission.plugins import default_plugins
 from tiphys.apiserver.allocators.services import ServiceAllocator
 from tiphys.apiserver.bootstrap.objects import Bootstrap
 from tiphys.apiserver.config import ApiServerConfig
+from tiphys.apiserver.discovery import Discovery
 from tiphys.apiserver.handling import Handling, Limits, error_response
 from tiphys.apiserver.health import Health
 from tiphys.apiserver.registry.context import Context
@@ -63,7 +65,9 @@ class ApiServer:
         self.context.allocations["", "services"] = (allocator,)
         self.security = Security(config, self.context, self.lookup)
         self.registry = Registry(self.context, self.feed)
-        add_subresources(self.registry, self.security, self.lookup, config)
+        self._kubelets = add_subresources(self.registry, self.security, self.lookup, config)
+        address = f"{config.advertise_address}:{config.port}" if config.advertise_address else ""
+        self.discovery = Discovery(RESOURCES, address)
         self.health = Health()
         self.statistics = RequestStatistics(self.registry)
         self._limits = Limits(config.max_requests_inflight, config.max_mutating_requests_inflight)
@@ -101,6 +105,8 @@ class ApiServer:
         if self._http is not None:
             await self._http.close(self.config.shutdown_grace_seconds)
             self._http = None
+        if self._kubelets is not None:
+            await self._kubelets.close()
         await self.feed.close()
         await self._backend.close()
 
@@ -130,14 +136,20 @@ class ApiServer:
         served = self.security.serve_path(request)
         if served is not None:
             return served
-        if path.startswith(("/api/", "/apis/")):
-            raise errors.route_not_found()
+        if request.method in ("GET", "HEAD") and path.startswith("/api"):
+            if path.rstrip("/") in ("/api", "/apis") or path.startswith(("/api/", "/apis/")):
+                return self.discovery.handle(request)
+        if path == "/":
+            return Response(200, codec.encode_any({"paths": sorted({*_PATHS, *self.discovery.paths})}))
         return Response(404, b"404 page not found\n", _TEXT)
 
     async def _send_bookmarks(self) -> None:
         while True:
             await self.clock.sleep(BOOKMARK_SECONDS)
             self.registry.send_bookmarks()
+
+
+_PATHS: Final = ("/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version")
 
 
 def _transport_error(status: int, message: str) -> Response:

@@ -14,6 +14,7 @@ from tiphys.apiserver.registry import listing
 from tiphys.apiserver.registry.committing import encode_parts, put, remove
 from tiphys.apiserver.registry.context import Context, Write
 from tiphys.apiserver.registry.options import delete_options
+from tiphys.apiserver.registry.representation import joined
 from tiphys.apiserver.registry.updating import Stored, Updater
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.cache import ResourceCache
@@ -91,7 +92,7 @@ class Deleter:
         await asyncio.gather(*(one(obj.key) for obj in objects))
         bodies = [obj.body for obj in objects]
         head = listing.head(self.resource, self._context.feed.revision)
-        return head + b"{" + b",{".join(bodies) + b"]}" if bodies else head + b"]}"
+        return joined(head, bodies)
 
     async def delete_object(self, info: RequestInfo, options: DeleteOptions, user: Any, warnings: list[str]) -> Deleted:
         """Delete, or begin to delete, the newest version of an object. Raises ApiError."""

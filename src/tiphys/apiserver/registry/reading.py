@@ -10,7 +10,7 @@ from tiphys.api.scheme import Resource
 from tiphys.apiserver.negotiation import Representation, negotiate
 from tiphys.apiserver.registry import listing
 from tiphys.apiserver.registry.listing import ListOptions
-from tiphys.apiserver.registry.representation import list_response, object_response
+from tiphys.apiserver.registry.representation import joined, list_response, object_response
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.cache import ResourceCache
 from tiphys.apiserver.watch_cache.feed import WatchCache
@@ -142,5 +142,5 @@ class Reader:
     ) -> Response:
         bodies = [obj.body for obj in objects]
         if representation.plain:
-            return Response(200, head + b"{" + b",{".join(bodies) + b"]}" if bodies else head + b"]}")
+            return Response(200, joined(head, bodies))
         return list_response(self.resource, head, bodies, representation, request.query)

@@ -50,11 +50,20 @@ def list_response(
             items,
         )
     else:
-        data = head + b"{" + b",{".join(bodies) + b"]}" if bodies else head + b"]}"
+        data = joined(head, bodies)
     return encoded(data, representation)
 
 
 METADATA_ONLY: Final = "Metadata"
+
+
+def joined(head: bytes, bodies: list[bytes]) -> bytes:
+    """A list's JSON: `head` up to the items, then the items. `bodies` is used up; its bytes are copied once."""
+    if not bodies:
+        return head + b"]}"
+    bodies[0] = head + b"{" + bodies[0]
+    bodies[-1] += b"]}"
+    return b",{".join(bodies)
 
 
 def metadata_of(full: bytes, version: str = "v1") -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any, Final
 
 from tiphys.api.types import authentication_v1, authorization_v1, core_v1, policy_v1
@@ -9,11 +10,15 @@ from tiphys.apiserver.admission.chain import Lookup
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.registry.registry import Registry
 from tiphys.apiserver.security import Security
+from tiphys.apiserver.streaming.kubelets import Kubelets
 from tiphys.apiserver.subresources.binding import Binder
 from tiphys.apiserver.subresources.eviction import Evictor
 from tiphys.apiserver.subresources.posting import Posting
+from tiphys.apiserver.subresources.proxies import Proxy
 from tiphys.apiserver.subresources.reviews import Reviews
 from tiphys.apiserver.subresources.scale import ScaleSubresource
+from tiphys.apiserver.subresources.streams import PodStream
+from tiphys.base.http.tls import client_context
 
 _SCALED: Final = (
     ("apps", "deployments"),
@@ -23,8 +28,10 @@ _SCALED: Final = (
 )
 
 
-def add_subresources(registry: Registry, security: Security, lookup: Lookup, config: ApiServerConfig) -> None:
-    """Serve them all."""
+def add_subresources(
+    registry: Registry, security: Security, lookup: Lookup, config: ApiServerConfig
+) -> Kubelets | None:
+    """Serve them all. Returns the connections to kubelets, which are to be closed with the server."""
     context = registry.context
     pods = registry.endpoint("", "v1", "pods")
     for group, plural in _SCALED:
@@ -34,6 +41,12 @@ def add_subresources(registry: Registry, security: Security, lookup: Lookup, con
     binding = Posting(core_v1.Binding, binder.bind)
     pods.subresources["binding"] = binding
     registry.add_unstored("", "v1", "bindings", binding)
+    kubelet_tls = _kubelet_tls(config)
+    kubelets = Kubelets(kubelet_tls) if kubelet_tls is not None else None
+    for name in ("log", "exec", "attach", "portforward"):
+        pods.subresources[name] = PodStream(name, pods, lookup, kubelets)
+    for plural in ("pods", "services", "nodes"):
+        registry.endpoint("", "v1", plural).subresources["proxy"] = Proxy(plural, lookup, kubelet_tls)
     evictor = Evictor(pods, registry.endpoint("policy", "v1", "poddisruptionbudgets"), lookup, context)
     pods.subresources["eviction"] = Posting(policy_v1.Eviction, evictor.evict)
     reviews = Reviews(security, context)
@@ -64,3 +77,15 @@ def add_subresources(registry: Registry, security: Security, lookup: Lookup, con
     )
     for group, plural, struct, act in unstored:
         registry.add_unstored(group, "v1", plural, Posting(struct, act))
+    return kubelets
+
+
+def _kubelet_tls(config: ApiServerConfig) -> ssl.SSLContext | None:
+    """Who the server is to kubelets; None if it was given no certificate for that."""
+    if not config.kubelet_client_certificate:
+        return None
+    return client_context(
+        ca=config.kubelet_ca or config.client_ca,
+        certificate=config.kubelet_client_certificate,
+        key=config.kubelet_client_key,
+    )
