@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.server import ApiServer
+from tiphys.base.http.messages import PeerIdentity
+from tiphys.client import Client, InProcessTransport
+from tiphys.cmd.addons import ensure_addons
 from tiphys.cmd.config import ClusterConfig
 from tiphys.cmd.prepare import prepare
 from tiphys.store.sqlite import SqliteBackend
@@ -38,6 +41,8 @@ async def serving(config: ClusterConfig) -> AsyncIterator[Callable[[], Awaitable
     """A started server; it is closed, and the store with it, at the end."""
     server = ApiServer(server_config(config), SqliteBackend(config.store_path))
     await server.start()
+    client = Client(InProcessTransport(server.handler, PeerIdentity("system:apiserver", ("system:masters",))))
+    await ensure_addons(client, config)
 
     async def until_cancelled() -> None:
         await asyncio.Event().wait()

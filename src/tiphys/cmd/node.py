@@ -127,7 +127,7 @@ def proxy_config(config: ClusterConfig) -> ProxyConfig:
 
 def dns_server(client: Client, config: ClusterConfig) -> DnsServer:
     """The cluster's DNS."""
-    return DnsServer(client, DnsConfig(cluster_domain=config.cluster_domain, service_ip=config.dns_service_ip))
+    return DnsServer(client, DnsConfig(node_name=config.node_name, cluster_domain=config.cluster_domain))
 
 
 async def leave_host(config: ClusterConfig) -> None:
