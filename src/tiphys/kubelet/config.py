@@ -29,6 +29,8 @@ class KubeletConfig:
     resolv_conf: Path = Path("/etc/resolv.conf")
     cgroup_root: str = "/kubepods"
     """Pods' cgroups are made below it; it goes with `tiphys down`. "" leaves cgroups alone."""
+    mount_volumes: bool = True
+    """False makes every volume a plain folder: for hollow nodes, which need no root."""
     max_pods: int = 110
     labels: dict[str, str] = field(default_factory=dict)
     """More labels of the node, set at registration."""

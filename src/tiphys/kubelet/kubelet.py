@@ -92,6 +92,7 @@ class Kubelet:
         self._services: Informer[Service] = services or Informer(client, Service)
         self._shares_services = services is not None
         self._nodes = Informer(client, Node, field_selector=f"metadata.name={config.node_name}")
+        self._owns_recorder = recorder is None
         self._recorder: Recorder = recorder or EventRecorder(client, "kubelet", config.node_name)
         self.pods: PodManager | None = None
         """The node's pods, once `run` has begun."""
@@ -109,6 +110,7 @@ class Kubelet:
             self._clock,
             facts=lambda pod: self._node_facts(pod, self._ips_of(pod), facts),
             on_change=self._objects_changed,
+            mounts=config.mount_volumes,
         )
         pleg: list[Pleg] = []
         node = self._make_services(facts, statuses, volumes, lambda: pleg[0].act())
@@ -124,7 +126,7 @@ class Kubelet:
             await volumes.close()
             if server is not None:
                 await server.close()
-            if isinstance(self._recorder, EventRecorder):
+            if self._owns_recorder and isinstance(self._recorder, EventRecorder):
                 await self._recorder.close(1.0)
 
     async def _run(

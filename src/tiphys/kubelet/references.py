@@ -56,3 +56,11 @@ def repository_of(reference: str) -> str:
     bare = reference.partition("@")[0]
     head, slash, last = bare.rpartition("/")
     return f"{head}{slash}{last.partition(':')[0]}"
+
+
+def shown_image(asked: str, told: str) -> str:
+    """How a status names the image: as it was asked for, in full. A runtime may tell another of the image's tags."""
+    try:
+        return normalize(asked)
+    except InvalidImageName:
+        return told

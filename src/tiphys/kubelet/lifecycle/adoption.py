@@ -19,6 +19,7 @@ from tiphys.kubelet.lifecycle.state import (
     Stage,
     Step,
 )
+from tiphys.kubelet.references import shown_image
 
 
 def adopt(state: PodState, found: Adopted, now: float, out: list[Instruction]) -> list[ContainerState]:
@@ -70,7 +71,8 @@ def _adopt_container(
         return
     newest = instances[-1]
     container.id, container.attempt = newest.id, newest.attempt
-    container.image, container.image_id = newest.image, newest.image_id
+    container.image = shown_image(container.spec.image or "", newest.image)
+    container.image_id = newest.image_id
     container.started_at, container.user = newest.started_at, newest.user
     container.dead_ids = [s.id for s in instances[:-1]]
     if len(instances) > 1:

@@ -30,6 +30,7 @@ from tiphys.kubelet.lifecycle.state import (
     VolumeStep,
     containers_of,
 )
+from tiphys.kubelet.references import shown_image
 
 PULL_INITIAL_SECONDS = 10.0
 PULL_MAXIMUM_SECONDS = 300.0
@@ -300,7 +301,7 @@ class PodLifecycle:
     # -- what containers do ----------------------------------------------------------------------------------------
 
     def _learn(self, container: ContainerState, seen: events.Sighting) -> None:
-        container.image = seen.image or container.image
+        container.image = shown_image(container.spec.image or "", seen.image or container.image)
         container.image_id = seen.image_id or container.image_id
         container.started_at = seen.started_at or container.started_at
         container.user = seen.user or container.user

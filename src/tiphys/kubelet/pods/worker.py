@@ -266,7 +266,9 @@ class PodWorker:
         except CriError as error:
             self.handle(events.StopFailed(order.name, order.id, str(error)))
             return
-        await self._observe(order.id)
+        state = self.lifecycle.state.containers[order.name]
+        if state.id == order.id and state.alive:
+            await self._observe(order.id)
 
     async def _pre_stop(self, order: do.StopContainer) -> float:
         """Run the hook within the grace; what is left of it, two seconds at least if there was a hook."""

@@ -48,7 +48,9 @@ class VolumeManager:
         *,
         facts: Callable[[Pod], NodeFacts],
         on_change: Callable[[frozenset[str]], None],
+        mounts: bool = True,
     ) -> None:
+        """`mounts` False, or not being root, keeps every volume in a plain folder owned by whoever runs this."""
         self._client = client
         self._pods_dir = pods_dir
         self._facts = facts
@@ -56,7 +58,7 @@ class VolumeManager:
         self._contents = Contents(self.objects, Tokens(client, clock))
         self._mounted: dict[str, dict[str, MountedVolume]] = {}
         self._stamps = itertools.count(int(clock.now() * 1e6))
-        self._privileged = os.geteuid() == 0
+        self._privileged = mounts and os.geteuid() == 0
 
     def pod_dir(self, uid: str) -> Path:
         return self._pods_dir / uid
