@@ -11,14 +11,16 @@ class NodeNetworkConfig:
     """``cluster_id`` (eight hex digits) tells this cluster's links and tables from another's on the same host.
 
     ``cluster_cidr`` is the range of all pods of all nodes: traffic to it keeps the pod's own address, other traffic
-    leaves with the node's. ``cni_conf_dir`` is where the container runtime looks; ``state_dir`` keeps addresses in
-    use and what the host's settings were before.
+    leaves with the node's. ``service_cidr`` gets a route, so that Services work on a host without a default one.
+    ``cni_conf_dir`` is where the container runtime looks; ``state_dir`` keeps addresses in use and what the host's
+    settings were before.
     """
 
     cluster_id: str
     cluster_cidr: str
     cni_conf_dir: Path
     state_dir: Path
+    service_cidr: str = ""
     node_name: str = ""
 
     @property

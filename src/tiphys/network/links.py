@@ -5,12 +5,17 @@ The calls block for milliseconds, and must be made in a thread that runs no even
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 BRIDGE_PREFIX = "tiphys-"
+ROUTE_PROTOCOL = 4  # static: set by an administrator
+LINK_SCOPE = 253
 
 
 def _index(route: Any, name: str) -> int | None:
@@ -32,6 +37,24 @@ def ensure_bridge(name: str, address: str, pod_cidr: str, mtu_bytes: int) -> Non
                 route.addr("del", index=index, address=existing, prefixlen=message["prefixlen"])
         route.addr("replace", index=index, address=address, prefixlen=prefix_length)
         route.link("set", index=index, state="up", **({"mtu": mtu_bytes} if mtu_bytes else {}))
+    Path(f"/proc/sys/net/ipv4/conf/{name}/send_redirects").write_text("0")
+
+
+def ensure_route(destination: str, source: str) -> None:
+    """A route by loopback with ``source`` as the address of packets this node itself sends there.
+
+    Packets are redirected (or refused) by nftables before they would follow it; but without a route, on a host that
+    has no default one, there would be no packet.
+    """
+    with IPRoute() as route:
+        loopback = _index(route, "lo")
+        route.route("replace", dst=destination, oif=loopback, prefsrc=source, proto=ROUTE_PROTOCOL, scope=LINK_SCOPE)
+
+
+def delete_route(destination: str) -> None:
+    """Delete our route to there. Idempotent."""
+    with IPRoute() as route, contextlib.suppress(NetlinkError):
+        route.route("del", dst=destination, oif=_index(route, "lo"), proto=ROUTE_PROTOCOL, scope=LINK_SCOPE)
 
 
 def delete_bridge(name: str) -> None:

@@ -30,6 +30,8 @@ class NodeNetwork:
         sysctl.ensure(self._sysctl_record)
         mtu_bytes = await asyncio.to_thread(links.uplink_mtu_bytes)
         await asyncio.to_thread(links.ensure_bridge, name, cni.gateway(pod_cidr), pod_cidr, mtu_bytes)
+        if self._config.service_cidr:
+            await asyncio.to_thread(links.ensure_route, self._config.service_cidr, cni.gateway(pod_cidr))
         await nft.apply(masquerade.script(name, pod_cidr, self._config.cluster_cidr))
         await asyncio.to_thread(self._write, cni.conflist(name, pod_cidr, self._config.state_dir, mtu_bytes))
 
@@ -37,6 +39,8 @@ class NodeNetwork:
         """Remove all that ``ensure`` and the plugins made; pods must be gone. Idempotent."""
         name = self._config.name
         self._conflist.unlink(missing_ok=True)
+        if self._config.service_cidr:
+            await asyncio.to_thread(links.delete_route, self._config.service_cidr)
         await asyncio.to_thread(links.delete_bridge, name)
         with contextlib.suppress(nft.NftError):
             if await nft.table_exists(masquerade.FAMILY, name):

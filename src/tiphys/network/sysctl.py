@@ -11,7 +11,9 @@ PROC_SYS = Path("/proc/sys")
 FORWARD = "net/ipv4/ip_forward"
 # Without it, replies between two pods on the bridge skip conntrack and Services between them do not work.
 BRIDGE_FILTER = "net/bridge/bridge-nf-call-iptables"
-WANTED = {FORWARD: "1", BRIDGE_FILTER: "1"}
+# A packet for a Service may leave by the bridge it came from: pods must not be told to go a shorter way.
+REDIRECTS = "net/ipv4/conf/all/send_redirects"
+WANTED = {FORWARD: "1", BRIDGE_FILTER: "1", REDIRECTS: "0"}
 
 
 class SysctlError(Exception):

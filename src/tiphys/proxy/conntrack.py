@@ -78,7 +78,7 @@ def _affinity_targets(items: Mapping[Item, str]) -> set[str]:
     return {
         value.rpartition("dnat to ")[2].partition(":")[0]
         for item, value in items.items()
-        if item.name.startswith("affinity-") and "\ndnat to " in value
+        if item.name.startswith("affinity-") and "dnat to " in value
     }
 
 

@@ -10,6 +10,7 @@ Either way the kernel goes from one complete state to another: no packet meets h
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 from prometheus_client import Counter, Histogram
@@ -48,8 +49,7 @@ SYNC_FAILURES = Counter(
 
 
 class Proxier:
-    """Routes this node's traffic to Services. ``run`` until cancelled; rules stay then, so that a restart is not felt.
-
+    """Routes this node's traffic to Services. ``run`` until cancelled; rules stay then, so that a restart is not felt;
     ``cleanup`` removes them.
     """
 
@@ -83,11 +83,6 @@ class Proxier:
                     await self._keep_synced()
             finally:
                 await self._health.close()
-
-    async def cleanup(self) -> None:
-        """Remove the table. Idempotent."""
-        if await nft.table_exists(FAMILY, self.config.table):
-            await nft.apply(nft.delete_table(FAMILY, self.config.table))
 
     # -- hearing -----------------------------------------------------------------------------------------------------
 
@@ -192,6 +187,13 @@ class Proxier:
             count = local_endpoint_count(service, slices, self.config)
             self._health_wanted[port] = ServiceHealth(namespace, name, port, count)
         return conntrack.affinity_flows(before, after)
+
+
+async def cleanup(config: ProxyConfig) -> None:
+    """Remove the cluster's table from this host. Idempotent."""
+    with contextlib.suppress(nft.NftError):
+        if await nft.table_exists(FAMILY, config.table):
+            await nft.apply(nft.delete_table(FAMILY, config.table))
 
 
 def _service_of(slice_: EndpointSlice) -> list[str]:

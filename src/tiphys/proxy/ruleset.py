@@ -47,7 +47,11 @@ def mark_for_masquerade() -> str:
 
 
 def skeleton(config: ProxyConfig) -> str:
-    """The table without any Service, replacing whatever is there under its name."""
+    """The table without any Service, replacing whatever is there under its name.
+
+    The targets' type is that of ``ip daddr . tcp dport``, for UDP too: nft 1.0.6 refuses rules on maps whose data it
+    reads back from the kernel as ``th dport``. Refused TCP is reset at once; ICMP is what the kernel limits in rate.
+    """
     table = config.table
     return f"""\
 add table {FAMILY} {table}
@@ -57,19 +61,19 @@ table {FAMILY} {table} {{
     type ipv4_addr . inet_proto . inet_service : verdict
   }}
   map endpoints {{
-    typeof ip daddr . meta l4proto . th dport . numgen random mod 2 : ip daddr . th dport
+    typeof ip daddr . meta l4proto . th dport . numgen random mod 2 : ip daddr . tcp dport
   }}
   map local-endpoints {{
-    typeof ip daddr . meta l4proto . th dport . numgen random mod 2 : ip daddr . th dport
+    typeof ip daddr . meta l4proto . th dport . numgen random mod 2 : ip daddr . tcp dport
   }}
   map node-ports {{
     type inet_proto . inet_service : verdict
   }}
   map node-port-endpoints {{
-    typeof meta l4proto . th dport . numgen random mod 2 : ip daddr . th dport
+    typeof meta l4proto . th dport . numgen random mod 2 : ip daddr . tcp dport
   }}
   map local-node-port-endpoints {{
-    typeof meta l4proto . th dport . numgen random mod 2 : ip daddr . th dport
+    typeof meta l4proto . th dport . numgen random mod 2 : ip daddr . tcp dport
   }}
   map unserved {{
     type ipv4_addr . inet_proto . inet_service : verdict
@@ -84,6 +88,7 @@ table {FAMILY} {table} {{
     type ipv4_addr . ipv4_addr
   }}
   chain refuse {{
+    meta l4proto tcp reject with tcp reset
     reject
   }}
   chain dispatch {{
@@ -111,7 +116,7 @@ table {FAMILY} {table} {{
   chain filter-unserved {{
     ip daddr . meta l4proto . th dport vmap @unserved
     fib daddr type local meta l4proto . th dport vmap @unserved-node-ports
-    ip daddr @cluster-ips reject
+    ip daddr @cluster-ips goto refuse
     ip daddr {config.service_cidr} drop
   }}
   chain filter-input {{

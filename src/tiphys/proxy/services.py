@@ -96,8 +96,12 @@ def _affinity(items: Items, owner: str, targets: tuple[Target, ...], seconds: in
         # Its timeout is part of the name: a set's definition cannot be changed.
         clients = f"{own}-{seconds}"
         items[Item(SET, clients)] = f"type ipv4_addr; flags dynamic,timeout; timeout {seconds}s;"
-        items[Item(CHAIN, own)] = (
-            f"update @{clients} {{ ip saddr timeout {seconds}s }}\ndnat to {target.address}:{target.port}"
+        items[Item(CHAIN, own)] = "\n".join(
+            [
+                f"update @{clients} {{ ip saddr timeout {seconds}s }}",
+                # nft wants to see a protocol with ports named before it takes a port.
+                f"meta l4proto {{ tcp, udp, sctp }} dnat to {target.address}:{target.port}",
+            ]
         )
         rules.append(f"ip saddr @{clients} goto {own}")
         verdicts.append(f"{number} : goto {own}")
