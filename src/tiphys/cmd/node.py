@@ -50,6 +50,7 @@ def network_of(config: ClusterConfig) -> NodeNetwork:
         NodeNetworkConfig(
             cluster_id=config.cluster_id,
             cluster_cidr=config.pod_cidr,
+            service_cidr=config.service_cidr,
             cni_conf_dir=containerd_of(config).paths.cni_conf_dir,
             state_dir=config.root / "network",
             node_name=config.node_name,
