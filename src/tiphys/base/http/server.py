@@ -12,7 +12,6 @@ from .server_connection import ServerConnection
 from .server_stream import Flusher
 
 SWEEP_SECONDS = 5.0
-LINGER_SECONDS = 0.5
 TLS_HANDSHAKE_TIMEOUT_SECONDS = 10.0
 
 
@@ -39,6 +38,7 @@ class HttpServer:
         header_timeout_seconds: float = 30.0,
         body_timeout_seconds: float = 60.0,
         idle_timeout_seconds: float = 180.0,
+        linger_seconds: float = 0.5,
         default_headers: HeaderList = (),
         on_error: Callable[[int, str], Response] = plain_error,
     ) -> None:
@@ -48,6 +48,7 @@ class HttpServer:
         self.header_timeout_seconds = header_timeout_seconds
         self.body_timeout_seconds = body_timeout_seconds
         self.idle_timeout_seconds = idle_timeout_seconds
+        self.linger_seconds = linger_seconds
         self.on_error = on_error
         self.draining = False
         self.loop = asyncio.get_running_loop()
@@ -124,7 +125,7 @@ class HttpServer:
     def linger(self, transport: asyncio.Transport) -> None:
         """Close a refused connection, but not at once: closing over unread input sends a reset, which would destroy
         the answer on its way to a peer that is still sending."""
-        self.loop.call_later(LINGER_SECONDS, transport.close)
+        self.loop.call_later(self.linger_seconds, transport.close)
 
     def _sweep(self) -> None:
         """One timer for all connections; it rests while there are none."""

@@ -1,0 +1,90 @@
+"""TLS with the certificates a cluster makes for itself."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.unit.http.serving import serving
+from tiphys.base.http.client import HttpClient
+from tiphys.base.http.messages import Request, Response
+from tiphys.base.http.tls import client_context, server_context
+from tiphys.cmd.certificates import Authority, Profile
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(name="authority")
+def _authority(tmp_path: Path) -> Authority:
+    return Authority.load_or_create(tmp_path / "ca.crt", tmp_path / "ca.key", "test", NOW)
+
+
+def who(request: Request) -> Response:
+    peer = request.peer_certificate
+    return Response(200, b"nobody" if peer is None else f"{peer.common_name} {peer.organizations}".encode())
+
+
+def context(authority: Authority) -> ssl.SSLContext:
+    identity = authority.issue(Profile("server", names=("127.0.0.1", "api.example")), NOW)
+    return server_context(identity.certificate, identity.key, client_ca=authority.pem)
+
+
+async def test_the_server_knows_who_a_verified_client_is(authority: Authority) -> None:
+    admin = authority.issue(Profile("jane", ("a", "b")), NOW)
+    async with serving(who, tls=context(authority)) as (_, port):
+        for tls, expected in (
+            (client_context(ca=authority.pem), b"nobody"),
+            (client_context(ca=authority.pem, certificate=admin.certificate, key=admin.key), b"jane ('a', 'b')"),
+        ):
+            client = HttpClient(f"https://127.0.0.1:{port}", tls)
+            assert (await client.request("GET", "/")).body == expected
+            large = await client.request("POST", "/", b"x" * 1_000_000)
+            assert large.body == expected
+            await client.close()
+
+
+async def test_a_client_of_another_authority_is_turned_away(authority: Authority, tmp_path: Path) -> None:
+    other = Authority.load_or_create(tmp_path / "o.crt", tmp_path / "o.key", "other", NOW)
+    liar = other.issue(Profile("jane", ("system:masters",)), NOW)
+    async with serving(who, tls=context(authority)) as (_, port):
+        tls = client_context(ca=authority.pem, certificate=liar.certificate, key=liar.key)
+        client = HttpClient(f"https://127.0.0.1:{port}", tls)
+        with pytest.raises(OSError):
+            await client.request("GET", "/")
+        await client.close()
+
+
+async def test_a_server_is_checked_by_authority_and_name(authority: Authority, tmp_path: Path) -> None:
+    other = Authority.load_or_create(tmp_path / "o.crt", tmp_path / "o.key", "other", NOW)
+    async with serving(who, tls=context(authority)) as (_, port):
+        url = f"https://127.0.0.1:{port}"
+        named = HttpClient(url, client_context(ca=authority.pem), server_name="api.example")
+        assert (await named.request("GET", "/")).status == 200
+        for bad in (
+            HttpClient(url, client_context(ca=other.pem)),
+            HttpClient(url, client_context(ca=authority.pem), server_name="elsewhere"),
+        ):
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await bad.request("GET", "/")
+            await bad.close()
+        trusting = HttpClient(url, client_context(verify=False))
+        assert (await trusting.request("GET", "/")).status == 200
+        await named.close()
+        await trusting.close()
+
+
+async def test_a_renewed_certificate_is_shown_to_new_connections(authority: Authority) -> None:
+    fresh = authority.issue(Profile("server", names=("renewed.example",)), NOW)
+    async with serving(who, tls=context(authority)) as (server, port):
+        server.set_tls_identity(fresh.certificate, fresh.key)
+        tls = client_context(ca=authority.pem)
+        client = HttpClient(f"https://127.0.0.1:{port}", tls, server_name="renewed.example")
+        assert (await client.request("GET", "/")).status == 200
+        await client.close()
+
+
+def test_old_protocol_versions_are_not_spoken(authority: Authority) -> None:
+    assert context(authority).minimum_version == ssl.TLSVersion.TLSv1_2
