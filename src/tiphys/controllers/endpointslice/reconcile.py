@@ -100,7 +100,7 @@ def _groups(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node]) ->
 
 
 def _port_key(ports: Ports) -> bytes:
-    return msgspec.json.encode(sorted(msgspec.to_builtins(port).items() for port in ports)) if ports else b""
+    return b"|".join(sorted(msgspec.json.encode(port) for port in ports))
 
 
 def decide(
