@@ -21,7 +21,7 @@ _SHORT_ESCAPES: Final = {
     '"': '\\"',
     "\\": "\\\\",
 }
-_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
 
 
 class FieldError(NamedTuple):
@@ -93,6 +93,12 @@ def too_many(field: str, actual: int, maximum: int) -> FieldError:
 def internal(field: str, detail: str) -> FieldError:
     """A check that could not be made."""
     return FieldError("InternalError", field, f"Internal error: {detail}")
+
+
+def refuse(messages: Iterable[str], value: Any, field: str, errors: list[FieldError]) -> None:
+    """Append an `invalid` for each of the messages, of which there mostly are none."""
+    for message in messages:
+        errors.append(invalid(field, value, message))  # noqa: PERF401 - a generator would cost more than the usual nothing
 
 
 def aggregate(errors: Sequence[object]) -> str:

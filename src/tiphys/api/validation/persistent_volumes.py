@@ -1,0 +1,134 @@
+"""Checks of persistent volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from tiphys.api import names
+from tiphys.api.field_errors import FieldError, forbidden, invalid, not_supported, refuse, required
+from tiphys.api.types.core_v1 import PersistentVolume, PersistentVolumeSpec
+from tiphys.api.validation.claims import VOLUME_MODES, check_access_modes
+from tiphys.api.validation.formats import check_no_backsteps
+from tiphys.api.validation.legacy_volumes import LEGACY_SOURCES, check_csi_driver
+from tiphys.api.validation.metadata import check_metadata, check_metadata_update
+from tiphys.api.validation.selectors import check_node_selector
+from tiphys.api.validation.volumes import check_host_path, check_nfs
+
+_ONE_TYPE: Final = "may not specify more than 1 volume type"
+_RECLAIM: Final = ("Delete", "Recycle", "Retain")
+
+
+def validate_persistent_volume(obj: PersistentVolume) -> list[FieldError]:
+    """A new volume."""
+    errors: list[FieldError] = []
+    check_metadata(obj.metadata, False, names.dns_subdomain, "metadata", errors)
+    check_volume_spec(obj.spec, "spec", errors)
+    return errors
+
+
+def check_volume_spec(spec: PersistentVolumeSpec, path: str, errors: list[FieldError]) -> None:
+    """What a volume is: modes, size, one source."""
+    if not spec.access_modes:
+        errors.append(required(f"{path}.accessModes"))
+    check_access_modes(spec.access_modes, f"{path}.accessModes", errors)
+    if not spec.capacity:
+        errors.append(required(f"{path}.capacity"))
+    elif set(spec.capacity) != {"storage"}:
+        errors.append(not_supported(f"{path}.capacity", spec.capacity, ("storage",)))
+    for name, quantity in spec.capacity.items():
+        if quantity.milli <= 0:
+            errors.append(invalid(f"{path}.capacity[{name}]", quantity, "must be greater than zero"))
+    policy = spec.persistent_volume_reclaim_policy
+    if policy and policy not in _RECLAIM:
+        errors.append(not_supported(f"{path}.persistentVolumeReclaimPolicy", policy, _RECLAIM))
+    if spec.node_affinity is not None:
+        if spec.node_affinity.required is None:
+            errors.append(required(f"{path}.nodeAffinity.required", "must specify required node constraints"))
+        else:
+            check_node_selector(spec.node_affinity.required, f"{path}.nodeAffinity.required", errors)
+    _check_sources(spec, path, errors)
+    if spec.host_path is not None and spec.host_path.path in ("/", "//") and policy == "Recycle":
+        where = f"{path}.persistentVolumeReclaimPolicy"
+        errors.append(forbidden(where, "may not be 'recycle' for a hostPath mount of '/'"))
+    if spec.storage_class_name:
+        name = spec.storage_class_name
+        refuse(names.dns_subdomain(name), name, f"{path}.storageClassName", errors)
+    if spec.volume_mode is not None and spec.volume_mode not in VOLUME_MODES:
+        errors.append(not_supported(f"{path}.volumeMode", spec.volume_mode, VOLUME_MODES))
+
+
+def _check_sources(spec: PersistentVolumeSpec, path: str, errors: list[FieldError]) -> None:
+    found = False
+    for attribute, name, check in _SOURCES:
+        source = getattr(spec, attribute)
+        if source is None:
+            continue
+        if found:
+            errors.append(forbidden(f"{path}.{name}", _ONE_TYPE))
+            continue
+        found = True
+        check(source, f"{path}.{name}", errors)
+        if attribute == "local" and spec.node_affinity is None:
+            errors.append(required(f"{path}.nodeAffinity", "Local volume requires node affinity"))
+    if not found:
+        errors.append(required(path, "must specify a volume type"))
+
+
+def _check_local(source: Any, path: str, errors: list[FieldError]) -> None:
+    if not source.path:
+        errors.append(required(f"{path}.path"))
+    else:
+        check_no_backsteps(source.path, f"{path}.path", errors)
+
+
+def _check_csi(source: Any, path: str, errors: list[FieldError]) -> None:
+    check_csi_driver(source.driver, f"{path}.driver", errors)
+    if not source.volume_handle:
+        errors.append(required(f"{path}.volumeHandle"))
+    for reference, name in (
+        (source.controller_publish_secret_ref, "controllerPublishSecretRef"),
+        (source.controller_expand_secret_ref, "controllerExpandSecretRef"),
+        (source.node_publish_secret_ref, "nodePublishSecretRef"),
+        (source.node_expand_secret_ref, "nodeExpandSecretRef"),
+    ):
+        if reference is not None:
+            if not reference.name:
+                errors.append(required(f"{path}.{name}.name"))
+            if not reference.namespace:
+                errors.append(required(f"{path}.{name}.namespace"))
+
+
+_SOURCES: Final[tuple[tuple[str, str, Callable[[Any, str, list[FieldError]], None]], ...]] = (
+    ("host_path", "hostPath", check_host_path),
+    *(source for source in LEGACY_SOURCES if source[0] != "git_repo"),
+    ("nfs", "nfs", check_nfs),
+    ("local", "local", _check_local),
+    ("csi", "csi", _check_csi),
+)
+
+
+def validate_persistent_volume_update(new: PersistentVolume, old: PersistentVolume) -> list[FieldError]:
+    """A volume that replaces `old`: the same storage."""
+    errors: list[FieldError] = []
+    check_metadata_update(new.metadata, old.metadata, errors)
+    check_volume_spec(new.spec, "spec", errors)
+    if any(getattr(new.spec, source[0]) != getattr(old.spec, source[0]) for source in _SOURCES):
+        errors.append(
+            forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation")
+        )
+    if new.spec.volume_mode != old.spec.volume_mode:
+        errors.append(invalid("spec.volumeMode", new.spec.volume_mode, "field is immutable"))
+    if old.spec.node_affinity is not None and new.spec.node_affinity != old.spec.node_affinity:
+        detail = "field is immutable, except for updating from beta label to GA"
+        errors.append(invalid("spec.nodeAffinity", new.spec.node_affinity, detail))
+    return errors
+
+
+def validate_persistent_volume_status(new: PersistentVolume, old: PersistentVolume) -> list[FieldError]:
+    """What the volume controller reports."""
+    errors: list[FieldError] = []
+    check_metadata_update(new.metadata, old.metadata, errors)
+    if not new.metadata.resource_version:
+        errors.append(required("resourceVersion"))
+    return errors

@@ -1,0 +1,120 @@
+"""Checks of StatefulSets."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from tiphys.api import names
+from tiphys.api.field_errors import FieldError, forbidden, invalid, not_supported, refuse, required
+from tiphys.api.types.apps_v1 import StatefulSet, StatefulSetUpdateStrategy
+from tiphys.api.validation.formats import check_at_most_100_percent, check_not_negative_or_percent, percent_of
+from tiphys.api.validation.metadata import check_metadata, check_metadata_update, check_not_negative
+from tiphys.api.validation.workloads import check_selected_template, check_selector
+
+_POLICIES: Final = ("OrderedReady", "Parallel")
+_RETENTION: Final = ("Delete", "Retain")
+_UPDATABLE: Final = (
+    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
+    "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+)
+
+
+def validate_stateful_set(obj: StatefulSet) -> list[FieldError]:
+    """A new StatefulSet."""
+    errors: list[FieldError] = []
+    check_metadata(obj.metadata, True, names.dns_subdomain, "metadata", errors)
+    _check_spec(obj, errors)
+    return errors
+
+
+def _check_spec(obj: StatefulSet, errors: list[FieldError]) -> None:
+    spec = obj.spec
+    if not spec.pod_management_policy:
+        errors.append(required("spec.podManagementPolicy"))
+    elif spec.pod_management_policy not in _POLICIES:
+        detail = f"must be '{_POLICIES[0]}' or '{_POLICIES[1]}'"
+        errors.append(invalid("spec.podManagementPolicy", spec.pod_management_policy, detail))
+    _check_strategy(spec.update_strategy, errors)
+    retention = spec.persistent_volume_claim_retention_policy
+    if retention is not None:
+        for value, name in ((retention.when_deleted, "whenDeleted"), (retention.when_scaled, "whenScaled")):
+            if value not in _RETENTION:
+                where = f"spec.persistentVolumeClaimRetentionPolicy.{name}"
+                errors.append(not_supported(where, value or "", _RETENTION))
+    check_not_negative(spec.replicas, "spec.replicas", errors)
+    check_not_negative(spec.min_ready_seconds, "spec.minReadySeconds", errors)
+    if spec.ordinals is not None:
+        check_not_negative(spec.ordinals.start, "spec.ordinals.start", errors)
+    if spec.service_name:
+        refuse(names.dns_subdomain(spec.service_name), spec.service_name, "spec.serviceName", errors)
+    check_selector(spec.selector, "spec.selector", errors)
+    check_selected_template(spec.selector, spec.template, "StatefulSet", errors)
+    check_not_negative(spec.revision_history_limit, "spec.revisionHistoryLimit", errors)
+
+
+def _check_strategy(strategy: StatefulSetUpdateStrategy, errors: list[FieldError]) -> None:
+    path = "spec.updateStrategy"
+    rolling = strategy.rolling_update
+    if not strategy.type:
+        errors.append(required(path))
+    elif strategy.type == "OnDelete":
+        if rolling is not None:
+            detail = "only allowed for updateStrategy 'RollingUpdate'"
+            errors.append(invalid(f"{path}.rollingUpdate", rolling, detail))
+    elif strategy.type != "RollingUpdate":
+        errors.append(invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'"))
+    elif rolling is not None:
+        check_not_negative(rolling.partition, f"{path}.rollingUpdate.partition", errors)
+        if rolling.max_unavailable is not None:
+            where = f"{path}.rollingUpdate.maxUnavailable"
+            check_not_negative_or_percent(rolling.max_unavailable, where, errors)
+            if rolling.max_unavailable == 0 or percent_of(rolling.max_unavailable) == 0:
+                errors.append(invalid(where, rolling.max_unavailable, "cannot be 0"))
+            check_at_most_100_percent(rolling.max_unavailable, where, errors)
+
+
+def validate_stateful_set_update(new: StatefulSet, old: StatefulSet) -> list[FieldError]:
+    """Replicas, template and how to roll it out may change; the rest makes another set."""
+    errors: list[FieldError] = []
+    check_metadata_update(new.metadata, old.metadata, errors)
+    _check_spec(new, errors)
+    munged = replace(
+        new.spec,
+        replicas=old.spec.replicas,
+        template=old.spec.template,
+        update_strategy=old.spec.update_strategy,
+        min_ready_seconds=old.spec.min_ready_seconds,
+        ordinals=old.spec.ordinals,
+        revision_history_limit=old.spec.revision_history_limit,
+        persistent_volume_claim_retention_policy=old.spec.persistent_volume_claim_retention_policy,
+    )
+    if munged != old.spec:
+        errors.append(forbidden("spec", _UPDATABLE))
+    return errors
+
+
+def validate_stateful_set_status(new: StatefulSet, old: StatefulSet) -> list[FieldError]:
+    """What the controller counted."""
+    errors: list[FieldError] = []
+    check_metadata_update(new.metadata, old.metadata, errors)
+    status = new.status
+    counts = (
+        ("readyReplicas", status.ready_replicas),
+        ("currentReplicas", status.current_replicas),
+        ("updatedReplicas", status.updated_replicas),
+        ("availableReplicas", status.available_replicas),
+    )
+    check_not_negative(status.replicas, "status.replicas", errors)
+    for name, value in counts:
+        check_not_negative(value, f"status.{name}", errors)
+    check_not_negative(status.observed_generation, "status.observedGeneration", errors)
+    check_not_negative(status.collision_count, "status.collisionCount", errors)
+    for name, value in counts:
+        if (value or 0) > status.replicas:
+            errors.append(invalid(f"status.{name}", value, "cannot be greater than status.replicas"))
+    if (status.available_replicas or 0) > (status.ready_replicas or 0):
+        detail = "cannot be greater than status.readyReplicas"
+        errors.append(invalid("status.availableReplicas", status.available_replicas, detail))
+    return errors
