@@ -16,7 +16,6 @@ from tiphys.proxy.ruleset import ELEMENT, Changes, Item
 _logger = get_logger(__name__)
 TIMEOUT_SECONDS = 20.0
 MAXIMUM_AT_ONCE = 4
-ENDPOINT_MAPS = frozenset({"endpoints", "local-endpoints", "node-port-endpoints", "local-node-port-endpoints"})
 
 
 class Flow(NamedTuple):
@@ -36,11 +35,9 @@ class Flow(NamedTuple):
         return found
 
 
-def _flow(key: str, target: str, *, numbered: bool) -> Flow | None:
-    """From an element's key (``[address . ]udp . port[ . number]``); None when it is not UDP."""
+def _flow(key: str, target: str) -> Flow | None:
+    """From an element's key (``[address . ]udp . port``); None when it is not UDP."""
     parts = key.split(" . ")
-    if numbered:
-        parts = parts[:-1]
     address = parts[0] if len(parts) == 3 else ""
     protocol, port = parts[-2], int(parts[-1])
     return Flow(address, port, target) if protocol == "udp" else None
@@ -53,14 +50,14 @@ def stale_flows(changes: Changes, affinity_gone: Iterable[Flow] = ()) -> list[Fl
     for item, (before, after) in changes.items():
         if item.kind != ELEMENT:
             continue
-        if item.name in ENDPOINT_MAPS:
+        if "endpoints-" in item.name:
             for value, into in ((before, gone), (after, kept)):
                 if value is not None:
-                    flow = _flow(item.key, value.split(" . ")[0], numbered=True)
+                    flow = _flow(item.key, value.split(" . ")[0])
                     if flow is not None:
                         into.add(flow)
         elif item.name.startswith("unserved") and before is not None and after is None:
-            flow = _flow(item.key, "", numbered=False)
+            flow = _flow(item.key, "")
             if flow is not None:
                 gone.add(flow)
     return sorted(gone - kept)
@@ -70,7 +67,7 @@ def affinity_flows(before: Mapping[Item, str], after: Mapping[Item, str]) -> lis
     """The same for a Service with session affinity, whose endpoints are chains and not elements."""
     targets = _affinity_targets(before) - _affinity_targets(after)
     fronts = [i.key for i in before if i.kind == ELEMENT and i.name in ("services", "node-ports")] if targets else []
-    flows = (_flow(key, target, numbered=False) for key in fronts for target in targets)
+    flows = (_flow(key, target) for key in fronts for target in targets)
     return [flow for flow in flows if flow is not None]
 
 

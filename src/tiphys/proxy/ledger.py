@@ -13,7 +13,7 @@ class Ledger:
     """Items claimed by owners (Services, as namespace and name).
 
     Owners may share an item (a chain for three endpoints). Where they want it to hold different values (two Services
-    with one external address and port), the first by name has it. Each call costs the owner's items, never all.
+    with one external address and port), the first to claim it has it. Each call costs the owner's items, never all.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Ledger:
 
     def _value(self, item: Item) -> str | None:
         claims = self._claims.get(item)
-        return claims[min(claims)] if claims else None
+        return next(iter(claims.values())) if claims else None
 
     def _remember(self, item: Item) -> None:
         if item not in self._told:
@@ -65,4 +65,4 @@ class Ledger:
 
     def state(self) -> State:
         """Everything, for a table made anew."""
-        return {item: claims[min(claims)] for item, claims in self._claims.items()}
+        return {item: next(iter(claims.values())) for item, claims in self._claims.items()}

@@ -2,13 +2,14 @@
 
 A Service is elements in a few maps, not chains of its own:
 
-    services        address . protocol . port        ──► goto pick-N    (N: how many endpoints there are)
-    pick-N          address . protocol . port . random number below N ──► endpoints ──► DNAT
-    endpoints       address . protocol . port . n    ──► endpoint address . port
+    services      address . protocol . port  ──► goto pick-N          (N: how many endpoints there are)
+    pick-N        random number below N      ──► goto slot-n
+    slot-n        address . protocol . port  ──► endpoints-n ──► endpoint address . port: DNAT
 
-so a Service with three endpoints is five elements, a changed endpoint is one, and the chains are as many as there are
-different numbers of endpoints. Node ports have two maps of their own, because their address is any of the node's.
-Only session affinity needs chains per Service: each endpoint remembers its clients in a set.
+so a Service with three endpoints is four elements, one in ``services`` and one in each of ``endpoints-0`` to ``-2``. A
+changed endpoint is one element, and chains are as many as the largest Service has endpoints. Node ports have maps of
+their own, because their address is any of the node's. Only session affinity needs chains per Service: each endpoint
+remembers its clients in a set.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ FAMILY = "ip"
 MASQUERADE_MARK = 0x4000
 """Set between DNAT and postrouting on packets that must leave with the node's address (upstream's bit)."""
 
-ELEMENT, CHAIN, SET = "element", "chain", "set"
+ELEMENT, CHAIN, SET, MAP = "element", "chain", "set", "map"
 
 
 class Item(NamedTuple):
     """One thing in the table that can be added and removed.
 
-    An ELEMENT of map or set ``name`` with ``key``; a CHAIN ``name``; a SET ``name``. Its value: the element's data
-    ("" in a set), the chain's rules by newline, the set's definition.
+    An ELEMENT of map or set ``name`` with ``key``; a CHAIN, SET or MAP of that ``name``. Its value: the element's
+    data ("" in a set), the chain's rules by newline, the set's or map's definition.
     """
 
     kind: str
@@ -49,8 +50,7 @@ def mark_for_masquerade() -> str:
 def skeleton(config: ProxyConfig) -> str:
     """The table without any Service, replacing whatever is there under its name.
 
-    The targets' type is that of ``ip daddr . tcp dport``, for UDP too: nft 1.0.6 refuses rules on maps whose data it
-    reads back from the kernel as ``th dport``. Refused TCP is reset at once; ICMP is what the kernel limits in rate.
+    Refused TCP is reset at once: the ICMP that refuses other protocols is limited in rate by the kernel.
     """
     table = config.table
     return f"""\
@@ -60,20 +60,8 @@ table {FAMILY} {table} {{
   map services {{
     type ipv4_addr . inet_proto . inet_service : verdict
   }}
-  map endpoints {{
-    typeof ip daddr . meta l4proto . th dport . numgen random mod 2 : ip daddr . tcp dport
-  }}
-  map local-endpoints {{
-    typeof ip daddr . meta l4proto . th dport . numgen random mod 2 : ip daddr . tcp dport
-  }}
   map node-ports {{
     type inet_proto . inet_service : verdict
-  }}
-  map node-port-endpoints {{
-    typeof meta l4proto . th dport . numgen random mod 2 : ip daddr . tcp dport
-  }}
-  map local-node-port-endpoints {{
-    typeof meta l4proto . th dport . numgen random mod 2 : ip daddr . tcp dport
   }}
   map unserved {{
     type ipv4_addr . inet_proto . inet_service : verdict
@@ -156,11 +144,11 @@ def changes_script(table: str, changes: Changes) -> str:
                 removed.append((item, ""))
             if after is not None:
                 added.append((item, after))
-        elif item.kind == SET:
+        elif item.kind in (SET, MAP):
             if before is None and after is not None:
-                lines.append(f"add set {FAMILY} {table} {item.name} {{ {after} }}")
+                lines.append(f"add {item.kind} {FAMILY} {table} {item.name} {{ {after} }}")
             elif after is None:
-                gone.append(f"delete set {FAMILY} {table} {item.name}")
+                gone.append(f"delete {item.kind} {FAMILY} {table} {item.name}")
         elif after is None:
             refill.append(f"flush chain {FAMILY} {table} {item.name}")
             gone.insert(0, f"delete chain {FAMILY} {table} {item.name}")

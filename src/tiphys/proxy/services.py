@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from tiphys.api.types.core_v1 import Service, ServicePort
 from tiphys.api.types.discovery_v1 import EndpointSlice
 from tiphys.proxy.config import ProxyConfig
 from tiphys.proxy.endpoints import Endpoints, Target, candidates, choose
-from tiphys.proxy.ruleset import CHAIN, ELEMENT, SET, Item, mark_for_masquerade
+from tiphys.proxy.ruleset import CHAIN, ELEMENT, MAP, SET, Item, mark_for_masquerade
 
 DEFAULT_AFFINITY_SECONDS = 10800
 REFUSE, DROP = "goto refuse", "drop"
@@ -31,13 +32,9 @@ class Front(NamedTuple):
         head = f"{self.address} . " if self.address else ""
         return f"{head}{self.protocol} . {self.port}"
 
-    @property
-    def expression(self) -> str:
-        """What a packet must be to match ``key``, in nft's words."""
-        return f"{'ip daddr . ' if self.address else ''}meta l4proto . th dport"
-
-    def map_name(self, local: bool) -> str:
-        return ("local-" if local else "") + ("endpoints" if self.address else "node-port-endpoints")
+    def kind(self, local: bool) -> str:
+        """Which of the four families of slots its endpoints are in, as the beginning of their names."""
+        return ("local-" if local else "") + ("" if self.address else "node-port-")
 
 
 def is_proxied(service: Service) -> bool:
@@ -69,22 +66,35 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()[:12]
 
 
-def _numbered(items: Items, front: Front, targets: tuple[Target, ...], local: bool) -> None:
-    name = front.map_name(local)
+@functools.cache
+def _slot(kind: str, number: int) -> tuple[Item, Item, str, str]:
+    """The map and the chain of the ``number``-th endpoint of all Services, and what they are."""
+    name = f"{kind}endpoints-{number}"
+    address, expression = ("", "") if "node-port" in kind else ("ipv4_addr . ", "ip daddr . ")
+    definition = f"type {address}inet_proto . inet_service : ipv4_addr . inet_service;"
+    rule = f"dnat ip addr . port to {expression}meta l4proto . th dport map @{name}"
+    return Item(MAP, name), Item(CHAIN, f"{kind}slot-{number}"), definition, rule
+
+
+@functools.cache
+def _picking(kind: str, count: int) -> str:
+    verdicts = ", ".join(f"{number} : goto {kind}slot-{number}" for number in range(count))
+    return f"numgen random mod {count} vmap {{ {verdicts} }}" if count > 1 else f"goto {kind}slot-0"
+
+
+def _pick(items: Items, front: Front, targets: tuple[Target, ...], *, local: bool, masquerade: bool) -> str:
+    """Put the targets into slots; returns the chain, shared by all Services, that picks one of so many slots."""
+    kind = front.kind(local)
     for number, target in enumerate(targets):
-        items[Item(ELEMENT, name, f"{front.key} . {number}")] = f"{target.address} . {target.port}"
-
-
-def _pick(items: Items, front: Front, count: int, *, local: bool, masquerade: bool) -> str:
-    """The chain that sends to one of ``count`` targets, shared by all fronts of this sort."""
-    kind = f"{'local-' if local else ''}{'' if front.address else 'node-port-'}"
-    name = f"{kind}{'masquerade-' if masquerade else ''}pick-{count}"
-    choice = f"{front.expression} . numgen random mod {count} map @{front.map_name(local)}"
-    rules = [f"dnat ip addr . port to {choice}"]
-    if masquerade:
-        rules.insert(0, mark_for_masquerade())
-    items[Item(CHAIN, name)] = "\n".join(rules)
-    return name
+        map_, chain, definition, rule = _slot(kind, number)
+        items[map_], items[chain] = definition, rule
+        items[Item(ELEMENT, map_.name, front.key)] = f"{target.address} . {target.port}"
+    name = f"{kind}pick-{len(targets)}"
+    items[Item(CHAIN, name)] = _picking(kind, len(targets))
+    if not masquerade:
+        return name
+    items[Item(CHAIN, f"masquerade-{name}")] = f"{mark_for_masquerade()}\ngoto {name}"
+    return f"masquerade-{name}"
 
 
 def _affinity(items: Items, owner: str, targets: tuple[Target, ...], seconds: int) -> str:
@@ -129,8 +139,7 @@ class _Port:
     def _to(self, front: Front, targets: tuple[Target, ...], *, local: bool, masquerade: bool) -> str:
         """The name of a chain that sends the front's packets to these targets."""
         if not self._affinity_seconds:
-            _numbered(self.items, front, targets, local)
-            return _pick(self.items, front, len(targets), local=local, masquerade=masquerade)
+            return _pick(self.items, front, targets, local=local, masquerade=masquerade)
         owner = f"{self._owner}-local" if local else self._owner
         name = _affinity(self.items, owner, targets, self._affinity_seconds)
         if not masquerade:
