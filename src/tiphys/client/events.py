@@ -84,22 +84,29 @@ class EventRecorder:
         task.cancel()
         await asyncio.wait((task,))
 
-    def _drained(self, task: asyncio.Task[None]) -> None:
-        self._task = None
+    @staticmethod
+    def _drained(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             _logger.error("writing events failed", error=repr(task.exception()))
 
     async def _drain(self) -> None:
-        while self._queue:
-            # What waits together and is one event by now is written once, with its count.
-            together: dict[int, tuple[ObjectReference, EventKey, Sighting]] = {}
+        try:
             while self._queue:
-                reference, key = self._queue.popleft()
-                found = self._correlator.correlate(key, self._clock.monotonic())
-                if found is not None:
-                    together[id(found[1])] = (reference, *found)
-            for reference, key, sighting in together.values():
-                await self._write(reference, key, sighting)
+                await self._write_waiting()
+        finally:
+            # Here and not when the task is done: an event in between would find a task that looks at no queue.
+            self._task = None
+
+    async def _write_waiting(self) -> None:
+        # What waits together and is one event by now is written once, with its count.
+        together: dict[int, tuple[ObjectReference, EventKey, Sighting]] = {}
+        while self._queue:
+            reference, key = self._queue.popleft()
+            found = self._correlator.correlate(key, self._clock.monotonic())
+            if found is not None:
+                together[id(found[1])] = (reference, *found)
+        for reference, key, sighting in together.values():
+            await self._write(reference, key, sighting)
 
     async def _write(self, reference: ObjectReference, key: EventKey, sighting: Sighting) -> None:
         backoff = Backoff(0.1, 2.0, 10.0)

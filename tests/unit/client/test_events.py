@@ -1,3 +1,7 @@
+import asyncio
+
+import pytest
+
 from tests.unit.client.fake_api import FakeApi
 from tiphys.api import errors
 from tiphys.api.types.core_v1 import Pod
@@ -58,6 +62,19 @@ async def test_a_refused_event_is_dropped_and_an_unanswered_one_kept() -> None:
     await clock.advance(1)
     assert [event["reason"] for event in api.objects.values()] == ["Second"]
     await recorder.close()
+
+
+@pytest.mark.parametrize("rounds", range(8))
+async def test_no_event_is_left_behind_however_they_come(rounds: int) -> None:
+    api, clock = FakeApi(), FakeClock()
+    recorder = EventRecorder(api.client(), "kubelet", clock=clock)
+    for n in range(5):
+        recorder.event(a_pod(), NORMAL, f"Reason{n}", "m")
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        clock._now += 0.001
+    await settle()
+    assert len(api.objects) == 5
 
 
 def key(message: str = "m", reason: str = "r") -> EventKey:
