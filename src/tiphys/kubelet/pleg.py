@@ -67,7 +67,7 @@ class Pleg:
                         self._events = True
                         backoff.reset()
                         self._soon.set()  # what happened before the subscription
-                    elif event.type is EventType.STOPPED:
+                    elif event.type in (EventType.STOPPED, EventType.DELETED):
                         self._stopped(event.container_id)
             except CriError as error:
                 if error.code is CriCode.UNIMPLEMENTED:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from tiphys.api.types.core_v1 import Node, Pod
 from tiphys.base.logging import get_logger
@@ -132,7 +134,7 @@ class PodManager:
     def container_changed(self, container_id: str) -> None:
         for worker in self._workers.values():
             if container_id in worker.running_containers():
-                worker.observe(container_id)
+                worker.expect_exit(container_id)
                 return
 
     def sandbox_lost(self, sandbox_id: str) -> None:
@@ -158,12 +160,21 @@ class PodManager:
                     await self._node.volumes.clean(uid)
                 except OSError as error:
                     _logger.warning("leftover volumes not removed", uid=uid, error=str(error))
+        for folder in self._log_folders():
+            if folder.name.rpartition("_")[2] not in self._workers:
+                await asyncio.to_thread(shutil.rmtree, folder, True)
         if self._node.cgroups is not None:
             for uid in self._node.cgroups.leftovers() - self._workers.keys():
                 try:
                     self._node.cgroups.remove(uid)
                 except OSError as error:
                     _logger.warning("leftover cgroup not removed", uid=uid, error=str(error))
+
+    def _log_folders(self) -> list[Path]:
+        try:
+            return list(self._node.config.logs_dir.iterdir())
+        except FileNotFoundError:
+            return []
 
     async def close(self) -> None:
         """Let go of all pods; they run on."""

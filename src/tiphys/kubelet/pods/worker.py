@@ -7,7 +7,7 @@ import contextlib
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import EphemeralContainer, Pod, PodStatus
@@ -19,7 +19,7 @@ from tiphys.kubelet.images import ImageError
 from tiphys.kubelet.lifecycle import events
 from tiphys.kubelet.lifecycle import instructions as do
 from tiphys.kubelet.lifecycle.machine import PodLifecycle
-from tiphys.kubelet.lifecycle.state import AnyContainer, SandboxStep, Stage
+from tiphys.kubelet.lifecycle.state import AnyContainer, SandboxStep, Stage, Step
 from tiphys.kubelet.pods.probing import Probing
 from tiphys.kubelet.pods.services import NodeServices
 from tiphys.kubelet.pods.sightings import sighting
@@ -27,6 +27,8 @@ from tiphys.kubelet.pods.starting import config_of_sandbox, start_container, sta
 from tiphys.kubelet.spec.names import POD_UID, key_of, log_folder, uid_of
 from tiphys.kubelet.volumes.payload import VolumeError
 
+FIRST_LOOK_SECONDS: Final = 0.02
+LAST_LOOK_SECONDS: Final = 2.0
 _logger = get_logger(__name__)
 
 
@@ -43,6 +45,7 @@ class PodWorker:
         self._on_forgotten = on_forgotten
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
+        self._expected: set[str] = set()
         self._exits: dict[str, list[asyncio.Future[None]]] = {}
         self._probing = Probing(node, self.handle, self.say, lambda: self.pod, lambda: self.pod_ips)
         self._performers: dict[type, Callable[[Any], None]] = {
@@ -107,9 +110,28 @@ class PodWorker:
             waiter.set_result(None)
         return waiter
 
-    def observe(self, container_id: str) -> None:
-        """The runtime hints that a container has changed: look."""
-        self._begin(self._observe(container_id), "observe")
+    def expect_exit(self, container_id: str) -> None:
+        """The runtime hints that a container has exited: look, unless that is being done."""
+        stopping = any(
+            c.id == container_id and c.step is Step.STOPPING for c in self.lifecycle.state.containers.values()
+        )
+        if stopping or container_id in self._expected:
+            return
+        self._expected.add(container_id)
+        self._begin(self._expect_exit(container_id), "expect exit")
+
+    async def _expect_exit(self, id: str) -> None:
+        # A runtime may tell of an exit before its own books have it.
+        delay = FIRST_LOOK_SECONDS
+        try:
+            while delay < LAST_LOOK_SECONDS:
+                await self._observe(id)
+                if not any(c.id == id and c.alive for c in self.lifecycle.state.containers.values()):
+                    return
+                await self._node.clock.sleep(delay)
+                delay *= 2
+        finally:
+            self._expected.discard(id)
 
     def running_containers(self) -> list[str]:
         return [c.id for c in self.lifecycle.state.containers.values() if c.alive and c.id]
