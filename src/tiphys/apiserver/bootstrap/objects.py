@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_address
 from typing import Any, Final
 
 from tiphys.api import codec, errors
@@ -43,7 +43,9 @@ class Bootstrap:
         for obj in self._objects():
             await self._ensure(obj)
         await self._mark_ready()
-        if self._config.advertise_address:
+        address = self._config.advertise_address
+        # Pods cannot reach a loopback address, and no endpoint may have one.
+        if address and not ip_address(address).is_loopback:
             await self._follow_address(self._endpoints())
             await self._follow_address(self._endpoint_slice())
 

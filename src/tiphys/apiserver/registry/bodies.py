@@ -12,6 +12,7 @@ import yaml
 
 from tiphys.api import codec, errors
 from tiphys.api.scheme import RESOURCES, Resource
+from tiphys.apiserver import protobuf
 from tiphys.apiserver.registry import go_json
 from tiphys.apiserver.registry.strictness import repeated_fields, unknown_fields
 from tiphys.base.http.messages import Request
@@ -33,21 +34,23 @@ class _TypeMeta(msgspec.Struct, rename="camel", gc=False):
 _type_meta: Final = msgspec.json.Decoder(_TypeMeta)
 
 
-def json_body(request: Request, kind: str) -> bytes:
+def json_body(request: Request, kind: str, struct: type[Any]) -> bytes:
     """The body as JSON text. Raises ApiError 415 or 400; `kind` is named in the latter."""
     content_type = request.headers.get(b"content-type")
     if content_type not in _JSON_TYPES:
         content_type = content_type.partition(b";")[0].strip().lower()
         if content_type == _YAML:
             return _yaml_as_json(request.body, kind)
+        if content_type == protobuf.MEDIA_TYPE and protobuf.knows(struct):
+            return _protobuf_as_json(request.body, struct)
         if content_type not in _JSON_TYPES:
             raise errors.unsupported_media_type(_ACCEPTED)
     return request.body
 
 
-def parse_body(request: Request, kind: str) -> dict[str, Any]:
+def parse_body(request: Request, kind: str, struct: type[Any]) -> dict[str, Any]:
     """The body as plain data: an object. Raises ApiError."""
-    body = json_body(request, kind)
+    body = json_body(request, kind, struct)
     try:
         data = codec.decode_any(body)
     except msgspec.DecodeError as error:
@@ -66,7 +69,7 @@ def decode_body(
 
     Raises ApiError: what is no JSON, of another kind or of wrong types.
     """
-    body = json_body(request, kind)
+    body = json_body(request, kind, struct)
     return decode_json(body, struct, api_version, kind, validation, warnings)
 
 
@@ -148,6 +151,13 @@ def _unrecognized(body: bytes, kind: str) -> errors.ApiError:
     shown = text if body.startswith(b"{") else body.hex()
     head = f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind"
     return errors.bad_request(f"{head}; json parse error: {go_json.parse_error(text)} ({shown})")
+
+
+def _protobuf_as_json(body: bytes, struct: type[Any]) -> bytes:
+    try:
+        return codec.encode_any(protobuf.decode(struct, body))
+    except protobuf.Malformed as error:
+        raise errors.bad_request(f"the body of the request was in an unknown format: {error}") from error
 
 
 def _yaml_as_json(body: bytes, kind: str) -> bytes:

@@ -66,7 +66,7 @@ def delete_options(request: Request) -> DeleteOptions:
     """A deletion's options, from the body if there is one, else from the query. Raises ApiError."""
     if request.body:
         try:
-            options = msgspec.convert(parse_body(request, "DeleteOptions"), DeleteOptions)
+            options = msgspec.convert(parse_body(request, "DeleteOptions", DeleteOptions), DeleteOptions)
         except msgspec.ValidationError as error:
             raise errors.bad_request(f"DeleteOptions in the request's body cannot be handled: {error}") from error
         if dry := request.query.get_all("dryRun"):
