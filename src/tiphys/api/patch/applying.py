@@ -95,7 +95,7 @@ class _Application:
         def named(fields: FieldSet) -> FieldSet:
             return merging.with_named_fields(plan, fields)
 
-        managed = self._mine["fieldsV1"]
+        managed = declared(plan, self._applied)
         for entry in self._others:
             if entry.get("apiVersion") == version:
                 managed = union(managed, entry["fieldsV1"])

@@ -31,6 +31,10 @@ _RESET: Final[Mapping[tuple[str, str, str], tuple[str, ...]]] = {
     ("networking.k8s.io", "ServiceCIDR", "status"): ("metadata",),
     ("resource.k8s.io", "ResourceClaim", "status"): ("metadata",),
 }
+# Texts the wire form carries even when empty, though the schema does not call them required.
+_EMPTY_TEXTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("", "Event"): ("reportingComponent", "reportingInstance"),
+}
 _SPEC_SUBRESOURCES: Final = frozenset(("scale", "resize", "ephemeralcontainers", "finalize", "binding"))
 
 
@@ -82,7 +86,8 @@ def of_kind(api_version: str, kind: str, subresource: str = "") -> Tracked:
     plan = plans.of_definition(resource.definition)
     general = _general(subresource, "status" in resource.subresource_names)
     hidden = frozenset((*general, *_RESET.get((group, kind, subresource), ())))
-    return Tracked(plan, hidden, _with_null_lists(plan, codec.to_dict(resource.struct())))
+    template = codec.to_dict(resource.struct()) | dict.fromkeys(_EMPTY_TEXTS.get((group, kind), ()), "")
+    return Tracked(plan, hidden, _with_null_lists(plan, template))
 
 
 def of_custom(plan: Plan, subresource: str, *, has_status: bool) -> Tracked:
