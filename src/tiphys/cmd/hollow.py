@@ -1,14 +1,12 @@
-"""The hollow nodes of `tiphys up --hollow`."""
+"""Hollow nodes with a cluster's settings: nodes that answer and run nothing."""
 
 from __future__ import annotations
-
-from collections.abc import Awaitable, Callable
 
 from tiphys.client.client import Client
 from tiphys.cmd.config import ClusterConfig
 from tiphys.kubelet.hollow import HollowNodes
 
 
-def hollow_nodes(client: Client, config: ClusterConfig) -> Callable[[], Awaitable[None]]:
-    """What runs `config.hollow_nodes` nodes that answer for their pods and run nothing."""
-    return HollowNodes(client, config.hollow_nodes).run
+def hollow_nodes(client: Client, config: ClusterConfig) -> HollowNodes:
+    """As many as the cluster was started with."""
+    return HollowNodes(client, config.hollow_nodes)

@@ -93,7 +93,7 @@ async def _hollow_nodes(config: ClusterConfig, credentials: Path) -> AsyncIterat
     from tiphys.cmd.hollow import hollow_nodes
 
     async with _client(credentials) as client:
-        yield hollow_nodes(client, config)
+        yield hollow_nodes(client, config).run
 
 
 # Component to (how it is made, whose credentials it uses).

@@ -1,8 +1,7 @@
 """The roles and bindings every cluster starts with: upstream's, and two of our own.
 
 Our own: one process runs all controllers under one identity, so `tiphys:controllers` gives it what upstream spreads
-over a service account each; `tiphys:dns` lets the cluster DNS read EndpointSlices, which upstream's add-on grants
-itself.
+over a service account each; `tiphys:dns` is what the cluster DNS may do, which upstream leaves to its add-on.
 """
 
 from __future__ import annotations
@@ -175,8 +174,9 @@ def _own() -> Iterator[RbacObject]:
         rules.extend(one for one in controller_rules if one not in rules)
     yield ClusterRole(metadata=_meta("tiphys:controllers"), rules=tuple(rules))
     yield _bind("tiphys:controllers", (_MANAGER,))
-    slices = rule("list watch", "endpointslices", "discovery.k8s.io")
-    rest = rule("list watch", "endpoints services pods namespaces")
+    # The server publishes itself as an endpoint of its Service, at the address its node's pods reach it by.
+    slices = rule("get list watch create update", "endpointslices", "discovery.k8s.io")
+    rest = rule("get list watch", "services nodes")
     yield ClusterRole(metadata=_meta("tiphys:dns"), rules=(slices, rest))
     yield _bind("tiphys:dns", (_account("kube-dns"),))
 
