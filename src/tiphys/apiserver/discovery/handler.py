@@ -48,7 +48,8 @@ class Discovery:
         return found
 
     def handle(self, request: Request) -> Response:
-        """The answer for ``/api``, ``/apis`` and what is directly below. Raises ApiError: 404 for unknown groups."""
+        """The answer for ``/api``, ``/apis`` and what is directly below. Raises ApiError: 404 for unknown groups,
+        405 for methods that would write."""
         path = request.path.rstrip("/")
         form, media_type = _accepted(request.headers.get(b"accept"), path in ("/api", "/apis"))
         key = (path, form)
@@ -56,6 +57,8 @@ class Discovery:
         if body is None:
             document = self._aggregated(path, form) if form else self._document(path)
             body = self._encoded[key] = bytes(codec.encode_any(document))
+        if request.method not in ("GET", "HEAD"):
+            raise errors.method_not_allowed()
         if not form:
             return _plain(body, media_type)
         tag = self._tags.get(key)

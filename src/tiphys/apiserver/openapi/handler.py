@@ -45,8 +45,11 @@ class OpenApi:
         return ["/openapi/v2", "/openapi/v3", *(f"/openapi/v3/{root}" for root in self._groups)]
 
     def handle(self, request: Request) -> Response:
-        """The answer for ``/openapi/…``. Raises ApiError: 404 for unknown documents, 406 for protobuf only."""
+        """The answer for ``/openapi/…``. Raises ApiError: 404 for unknown documents, 405 for methods that
+        would write, 406 for clients that take nothing but protobuf."""
         path = request.path.rstrip("/")
+        if request.method not in ("GET", "HEAD"):
+            raise errors.method_not_allowed()
         accept = request.headers.get(b"accept")
         if b"protobuf" in accept and not _takes_json(accept):
             raise errors.not_acceptable("only application/json is available")
