@@ -21,6 +21,7 @@ from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.discovery import Discovery
 from tiphys.apiserver.handling import Handling, Limits, error_response
 from tiphys.apiserver.health import Health
+from tiphys.apiserver.openapi import OpenApi
 from tiphys.apiserver.registry.context import Context
 from tiphys.apiserver.registry.registry import Registry, stored_resources
 from tiphys.apiserver.registry.watching import BOOKMARK_SECONDS
@@ -40,6 +41,7 @@ from tiphys.store.backend import Backend
 _logger = get_logger(__name__)
 _TEXT: Final = "text/plain; charset=utf-8"
 _DEFAULT_HEADERS: Final = ((b"Cache-Control", b"no-cache, private"),)
+_API_ROOTS: Final = ("/api/", "/apis/")
 GIT_VERSION: Final = "v1.36.0+tiphys"
 MAX_BODY_BYTES: Final = 3 * 1024 * 1024
 
@@ -68,6 +70,7 @@ class ApiServer:
         self._kubelets = add_subresources(self.registry, self.security, self.lookup, config)
         address = f"{config.advertise_address}:{config.port}" if config.advertise_address else ""
         self.discovery = Discovery(RESOURCES, address)
+        self.openapi = OpenApi(RESOURCES, GIT_VERSION)
         self.health = Health()
         self.statistics = RequestStatistics(self.registry)
         self._limits = Limits(config.max_requests_inflight, config.max_mutating_requests_inflight)
@@ -136,11 +139,13 @@ class ApiServer:
         served = self.security.serve_path(request)
         if served is not None:
             return served
-        if request.method in ("GET", "HEAD") and path.startswith("/api"):
-            if path.rstrip("/") in ("/api", "/apis") or path.startswith(("/api/", "/apis/")):
-                return self.discovery.handle(request)
+        if f"{path}/".startswith(_API_ROOTS):
+            return self.discovery.handle(request)
+        if path.startswith("/openapi/"):
+            return self.openapi.handle(request)
         if path == "/":
-            return Response(200, codec.encode_any({"paths": sorted({*_PATHS, *self.discovery.paths})}))
+            known = {*_PATHS, *self.discovery.paths, *self.openapi.paths}
+            return Response(200, codec.encode_any({"paths": sorted(known)}))
         return Response(404, b"404 page not found\n", _TEXT)
 
     async def _send_bookmarks(self) -> None:
@@ -149,7 +154,7 @@ class ApiServer:
             self.registry.send_bookmarks()
 
 
-_PATHS: Final = ("/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version")
+_PATHS: Final = ("/healthz", "/livez", "/metrics", "/readyz", "/version")
 
 
 def _transport_error(status: int, message: str) -> Response:
