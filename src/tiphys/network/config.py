@@ -27,3 +27,7 @@ class NodeNetworkConfig:
     def name(self) -> str:
         """Of the CNI network, the bridge and the nft table; 15 bytes, the most a link's name may have."""
         return f"tiphys-{self.cluster_id}"
+
+    @property
+    def host_ports_table(self) -> str:
+        return f"tiphys-ports-{self.cluster_id}"

@@ -42,9 +42,10 @@ class NodeNetwork:
         if self._config.service_cidr:
             await asyncio.to_thread(links.delete_route, self._config.service_cidr)
         await asyncio.to_thread(links.delete_bridge, name)
-        with contextlib.suppress(nft.NftError):
-            if await nft.table_exists(masquerade.FAMILY, name):
-                await nft.apply(nft.delete_table(masquerade.FAMILY, name))
+        for table in (name, self._config.host_ports_table):
+            with contextlib.suppress(nft.NftError):
+                if await nft.table_exists(masquerade.FAMILY, table):
+                    await nft.apply(nft.delete_table(masquerade.FAMILY, table))
         if not await asyncio.to_thread(links.other_bridges, name):
             sysctl.restore(self._sysctl_record)
         await asyncio.to_thread(self._forget)

@@ -41,7 +41,7 @@ async def running(client: Client) -> AsyncIterator[Proxier]:
 
 
 async def until(holds: Callable[[str], bool]) -> None:
-    """Wait until the kernel's ruleset is as told. It announces changes to root alone, so it is asked again and again."""
+    """Wait until the kernel's ruleset is as told. It is asked again and again."""
     for _ in range(ATTEMPTS):
         if holds(run_list()):
             return
