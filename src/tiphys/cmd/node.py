@@ -25,6 +25,7 @@ from tiphys.dns.server import DnsServer
 from tiphys.kubelet.config import KubeletConfig
 from tiphys.kubelet.kubelet import Kubelet
 from tiphys.network.config import NodeNetworkConfig
+from tiphys.network.host_ports import HostPorts
 from tiphys.network.node import NodeNetwork
 from tiphys.proxy.config import ProxyConfig
 from tiphys.proxy.proxier import Proxier
@@ -46,15 +47,17 @@ def containerd_of(config: ClusterConfig) -> Containerd:
 
 def network_of(config: ClusterConfig) -> NodeNetwork:
     """The pod network of this node."""
-    return NodeNetwork(
-        NodeNetworkConfig(
-            cluster_id=config.cluster_id,
-            cluster_cidr=config.pod_cidr,
-            service_cidr=config.service_cidr,
-            cni_conf_dir=containerd_of(config).paths.cni_conf_dir,
-            state_dir=config.root / "network",
-            node_name=config.node_name,
-        )
+    return NodeNetwork(network_config(config))
+
+
+def network_config(config: ClusterConfig) -> NodeNetworkConfig:
+    return NodeNetworkConfig(
+        cluster_id=config.cluster_id,
+        cluster_cidr=config.pod_cidr,
+        service_cidr=config.service_cidr,
+        cni_conf_dir=containerd_of(config).paths.cni_conf_dir,
+        state_dir=config.root / "network",
+        node_name=config.node_name,
     )
 
 
@@ -82,6 +85,7 @@ async def kubelet(client: Client, config: ClusterConfig) -> AsyncIterator[Callab
         async with Supervisor("node") as supervisor:
             supervisor.spawn(containerd.supervise, "containerd")
             supervisor.spawn(lambda: _keep_network(client, config.node_name, network), "network")
+            supervisor.spawn(HostPorts(client, network_config(config)).run, "host-ports")
             supervisor.spawn(Kubelet(client, runtime, settings).run, "kubelet")
             await supervisor.wait()
 
