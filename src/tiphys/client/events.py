@@ -53,6 +53,7 @@ class EventRecorder:
         self._correlator = Correlator()
         self._queue: deque[tuple[ObjectReference, EventKey]] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._last_name_nanos = 0
 
     def event(self, obj: Any, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Say something about `obj` (an API object or ObjectReference). `type` is Normal or Warning."""
@@ -136,7 +137,9 @@ class EventRecorder:
                 if error.code != 404:
                     raise
                 sighting.count = 1
-        name = f"{reference.name}.{int(now * 1e9):x}"
+        # As upstream names them; no two of one recorder are alike, however fast they come.
+        self._last_name_nanos = max(int(now * 1e9), self._last_name_nanos + 1)
+        name = f"{reference.name}.{self._last_name_nanos:x}"
         await self._client.create(self._made(reference, key, sighting, name, namespace, rfc3339(now)))
         sighting.name = name
 

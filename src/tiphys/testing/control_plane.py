@@ -16,6 +16,7 @@ from tiphys.apiserver.server import ApiServer
 from tiphys.base.clock import Clock, SystemClock, rfc3339
 from tiphys.base.http.messages import PeerIdentity
 from tiphys.client import Client, Informer, InProcessTransport
+from tiphys.controllers.node_affinity import pinned_to
 from tiphys.store.memory import MemoryBackend
 
 ADMIN = PeerIdentity("admin", ("system:masters",))
@@ -88,7 +89,7 @@ class PretendKubelet:
             if pod.metadata.deletion_timestamp is not None:
                 await self._client.delete(Pod, name, namespace, uid=uid, grace_period_seconds=0)
             elif not pod.spec.node_name:
-                await self._client.bind(namespace, name, uid, self._node)
+                await self._client.bind(namespace, name, uid, pinned_to(pod.spec) or self._node)
             else:
                 phase = self._decide(pod)
                 if phase:

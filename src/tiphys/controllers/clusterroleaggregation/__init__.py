@@ -1,0 +1,4 @@
+"""ClusterRoles that are the union of others.
+
+What may enter: aggregation rules.
+"""

@@ -1,0 +1,4 @@
+"""EndpointSlices for Endpoints that people write themselves.
+
+What may enter: copying one form into the other.
+"""
