@@ -1,4 +1,4 @@
-"""Every test here runs on both loops: product code on uvloop, and asyncio's own shows what only one of them forgives."""
+"""Every test here runs on both loops: uvloop is the product's, asyncio's own shows what only one of them forgives."""
 
 from __future__ import annotations
 

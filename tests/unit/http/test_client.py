@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.unit.http.serving import serving
+from tests.unit.http.serving import serving, until
 from tiphys.base.http.client import HttpClient, ProtocolError, StaleConnection, UpgradeRefused
 from tiphys.base.http.messages import (
     RawConnection,
@@ -170,9 +170,7 @@ async def test_leaving_a_stream_early_closes_its_connection() -> None:
     async with serving(lambda _: StreamResponse(run)) as (server, port), client_of(port) as client:
         async with client.stream("GET", "/") as stream:
             await stream.read()
-        async with asyncio.timeout(5):
-            while server.connection_count:
-                await asyncio.sleep(0)
+        await until(lambda: server.connection_count == 0)
 
 
 async def test_a_slow_reader_slows_the_server() -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.unit.http.serving import Peer, serving
+from tests.unit.http.serving import Peer, serving, until
 from tiphys.base.http.messages import Request, Response, StreamResponse, StreamWriter, UpgradeResponse
 
 GET = b"GET /a%20b?x=1&x=2&y HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -174,8 +174,7 @@ async def test_a_stream_is_cancelled_when_its_reader_goes() -> None:
             await started.wait()
         async with asyncio.timeout(5):
             await ended.wait()
-            while server.connection_count:
-                await asyncio.sleep(0)
+        await until(lambda: server.connection_count == 0)
 
 
 async def test_a_reader_that_does_not_read_is_cut_at_the_bound() -> None:
@@ -315,13 +314,9 @@ async def test_slow_senders_and_idle_connections_are_cut_by_the_sweep() -> None:
         async with asyncio.timeout(5):
             await body.reader.readuntil(b"\r\n\r\n")
         connections = list(server._connections)
-        async with asyncio.timeout(5):
-            while sum(connection._parser.started for connection in connections) < 2:
-                await asyncio.sleep(0)
+        await until(lambda: sum(connection._parser.started for connection in connections) == 2)
         now = server.loop.time()
         for after_seconds, left in ((1, 3), (10, 2), (25, 1), (60, 0)):
             for connection in connections:
                 connection.expire(now + after_seconds)
-            async with asyncio.timeout(5):
-                while server.connection_count != left:
-                    await asyncio.sleep(0)
+            await until(lambda left=left: server.connection_count == left)  # type: ignore[misc]

@@ -50,7 +50,7 @@ class TransportConnection:
             self._buffer.appendleft(data[max_bytes:])
             data = data[:max_bytes]
         self._buffered -= len(data)
-        if not self._reading and self._buffered <= READ_BUFFER_BYTES // 2 and not self._lost:
+        if not self._reading and self._buffered <= READ_BUFFER_BYTES // 2 and not self.closed:
             self._reading = True
             self._transport.resume_reading()
         return data

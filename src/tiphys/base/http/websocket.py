@@ -111,9 +111,12 @@ class WebSocket:
                 return fragments[0] if len(fragments) == 1 else _joined(fragments)
         elif isinstance(event, Ping):
             self._send(event.response())
-        elif isinstance(event, CloseConnection) and self._state.state is ConnectionState.REMOTE_CLOSING:
-            self._send(event.response())
-            self.connection.close()
+        elif isinstance(event, CloseConnection):
+            if self._state.state is ConnectionState.REMOTE_CLOSING:
+                self._send(event.response())
+                self.connection.close()
+            elif self._state.state is ConnectionState.OPEN:  # not the peer's: wsproto could not parse it
+                self._refuse(event.code, event.reason or "")
         return None
 
     def _refuse(self, code: int, reason: str) -> None:
