@@ -29,8 +29,10 @@ _CONTENT_TYPES = {
     "apply": "application/apply-patch+yaml",
 }
 _VOLATILE = frozenset(
-    ("uid", "resourceVersion", "creationTimestamp", "time", "lastTransitionTime", "lastPhaseTransitionTime")
-    + ("firstTimestamp", "lastTimestamp")
+    {
+        *("uid", "resourceVersion", "creationTimestamp", "time", "lastTransitionTime", "lastPhaseTransitionTime"),
+        *("firstTimestamp", "lastTimestamp"),
+    }
 )
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TOKEN_VOLUME = re.compile(r"kube-api-access-[a-z0-9]{5}")
@@ -140,7 +142,7 @@ async def _bootstrap(client: _Client, replay: Replay) -> None:
 async def _unrecorded(client: _Client) -> None:
     """What later rows rely on and no row makes: the pod "rich" and a Service with node port 30080."""
     listed = next(row for row in recorded("errors") if row["name"] == "set selector")["response"]["items"][0]
-    mounts = ("serviceAccount", "tolerations")
+    mounts = ("serviceAccount", "serviceAccountName", "tolerations", "priority", "preemptionPolicy")
     spec = {name: value for name, value in listed["spec"].items() if name not in mounts}
     spec["volumes"] = [v for v in spec.get("volumes", []) if not v["name"].startswith("kube-api-access")]
     for container in (*spec["containers"], *spec.get("initContainers", [])):

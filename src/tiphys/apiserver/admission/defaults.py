@@ -1,4 +1,4 @@
-"""DefaultStorageClass, DefaultIngressClass, StorageObjectInUseProtection and RuntimeClass: what the cluster fills in."""
+"""DefaultStorageClass, DefaultIngressClass, StorageObjectInUseProtection, RuntimeClass: what the cluster fills in."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Each message's fields in the order of their numbers.
 
 A text per message: the n-th word is the field with number n, ``-`` a number that is not used (or not known here).
-After a colon: ``t`` a Time, ``u`` a MicroTime, ``b`` bytes, ``p`` a scalar whose zero differs from its absence (a pointer
-in Go); a number there replaces the position, also for the words that follow. ``*Name`` is a message whose fields JSON
+After a colon: ``t`` a Time, ``u`` a MicroTime, ``b`` bytes, ``p`` a scalar whose zero differs from its absence (in Go a
+pointer); a number there replaces the position, also for the words that follow. ``*Name`` is a message whose fields JSON
 shows as the outer message's own. Types are those of our structs of the same name.
 """
 

@@ -36,7 +36,8 @@ PODS: Final = {
     " preferredDuringSchedulingIgnoredDuringExecution",
     "core_v1.PodAntiAffinity": "requiredDuringSchedulingIgnoredDuringExecution"
     " preferredDuringSchedulingIgnoredDuringExecution",
-    "core_v1.PodAffinityTerm": "labelSelector namespaces topologyKey namespaceSelector matchLabelKeys mismatchLabelKeys",
+    "core_v1.PodAffinityTerm": "labelSelector namespaces topologyKey namespaceSelector matchLabelKeys"
+    " mismatchLabelKeys",
     "core_v1.WeightedPodAffinityTerm": "weight podAffinityTerm",
     "core_v1.PodSecurityContext": "seLinuxOptions runAsUser:p runAsNonRoot:p supplementalGroups fsGroup:p runAsGroup:p"
     " sysctls windowsOptions fsGroupChangePolicy:p seccompProfile appArmorProfile supplementalGroupsPolicy:p"
@@ -45,7 +46,8 @@ PODS: Final = {
     "core_v1.Sysctl": "name value",
     "core_v1.SeccompProfile": "type localhostProfile:p",
     "core_v1.AppArmorProfile": "type localhostProfile:p",
-    "core_v1.WindowsSecurityContextOptions": "gmsaCredentialSpecName:p gmsaCredentialSpec:p runAsUserName:p hostProcess:p",
+    "core_v1.WindowsSecurityContextOptions": "gmsaCredentialSpecName:p gmsaCredentialSpec:p runAsUserName:p"
+    " hostProcess:p",
     "core_v1.SecurityContext": "capabilities privileged:p seLinuxOptions runAsUser:p runAsNonRoot:p"
     " readOnlyRootFilesystem:p allowPrivilegeEscalation:p runAsGroup:p procMount:p windowsOptions seccompProfile"
     " appArmorProfile",
@@ -90,9 +92,9 @@ CONTAINERS: Final = {
 
 VOLUMES: Final = {
     "core_v1.Volume": "name *VolumeSource",
-    "core_v1.VolumeSource": "hostPath emptyDir gcePersistentDisk awsElasticBlockStore gitRepo secret nfs iscsi glusterfs"
-    " persistentVolumeClaim rbd flexVolume cinder cephfs flocker downwardAPI fc azureFile configMap vsphereVolume quobyte"
-    " azureDisk photonPersistentDisk portworxVolume scaleIO projected storageos csi ephemeral image",
+    "core_v1.VolumeSource": "hostPath emptyDir gcePersistentDisk awsElasticBlockStore gitRepo secret nfs iscsi"
+    " glusterfs persistentVolumeClaim rbd flexVolume cinder cephfs flocker downwardAPI fc azureFile configMap vsphereVolume"
+    " quobyte azureDisk photonPersistentDisk portworxVolume scaleIO projected storageos csi ephemeral image",
     "core_v1.HostPathVolumeSource": "path type:p",
     "core_v1.EmptyDirVolumeSource": "medium sizeLimit",
     "core_v1.SecretVolumeSource": "secretName items defaultMode:p optional:p",

@@ -12,7 +12,7 @@ _REVISION: Final = b'"resourceVersion":"'
 
 
 def encode_parts(obj: Any) -> tuple[bytes, bytes]:
-    """The object's JSON around its resourceVersion. Name, namespace and uid alone precede it: they cannot contain it."""
+    """The object's JSON around its resourceVersion. Only name, namespace and uid precede it: they cannot contain it."""
     obj.metadata.resource_version = ""
     data = codec.encode(obj)
     at = data.index(_REVISION) + len(_REVISION)

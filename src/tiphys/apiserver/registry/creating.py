@@ -13,6 +13,7 @@ from tiphys.apiserver.registry.committing import encode_parts, put
 from tiphys.apiserver.registry.context import Context, Write
 from tiphys.apiserver.registry.kinds import qualified_kind
 from tiphys.apiserver.registry.options import WriteOptions, write_options
+from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.cache import ResourceCache
 from tiphys.base.http.messages import Request
@@ -31,18 +32,20 @@ def random_suffix() -> str:
 class Creator:
     """The create verb of one resource."""
 
-    def __init__(self, resource: Resource, cache: ResourceCache, context: Context) -> None:
+    def __init__(self, resource: Resource, cache: ResourceCache, context: Context, view: View | None = None) -> None:
         self.resource = resource
+        self._wire = resource if view is None else view.resource
+        self._view = view
         self.cache = cache
         self._context = context
 
     async def create(self, request: Request, info: RequestInfo, warnings: list[str]) -> bytes:
         """Create the body's object; returns its stored JSON. Raises ApiError."""
         options = write_options(request, "CreateOptions")
-        resource = self.resource
-        obj = decode_body(
-            request, resource.struct, resource.api_version, resource.kind, options.field_validation, warnings
-        )
+        wire = self._wire
+        obj = decode_body(request, wire.struct, wire.api_version, wire.kind, options.field_validation, warnings)
+        if self._view is not None:
+            obj = self._view.kept(obj)
         return await self.create_object(obj, info, options, request.user, warnings)
 
     async def create_object(

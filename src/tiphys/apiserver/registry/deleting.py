@@ -28,9 +28,11 @@ ORPHAN: Final = "orphan"
 FOREGROUND: Final = "foregroundDeletion"
 _ORPHANED_BY_DEFAULT: Final = frozenset({("batch", "jobs"), ("", "replicationcontrollers")})
 _ANSWERED_WITH_OBJECT: Final = frozenset(
-    (("", "pods"), ("", "services"), ("", "serviceaccounts"), ("", "persistentvolumes"), ("", "resourcequotas"))
-    + (("", "persistentvolumeclaims"), ("", "podtemplates"))
-    + tuple(("storage.k8s.io", p) for p in ("csidrivers", "csinodes", "storageclasses", "volumeattachments"))
+    {
+        *(("", p) for p in ("pods", "services", "serviceaccounts", "resourcequotas", "podtemplates")),
+        *(("", p) for p in ("persistentvolumes", "persistentvolumeclaims")),
+        *(("storage.k8s.io", p) for p in ("csidrivers", "csinodes", "storageclasses", "volumeattachments")),
+    }
 )
 _JOBS_WARNING: Final = (
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them "

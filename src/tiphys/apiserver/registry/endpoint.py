@@ -16,6 +16,7 @@ from tiphys.apiserver.registry.patching import Patcher
 from tiphys.apiserver.registry.reading import Reader
 from tiphys.apiserver.registry.representation import object_response
 from tiphys.apiserver.registry.updating import Updater
+from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.registry.watching import WatchVerb
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.cache import ResourceCache
@@ -40,14 +41,15 @@ class Subresource(Protocol):
 class Endpoint:
     """Serves everything below ``…/<plural>``. Raises ApiError, at once or when awaited."""
 
-    def __init__(self, resource: Resource, cache: ResourceCache, context: Context) -> None:
+    def __init__(self, resource: Resource, cache: ResourceCache, context: Context, view: View | None = None) -> None:
         self.resource = resource
+        self._view = view
         self.cache = cache
-        self.reader = Reader(resource, cache, context.feed, context.backend)
-        self.watcher = WatchVerb(resource, cache, context.feed)
-        self.creator = Creator(resource, cache, context)
-        self.updater = Updater(resource, cache, context, self.creator)
-        self.patcher = Patcher(resource, cache, context, self.creator, self.updater)
+        self.reader = Reader(resource, cache, context.feed, context.backend, view)
+        self.watcher = WatchVerb(resource, cache, context.feed, view)
+        self.creator = Creator(resource, cache, context, view)
+        self.updater = Updater(resource, cache, context, self.creator, view)
+        self.patcher = Patcher(resource, cache, context, self.creator, self.updater, view)
         self.deleter = Deleter(resource, cache, context, self.updater)
         self.deprecation = _DEPRECATIONS.get((resource.group, resource.plural), "")
         self.subresources: dict[str, Subresource] = {}
@@ -130,9 +132,12 @@ class Endpoint:
 
     def _answer(self, request: Request, status: int, body: bytes) -> Response:
         accept = request.headers.get(b"accept")
-        if accept in _PLAIN_ACCEPTS or body.startswith(b'{"kind":"Status"'):
+        is_status = body.startswith(b'{"kind":"Status"')
+        if self._view is not None and not is_status:
+            body = self._view.shown(body)
+        if accept in _PLAIN_ACCEPTS or is_status:
             return Response(status, body)
-        return object_response(self.resource, body, negotiate(accept), request.query, status)
+        return object_response(self.reader.resource, body, negotiate(accept), request.query, status)
 
 
 def warning_headers(warnings: list[str]) -> HeaderList:

@@ -20,6 +20,7 @@ from tiphys.apiserver.registry.kinds import qualified_kind
 from tiphys.apiserver.registry.options import WriteOptions, write_options
 from tiphys.apiserver.registry.strictness import repeated_fields, unknown_fields
 from tiphys.apiserver.registry.updating import Changed, Stored, Updater
+from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.cache import ResourceCache
 from tiphys.base.http.messages import Request
@@ -38,14 +39,22 @@ class Patcher:
     """The patch verb of one resource."""
 
     def __init__(
-        self, resource: Resource, cache: ResourceCache, context: Context, creator: Creator, updater: Updater
+        self,
+        resource: Resource,
+        cache: ResourceCache,
+        context: Context,
+        creator: Creator,
+        updater: Updater,
+        view: View | None = None,
     ) -> None:
         self.resource = resource
+        self._wire = resource if view is None else view.resource
+        self._view = view
         self.cache = cache
         self._context = context
         self._creator = creator
         self._updater = updater
-        self._plan = of_definition(resource.definition)
+        self._plan = of_definition(self._wire.definition)
 
     async def patch(self, request: Request, info: RequestInfo, warnings: list[str]) -> tuple[int, bytes]:
         """Patch the object, or create it by server-side apply; (status code, stored JSON). Raises ApiError."""
@@ -59,7 +68,7 @@ class Patcher:
         patch = self._parse(request.body, kind, options, warnings)
 
         def change(stored: Stored) -> Changed:
-            return self._changed(patch(codec.decode_any(stored.value)), stored, info, options, warnings)
+            return self._changed(patch(self._document(stored)), stored, info, options, warnings)
 
         return 200, await self._updater.change(info, change, options, request.user, warnings)
 
@@ -100,8 +109,8 @@ class Patcher:
                 now=now,
                 force=bool(options.force),
                 subresource=info.subresource,
-                api_version=resource.api_version,
-                kind=resource.kind,
+                api_version=self._wire.api_version,
+                kind=self._wire.kind,
             )
 
         key = f"{info.namespace}/{info.name}" if resource.namespaced else info.name
@@ -113,7 +122,7 @@ class Patcher:
             return 201, created
 
         def change(stored: Stored) -> Changed:
-            live = codec.decode_any(stored.value)
+            live = self._document(stored)
             return self._changed(merged(live), stored, info, options, warnings, managed=True)
 
         return 200, await self._updater.change(info, change, options, request.user, warnings)
@@ -140,24 +149,30 @@ class Patcher:
 
     def _decode(self, data: dict[str, Any], info: RequestInfo, options: WriteOptions, warnings: list[str]) -> Any:
         """The patched document as an object. Raises ApiError: of another name, namespace or shape."""
-        resource = self.resource
+        resource, struct = self.resource, self._wire.struct
         _check_same(data, info, resource)
-        data["kind"], data["apiVersion"] = resource.kind, resource.api_version
+        data["kind"], data["apiVersion"] = self._wire.kind, self._wire.api_version
         try:
-            obj = codec.from_dict(resource.struct, data)
+            obj = codec.from_dict(struct, data)
         except (msgspec.ValidationError, ValueError) as error:
             raise self._misfit(data, info, error) from error
         if options.field_validation != "Ignore":
-            unknown = unknown_fields(resource.struct, codec.encode_any(data))
+            unknown = unknown_fields(struct, codec.encode_any(data))
             if unknown and options.field_validation == "Strict":
                 reason = f"strict decoding error: {', '.join(unknown)}"
                 wrong = field_errors.invalid("patch", _shown(data), reason)
                 raise errors.invalid(qualified_kind(resource), info.name, [wrong])
             warnings += unknown
-        return obj
+        return obj if self._view is None else self._view.kept(obj)
+
+    def _document(self, stored: Stored) -> dict[str, Any]:
+        """What is patched: the object as this endpoint shows it."""
+        value = stored.value if self._view is None else self._view.shown(stored.value)
+        document: dict[str, Any] = codec.decode_any(value)
+        return document
 
     def _misfit(self, data: dict[str, Any], info: RequestInfo, error: Exception) -> errors.ApiError:
-        reason = go_json.type_error(self.resource.struct, data) or str(error)
+        reason = go_json.type_error(self._wire.struct, data) or str(error)
         wrong = field_errors.invalid("patch", _shown(data), reason)
         return errors.invalid(qualified_kind(self.resource), info.name, [wrong])
 

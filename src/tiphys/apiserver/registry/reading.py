@@ -10,7 +10,8 @@ from tiphys.api.scheme import Resource
 from tiphys.apiserver.negotiation import Representation, negotiate
 from tiphys.apiserver.registry import listing
 from tiphys.apiserver.registry.listing import ListOptions
-from tiphys.apiserver.registry.representation import joined, list_response, object_response
+from tiphys.apiserver.registry.representation import joined, list_response, object_response, shown_body
+from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.cache import ResourceCache
 from tiphys.apiserver.watch_cache.feed import WatchCache
@@ -26,8 +27,16 @@ _PAGE_ITEMS: Final = 500
 class Reader:
     """The reading verbs of one resource. What is answered was committed, and is never older than what was asked for."""
 
-    def __init__(self, resource: Resource, cache: ResourceCache, feed: WatchCache, backend: Backend) -> None:
-        self.resource = resource
+    def __init__(
+        self,
+        resource: Resource,
+        cache: ResourceCache,
+        feed: WatchCache,
+        backend: Backend,
+        view: View | None = None,
+    ) -> None:
+        self.resource = resource if view is None else view.resource
+        self._view = view
         self.cache = cache
         self._feed = feed
         self._backend = backend
@@ -55,6 +64,8 @@ class Reader:
         body = self.cache.get(key)
         if body is None:
             raise errors.not_found(self.resource.qualified, info.name)
+        if self._view is not None:
+            body = self._view.shown(body)
         accept = request.headers.get(b"accept")
         if accept in (b"", b"application/json", b"*/*"):
             return Response(200, body)
@@ -140,7 +151,11 @@ class Reader:
     def _answer(
         self, request: Request, objects: Iterable[CachedObject], representation: Representation, head: bytes
     ) -> Response:
-        bodies = [obj.body for obj in objects]
+        if self._view is not None:
+            full = self.cache.format.full
+            bodies = [shown_body(self._view.shown(full(obj))) for obj in objects]
+        else:
+            bodies = [obj.body for obj in objects]
         if representation.plain:
             return Response(200, joined(head, bodies))
         return list_response(self.resource, head, bodies, representation, request.query)

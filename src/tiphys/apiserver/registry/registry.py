@@ -8,6 +8,7 @@ from tiphys.api import errors
 from tiphys.api.scheme import RESOURCES, Resource
 from tiphys.apiserver.registry.context import Context
 from tiphys.apiserver.registry.endpoint import Endpoint, Subresource
+from tiphys.apiserver.registry.views import views
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.feed import WatchCache
 from tiphys.base.http.messages import Request, Response
@@ -33,6 +34,10 @@ class Registry:
         self._unstored: dict[tuple[str, str, str], Subresource] = {}
         for cache in feed.caches.values():
             self.add(Endpoint(cache.resource, cache, context))
+        for view in views():
+            shown, stored = view.resource, feed.caches[view.stored.group, view.stored.plural]
+            endpoint = Endpoint(view.stored, stored, context, view)
+            self._endpoints[shown.group, shown.version, shown.plural] = endpoint
 
     def add(self, endpoint: Endpoint) -> None:
         """Serve one more resource."""

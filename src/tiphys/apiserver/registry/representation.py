@@ -66,6 +66,11 @@ def joined(head: bytes, bodies: list[bytes]) -> bytes:
     return b",{".join(bodies)
 
 
+def shown_body(full: bytes) -> bytes:
+    """A whole object's JSON as lists carry it: without kind, apiVersion and the opening brace."""
+    return full[full.index(b'"metadata":') :]
+
+
 def metadata_of(full: bytes, version: str = "v1") -> bytes:
     """An object's JSON as a PartialObjectMetadata."""
     head = f'{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/{version}","metadata":'.encode()

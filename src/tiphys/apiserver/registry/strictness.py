@@ -14,7 +14,7 @@ _MAXIMUM_REPORTED: Final = 100
 
 
 def unknown_fields(kind: type[Any], body: bytes) -> list[str]:
-    """What a strict decoder says of a JSON body that decodes as `kind`: ``unknown field "spec.x"``, in document order."""
+    """What a strict decoder says of a JSON body that decodes as `kind`: ``unknown field "spec.x"`` …, in its order."""
     try:
         _strict_decoder(kind).decode(body)
     except msgspec.ValidationError:

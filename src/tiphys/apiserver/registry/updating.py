@@ -16,6 +16,7 @@ from tiphys.apiserver.registry.creating import Creator, fit_namespace
 from tiphys.apiserver.registry.kinds import qualified_kind
 from tiphys.apiserver.registry.options import WriteOptions, write_options
 from tiphys.apiserver.registry.parts import PARTS
+from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.cache import ResourceCache
 from tiphys.base.http.messages import Request
@@ -53,8 +54,16 @@ Change = Callable[[Stored], Changed]
 class Updater:
     """Changes of one resource's stored objects."""
 
-    def __init__(self, resource: Resource, cache: ResourceCache, context: Context, creator: Creator) -> None:
+    def __init__(
+        self,
+        resource: Resource,
+        cache: ResourceCache,
+        context: Context,
+        creator: Creator,
+        view: View | None = None,
+    ) -> None:
         self.resource = resource
+        self._view = view
         self.cache = cache
         self._context = context
         self._creator = creator
@@ -162,9 +171,10 @@ class Updater:
 
     def _decode(self, request: Request, info: RequestInfo, options: WriteOptions, warnings: list[str]) -> Any:
         resource = self.resource
-        obj = decode_body(
-            request, resource.struct, resource.api_version, resource.kind, options.field_validation, warnings
-        )
+        wire = resource if self._view is None else self._view.resource
+        obj = decode_body(request, wire.struct, wire.api_version, wire.kind, options.field_validation, warnings)
+        if self._view is not None:
+            obj = self._view.kept(obj)
         meta = obj.metadata
         if meta.name != info.name:
             text = f"the name of the object ({meta.name or ''}) does not match the name on the URL ({info.name})"

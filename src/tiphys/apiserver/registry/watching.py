@@ -13,6 +13,7 @@ from tiphys.apiserver.negotiation import METADATA, OBJECT, TABLE, Representation
 from tiphys.apiserver.registry import listing
 from tiphys.apiserver.registry.listing import ListOptions
 from tiphys.apiserver.registry.representation import METADATA_ONLY, metadata_of
+from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.tables import render_event
 from tiphys.apiserver.watch_cache.cache import ResourceCache
@@ -50,8 +51,9 @@ class EventRenderer:
 class WatchVerb:
     """The watch verb of one resource."""
 
-    def __init__(self, resource: Resource, cache: ResourceCache, feed: WatchCache) -> None:
-        self.resource = resource
+    def __init__(self, resource: Resource, cache: ResourceCache, feed: WatchCache, view: View | None = None) -> None:
+        self.resource = resource if view is None else view.resource
+        self._view = view
         self.cache = cache
         self._feed = feed
         self._renderers: dict[tuple[Representation, str], Renderer] = {}
@@ -63,7 +65,7 @@ class WatchVerb:
         representation = negotiate(request.headers.get(b"accept"))
         include = request.query.get("includeObject") or METADATA_ONLY
         stream = _Stream(self, self._feed, options, filter_, texts, self._renderer(representation, include))
-        stream.key += (representation.form, representation.version, include)
+        stream.key += (self.resource.api_version, representation.form, representation.version, include)
         wanted = self._feed.revision if self._is_current(options) else (options.revision or 0)
         if wanted <= self._feed.revision and (self._feed.fresh or options.revision):
             return StreamResponse(stream.run)
@@ -98,14 +100,18 @@ class WatchVerb:
 
     def _new_renderer(self, representation: Representation, include: str) -> Renderer:
         resource, version = self.resource, representation.version
+        shown = None if self._view is None else self._view.shown
         if representation.form == OBJECT:
-            return EventRenderer(resource.kind, resource.api_version, None)
+            return EventRenderer(resource.kind, resource.api_version, shown)
         if representation.form == METADATA:
-            convert = lambda full: metadata_of(full, version)  # noqa: E731
-            return EventRenderer("PartialObjectMetadata", f"meta.k8s.io/{version}", convert)
-        return EventRenderer(
-            "Table", f"meta.k8s.io/{version}", lambda full: render_event(resource, full, include, version)
-        )
+            return EventRenderer(
+                "PartialObjectMetadata", f"meta.k8s.io/{version}", lambda full: metadata_of(full, version)
+            )
+
+        def table(full: bytes) -> bytes:
+            return render_event(resource, full if shown is None else shown(full), include, version)
+
+        return EventRenderer("Table", f"meta.k8s.io/{version}", table)
 
 
 class _Stream:

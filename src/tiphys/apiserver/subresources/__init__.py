@@ -1,1 +1,1 @@
-"""Paths below an object that are not the object itself: scale, binding, eviction, tokens, reviews, streams to kubelets."""
+"""Paths below an object that are not the object itself: scale, binding, eviction, tokens, reviews, streams."""
