@@ -27,7 +27,7 @@ BINARY_PROTOCOLS: Final = ("", "binary.k8s.io", "base64.binary.k8s.io")
 
 async def proxy_stream(request: Request, kubelet: HttpClient, target: str) -> Response:
     """Pass on what the kubelet answers at `target`, piece by piece; over WebSocket if the client asks for that. Raises
-    ApiError 500 when the kubelet cannot be reached."""
+    ApiError: the kubelet's refusal, or 500 when it cannot be reached."""
     stack = AsyncExitStack()
     try:
         stream = await stack.enter_async_context(kubelet.stream("GET", target))
@@ -36,9 +36,10 @@ async def proxy_stream(request: Request, kubelet: HttpClient, target: str) -> Re
     content_type = stream.headers.get(b"content-type", b"text/plain").decode("latin-1")
     if stream.status != 200:
         try:
-            return Response(stream.status, await stream.read_all(), content_type)
+            text = (await stream.read_all()).decode("utf-8", "replace")
         finally:
             await stack.aclose()
+        raise _refusal(stream.status, text)
 
     async def run(writer: StreamWriter) -> None:
         async with stack:
@@ -48,6 +49,15 @@ async def proxy_stream(request: Request, kubelet: HttpClient, target: str) -> Re
 
     response = StreamResponse(run, 200, content_type, abandoned=lambda: _drop(stream))
     return over_websocket(request, response, BINARY_PROTOCOLS) if websocket.is_upgrade(request) else response
+
+
+def _refusal(status: int, text: str) -> errors.ApiError:
+    """A kubelet's plain refusal as the API's: clients read its words in a Status."""
+    if status == 400:
+        return errors.bad_request(text)
+    if status == 500:
+        return errors.internal(text)
+    return errors.ApiError.from_body(status, text.encode())
 
 
 def _drop(stream: ClientStream) -> None:
