@@ -31,6 +31,11 @@ def available(replica_sets: Sequence[ReplicaSet]) -> int:
     return sum(replica_set.status.available_replicas or 0 for replica_set in replica_sets)
 
 
+def _staying(replica_set: ReplicaSet) -> int:
+    """Available pods that will not be deleted: a set that was just scaled down still reports those that go."""
+    return min(replicas_of(replica_set), replica_set.status.available_replicas or 0)
+
+
 def name_of(replica_set: ReplicaSet) -> str:
     return replica_set.metadata.name or ""
 
@@ -61,7 +66,7 @@ def old_sizes(deployment: Deployment, new: ReplicaSet | None, old: Sequence[Repl
         if unhealthy > 0:
             sizes[name_of(rs)] -= unhealthy
             budget -= unhealthy
-    spare = available(everything) - minimum
+    spare = sum(_staying(rs) for rs in everything) - minimum
     for rs in active:
         going = min(spare, sizes[name_of(rs)])
         if going > 0:
