@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from tiphys.api.quantity import Quantity
-from tiphys.api.types.model import Model
 
 REPORTED_MAXIMUM: Final = 100
 _LOOSE: Final = str | int | float | bool | None | msgspec.UnsetType
@@ -42,7 +41,7 @@ class Findings(NamedTuple):
 NOTHING: Final = Findings()
 
 
-def inspect(kind: type[Model], body: bytes) -> Findings:
+def inspect(kind: type[Any], body: bytes) -> Findings:
     """What is unknown or repeated in `body`, which decodes as a `kind`."""
     try:
         twin = _decoder(kind).decode(body)
@@ -59,6 +58,11 @@ def inspect(kind: type[Model], body: bytes) -> Findings:
 
 def inspect_text(body: bytes) -> tuple[str, ...]:
     """What is repeated in a body of no known kind (a custom resource, a patch)."""
+    try:
+        if body.count(b'":') == _encode(msgspec.json.decode(body)).count(b'":'):
+            return ()
+    except msgspec.DecodeError:
+        return ()
     repeated: list[str] = []
     try:
         _collect(None, json.loads(body, object_pairs_hook=_Members), "", [], repeated)
@@ -76,7 +80,7 @@ class _Members:
         self.pairs = pairs
 
 
-def _walk_body(kind: type[Model], body: bytes) -> Findings:
+def _walk_body(kind: type[Any], body: bytes) -> Findings:
     unknown: list[str] = []
     repeated: list[str] = []
     try:
@@ -126,13 +130,18 @@ def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
-@cache
-def _decoder(kind: type[Model]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(_twin_of_struct(kind))
+_decoders: Final[dict[type, msgspec.json.Decoder[Any]]] = {}
+
+
+def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
+    known = _decoders.get(kind)
+    if known is None:
+        known = _decoders[kind] = msgspec.json.Decoder(_twin_of_struct(kind))
+    return known
 
 
 @cache
-def _twin_of_struct(kind: type[msgspec.Struct]) -> Any:
+def _twin_of_struct(kind: Any) -> Any:
     fields = msgspec.structs.fields(kind)
     return msgspec.defstruct(
         f"Strict{kind.__name__}",

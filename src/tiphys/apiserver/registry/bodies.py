@@ -10,11 +10,9 @@ from typing import Any, ClassVar, Final
 import msgspec
 import yaml
 
-from tiphys.api import codec, errors
+from tiphys.api import codec, errors, go_types, strict
 from tiphys.api.scheme import RESOURCES, Resource
 from tiphys.apiserver import protobuf
-from tiphys.apiserver.registry import go_json
-from tiphys.apiserver.registry.strictness import repeated_fields, unknown_fields
 from tiphys.base.http.messages import Request
 
 _JSON_TYPES: Final = frozenset({b"", b"application/json", b"*/*"})
@@ -87,8 +85,7 @@ def decode_json(
         _check_kind(obj.kind or kind, obj.api_version or api_version, kind, api_version)
         obj.kind, obj.api_version = kind, api_version
     if validation != "Ignore":
-        found = repeated_fields(body) if validation == "Strict" else []
-        found += unknown_fields(struct, body)
+        found = strict.inspect(struct, body).all
         if found and validation == "Strict":
             raise _cannot_handle(kind, api_version, f"strict decoding error: {', '.join(found)}")
         warnings += found
@@ -126,7 +123,7 @@ def _decode_anyhow(body: bytes, struct: type[Any], api_version: str, kind: str, 
     found_kind, found_version = data.get("kind") or kind, data.get("apiVersion") or api_version
     if isinstance(found_kind, str) and isinstance(found_version, str):
         _check_kind(found_kind, found_version, kind, api_version)
-    reason = go_json.type_error(struct, data) or str(error)
+    reason = go_types.type_error(struct, data) or str(error)
     raise _cannot_handle(kind, api_version, reason) from error
 
 
@@ -150,7 +147,7 @@ def _unrecognized(body: bytes, kind: str) -> errors.ApiError:
     text = body.decode("utf-8", "replace")
     shown = text if body.startswith(b"{") else body.hex()
     head = f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind"
-    return errors.bad_request(f"{head}; json parse error: {go_json.parse_error(text)} ({shown})")
+    return errors.bad_request(f"{head}; json parse error: {go_types.parse_error(body)} ({shown})")
 
 
 def _protobuf_as_json(body: bytes, struct: type[Any]) -> bytes:

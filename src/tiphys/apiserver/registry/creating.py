@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any, Final
 
-from tiphys.api import defaulting, errors, field_errors, strategy, validation
+from tiphys.api import advice, defaulting, errors, field_errors, strategy, validation
 from tiphys.api.scheme import Resource
 from tiphys.apiserver.registry import field_managers
 from tiphys.apiserver.registry.bodies import decode_body
@@ -100,6 +100,7 @@ class Creator:
             key = f"{meta.namespace}/{meta.name}" if resource.namespaced else meta.name
             if key in self.cache.objects:
                 raise errors.already_exists(resource.qualified, meta.name)
+            warnings += advice.on_create(obj)
             head, tail = encode_parts(obj)
         except BaseException:
             write.roll_back()

@@ -8,17 +8,15 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from tiphys.api import codec, defaulting, errors, field_errors
+from tiphys.api import codec, defaulting, errors, field_errors, go_types, strict
 from tiphys.api.patch import json_patch, merge_patch, of_definition, server_side_apply, strategic_merge
 from tiphys.api.scheme import Resource
 from tiphys.api.types.meta_v1 import Status, StatusDetails
-from tiphys.apiserver.registry import go_json
 from tiphys.apiserver.registry.bodies import YAML_LOADER
 from tiphys.apiserver.registry.context import Context
 from tiphys.apiserver.registry.creating import Creator
 from tiphys.apiserver.registry.kinds import qualified_kind
 from tiphys.apiserver.registry.options import WriteOptions, write_options
-from tiphys.apiserver.registry.strictness import repeated_fields, unknown_fields
 from tiphys.apiserver.registry.updating import Changed, Stored, Updater
 from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.routing import RequestInfo
@@ -76,12 +74,12 @@ class Patcher:
         try:
             data = codec.decode_any(body)
         except msgspec.DecodeError as error:
-            reason = go_json.parse_error(body.decode("utf-8", "replace"))
+            reason = go_types.parse_error(body)
             raise errors.bad_request(f"error decoding patch: {reason}") from error
-        if options.field_validation == "Strict" and (twice := repeated_fields(body)):
+        if options.field_validation == "Strict" and (twice := strict.inspect_text(body)):
             raise errors.bad_request(f"strict decoding error: {', '.join(twice)}")
         if options.field_validation == "Warn":
-            warnings += repeated_fields(body) if body.count(b'":') > 1 else []
+            warnings += strict.inspect_text(body)
         if kind == _JSON:
             return lambda document: json_patch(document, data)
         if kind == _MERGE:
@@ -157,7 +155,7 @@ class Patcher:
         except (msgspec.ValidationError, ValueError) as error:
             raise self._misfit(data, info, error) from error
         if options.field_validation != "Ignore":
-            unknown = unknown_fields(struct, codec.encode_any(data))
+            unknown = strict.inspect(struct, codec.encode_any(data)).unknown
             if unknown and options.field_validation == "Strict":
                 reason = f"strict decoding error: {', '.join(unknown)}"
                 wrong = field_errors.invalid("patch", _shown(data), reason)
@@ -172,7 +170,7 @@ class Patcher:
         return document
 
     def _misfit(self, data: dict[str, Any], info: RequestInfo, error: Exception) -> errors.ApiError:
-        reason = go_json.type_error(self._wire.struct, data) or str(error)
+        reason = go_types.type_error(self._wire.struct, data) or str(error)
         wrong = field_errors.invalid("patch", _shown(data), reason)
         return errors.invalid(qualified_kind(self.resource), info.name, [wrong])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from tiphys.api import codec, defaulting, errors, field_errors, strategy, validation
+from tiphys.api import advice, codec, defaulting, errors, field_errors, strategy, validation
 from tiphys.api.scheme import Resource
 from tiphys.api.validation import validate_metadata_update
 from tiphys.apiserver.registry import field_managers
@@ -166,6 +166,7 @@ class Updater:
             raise errors.invalid(qualified_kind(self.resource), write.name, found)
         self._context.admission.validate(write)
         if not write.subresource:
+            write.warnings += advice.on_update(write.obj, write.old)
             for allocate in self._context.allocations.get((self.resource.group, self.resource.plural), ()):
                 allocate(write)
 
