@@ -35,6 +35,7 @@ _VOLATILE = frozenset(
     }
 )
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_AGE = re.compile(r"^[0-9]+s$")
 _TOKEN_VOLUME = re.compile(r"kube-api-access-[a-z0-9]{5}")
 
 
@@ -224,9 +225,15 @@ def normal(value: Any, ignored: frozenset[str] = frozenset()) -> Any:
             if name not in _VOLATILE and item is not None and not (name == "metadata" and not item)
         }
     if isinstance(value, list):
-        return [normal(item, ignored) for item in value]
+        items = [normal(item, ignored) for item in value]
+        # Upstream lists the causes of an apply conflict in the order of a hash map.
+        return sorted(items, key=str) if items and _is_conflict(items[0]) else items
     return _text(value) if isinstance(value, str) else value
 
 
+def _is_conflict(item: Any) -> bool:
+    return isinstance(item, dict) and item.get("reason") == "FieldManagerConflict"
+
+
 def _text(text: str) -> str:
-    return _TOKEN_VOLUME.sub("kube-api-access-*", _UUID.sub("*", text))
+    return _TOKEN_VOLUME.sub("kube-api-access-*", _AGE.sub("*", _UUID.sub("*", text)))

@@ -1,4 +1,4 @@
-"""From a request to its answer: who asks, may they, what for; errors become Status objects, answers have an audit id."""
+"""From a request to its answer: who asks, may they, what for; errors become Status objects, answers get an audit id."""
 
 from __future__ import annotations
 

@@ -98,6 +98,11 @@ class Security:
         """Raises ApiError 403 unless the user may."""
         self.authorizer.check_request(user, info, query)
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What `serve_path` answers, for the index at ``/``."""
+        return () if self._key is None else ("/.well-known/openid-configuration", "/openid/v1/jwks")
+
     def serve_path(self, request: Request) -> Response | None:
         """The documents by which others verify tokens; None for other paths."""
         if self._key is None:

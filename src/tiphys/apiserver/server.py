@@ -144,7 +144,7 @@ class ApiServer:
         if path.startswith("/openapi/"):
             return self.openapi.handle(request)
         if path == "/":
-            known = {*_PATHS, *self.discovery.paths, *self.openapi.paths}
+            known = {*_PATHS, *self.security.paths, *self.discovery.paths, *self.openapi.paths}
             return Response(200, codec.encode_any({"paths": sorted(known)}))
         return Response(404, b"404 page not found\n", _TEXT)
 

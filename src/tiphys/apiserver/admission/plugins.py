@@ -11,6 +11,7 @@ from tiphys.apiserver.admission.defaults import (
 )
 from tiphys.apiserver.admission.limit_ranges import LimitRanger
 from tiphys.apiserver.admission.namespaces import NamespaceLifecycle
+from tiphys.apiserver.admission.node_restriction import NodeRestriction
 from tiphys.apiserver.admission.priorities import PriorityAdmission
 from tiphys.apiserver.admission.service_accounts import ServiceAccountAdmission
 from tiphys.apiserver.admission.tolerations import DefaultTolerationSeconds, TaintNodesByCondition
@@ -23,6 +24,7 @@ def default_plugins(lookup: Lookup) -> tuple[Plugin, ...]:
         NamespaceLifecycle(lookup),
         LimitRanger(lookup),
         ServiceAccountAdmission(lookup, random_suffix),
+        NodeRestriction(lookup),
         TaintNodesByCondition(),
         PriorityAdmission(lookup),
         DefaultTolerationSeconds(),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network, ip_address
 from typing import Any, Final
 
 from tiphys.api import codec, errors
 from tiphys.api.scheme import by_kind
-from tiphys.api.types import core_v1, discovery_v1, meta_v1, networking_v1, scheduling_v1
+from tiphys.api.types import core_v1, discovery_v1, flowcontrol_v1, meta_v1, networking_v1, scheduling_v1
 from tiphys.apiserver.authorization import bootstrap as roles
+from tiphys.apiserver.bootstrap import flow_control
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.registry.options import WriteOptions
 from tiphys.apiserver.registry.registry import Registry
@@ -42,7 +43,11 @@ class Bootstrap:
         """Make what is missing. Raises ApiError if the store refuses."""
         for obj in self._objects():
             await self._ensure(obj)
-        await self._mark_ready()
+        await self._mark(self._service_cidr(), _ready)
+        for obj in flow_control.objects():
+            await self._ensure(obj)
+            if isinstance(obj, flowcontrol_v1.FlowSchema):
+                await self._mark(obj, _found)
         address = self._config.advertise_address
         # Pods cannot reach a loopback address, and no endpoint may have one.
         if address and not ip_address(address).is_loopback:
@@ -60,11 +65,14 @@ class Bootstrap:
             yield scheduling_v1.PriorityClass(
                 metadata=meta_v1.ObjectMeta(name=name), value=value, description=description
             )
-        yield networking_v1.ServiceCIDR(
+        yield self._service_cidr()
+        yield self._service()
+
+    def _service_cidr(self) -> networking_v1.ServiceCIDR:
+        return networking_v1.ServiceCIDR(
             metadata=meta_v1.ObjectMeta(name=_SERVICE),
             spec=networking_v1.ServiceCIDRSpec(cidrs=(self._config.service_cidr,)),
         )
-        yield self._service()
 
     def _service(self) -> core_v1.Service:
         port = core_v1.ServicePort(name=_PORT_NAME, protocol="TCP", port=443, target_port=self._config.port)
@@ -119,25 +127,18 @@ class Bootstrap:
             if error.reason != "AlreadyExists":
                 raise
 
-    async def _mark_ready(self) -> None:
-        """The default ServiceCIDR is usable from the start."""
-        endpoint = self._registry.endpoint("networking.k8s.io", "v1", "servicecidrs")
-        info = RequestInfo(
-            "", "update", "networking.k8s.io", "v1", "servicecidrs", "", _SERVICE, "status", target=endpoint.resource
-        )
+    async def _mark(self, obj: Any, status: Callable[[Any], Any]) -> None:
+        """Give an object the status its controller would, unless it has one."""
+        endpoint = self._registry.of(by_kind(type(obj)))
 
         def change(stored: Stored) -> Changed:
-            obj = codec.decode(networking_v1.ServiceCIDR, stored.value)
-            if not obj.status.conditions:
-                ready = meta_v1.Condition(
-                    type="Ready",
-                    status="True",
-                    message="Kubernetes default Service CIDR is ready",
-                    last_transition_time=obj.metadata.creation_timestamp,
-                )
-                obj.status = networking_v1.ServiceCIDRStatus(conditions=(ready,))
-            return Changed(obj, raw=True)
+            new = codec.decode(type(obj), stored.value)
+            if not new.status.conditions:
+                new.status = status(new)
+            return Changed(new, raw=True)
 
+        info = _info("update", obj)
+        info.subresource = "status"
         await endpoint.updater.change(info, change, _OPTIONS, self._user, [])
 
     async def _follow_address(self, obj: Any) -> None:
@@ -149,6 +150,21 @@ class Bootstrap:
             return Changed(obj)
 
         await endpoint.updater.change(_info("update", obj), change, _OPTIONS, self._user, [])
+
+
+def _ready(obj: networking_v1.ServiceCIDR) -> networking_v1.ServiceCIDRStatus:
+    """The default range is usable from the start."""
+    condition = meta_v1.Condition(
+        type="Ready",
+        status="True",
+        message="Kubernetes default Service CIDR is ready",
+        last_transition_time=obj.metadata.creation_timestamp,
+    )
+    return networking_v1.ServiceCIDRStatus(conditions=(condition,))
+
+
+def _found(obj: flowcontrol_v1.FlowSchema) -> flowcontrol_v1.FlowSchemaStatus:
+    return flowcontrol_v1.FlowSchemaStatus(conditions=(flow_control.found(obj),))
 
 
 def _info(verb: str, obj: Any) -> RequestInfo:

@@ -1,4 +1,4 @@
-"""Field numbers of what all kinds share, and of kinds that are asked and not stored. `numbers` explains the notation."""
+"""Field numbers of what all kinds share, and of kinds asked and not stored. `numbers` explains the notation."""
 
 from __future__ import annotations
 

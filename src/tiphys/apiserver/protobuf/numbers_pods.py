@@ -93,8 +93,9 @@ CONTAINERS: Final = {
 VOLUMES: Final = {
     "core_v1.Volume": "name *VolumeSource",
     "core_v1.VolumeSource": "hostPath emptyDir gcePersistentDisk awsElasticBlockStore gitRepo secret nfs iscsi"
-    " glusterfs persistentVolumeClaim rbd flexVolume cinder cephfs flocker downwardAPI fc azureFile configMap vsphereVolume"
-    " quobyte azureDisk photonPersistentDisk portworxVolume scaleIO projected storageos csi ephemeral image",
+    " glusterfs persistentVolumeClaim rbd flexVolume cinder cephfs flocker downwardAPI fc azureFile configMap"
+    " vsphereVolume quobyte azureDisk photonPersistentDisk portworxVolume scaleIO projected storageos csi ephemeral"
+    " image",
     "core_v1.HostPathVolumeSource": "path type:p",
     "core_v1.EmptyDirVolumeSource": "medium sizeLimit",
     "core_v1.SecretVolumeSource": "secretName items defaultMode:p optional:p",
