@@ -36,12 +36,15 @@ class ControlPlane:
 
 
 @asynccontextmanager
-async def control_plane(config: ApiServerConfig | None = None) -> AsyncIterator[ControlPlane]:
+async def control_plane(
+    config: ApiServerConfig | None = None, *, clock: Clock | None = None
+) -> AsyncIterator[ControlPlane]:
     """A control plane with an empty store, closed when the block is left."""
-    server = ApiServer(config or ApiServerConfig(), MemoryBackend())
+    time = clock or SystemClock()
+    server = ApiServer(config or ApiServerConfig(), MemoryBackend(clock=time), clock=time)
     await server.start()
     try:
-        yield ControlPlane(server, Client(InProcessTransport(server.handler, ADMIN)))
+        yield ControlPlane(server, Client(InProcessTransport(server.handler, ADMIN), clock=time), time)
     finally:
         await server.close()
 
