@@ -11,15 +11,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiphys.cmd.image_build import Entry, ImageConfig, Tree, architecture, write_archive
-from tiphys.cmd.image_build_debian import packages_tree
+from tiphys.cmd.image_build_debian import MERGED_DIRECTORIES, packages_tree
 
 SANDBOX_IMAGE = "localhost/tiphys/pause:1"
 FORMAT = 1  # part of an archive's name: raise it when the same recipe makes another image
+# The dynamic one: a static glibc looks up names with libraries that must be found beside it.
 BUSYBOX = "usr/bin/busybox"
+LIBRARIES = "usr/lib/"
 
 _PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
 _GROUP = b"root:x:0:\nnogroup:x:65534:\n"
+# Debian builds busybox's wget without timeouts, and then it crashes when it is given one.
+_WGET = b"""\
+#!/bin/sh
+seconds= next=
+for argument do
+  shift
+  if [ "$next" ]; then seconds=$argument next=; continue; fi
+  case $argument in
+    -T|--timeout) next=1;;
+    -T*) seconds=${argument#-T};;
+    --timeout=*) seconds=${argument#*=};;
+    *) set -- "$@" "$argument";;
+  esac
+done
+exec ${seconds:+timeout "$seconds"} busybox wget "$@"
+"""
 _SYSTEM_FILES = {
+    "usr/bin/wget": Entry(0o755, _WGET),
     "etc/passwd": Entry(0o644, _PASSWD),
     "etc/group": Entry(0o644, _GROUP),
     "etc/nsswitch.conf": Entry(0o644, b"passwd: files\ngroup: files\nhosts: files dns\n"),
@@ -99,7 +118,7 @@ PAUSE_RECIPE = Recipe(
 BUSYBOX_RECIPE = Recipe(
     name="busybox",
     references=_tags("busybox", "stable", "1", "1.28", "1.35", "1.36"),
-    packages=("busybox-static",),
+    packages=("busybox",),
     config=ImageConfig(command=("sh",)),
     files=_SYSTEM_FILES,
     applets=True,
@@ -107,7 +126,7 @@ BUSYBOX_RECIPE = Recipe(
 NGINX_RECIPE = Recipe(
     name="nginx",
     references=_tags("nginx", "stable", "alpine", "1", "1.22", "1.27", "1.14.2", "1.16.1"),
-    packages=("nginx-light", "busybox-static"),
+    packages=("nginx-light", "busybox"),
     config=ImageConfig(command=("nginx", "-g", "daemon off;"), exposed_ports=("80/tcp",), stop_signal="SIGQUIT"),
     files={
         **_SYSTEM_FILES,
@@ -126,13 +145,21 @@ NGINX_RECIPE = Recipe(
 RECIPES = (PAUSE_RECIPE, BUSYBOX_RECIPE, NGINX_RECIPE)
 
 
-def _applets(busybox: Entry) -> Tree:
-    """A link for each applet, under the directory busybox itself names."""
+def _applets(tree: Tree) -> Tree:
+    """A link for each applet, under the directory busybox itself names. It is run with the image's own libraries."""
     with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "busybox"
-        program.write_bytes(busybox.data or b"")
-        program.chmod(0o755)
-        listed = subprocess.run([program, "--list-full"], capture_output=True, check=True, timeout=10).stdout.decode()
+        for name, entry in tree.items():
+            path = Path(folder) / name
+            if name == BUSYBOX or name.startswith(LIBRARIES):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if entry.target and "/" not in entry.target:
+                    path.symlink_to(entry.target)
+                elif entry.data is not None:
+                    path.write_bytes(entry.data)
+                    path.chmod(0o755)
+        loader = next(path for path in Path(folder).rglob("ld-linux*") if path.is_file() and not path.is_symlink())
+        command = [loader, "--library-path", loader.parent, Path(folder) / BUSYBOX, "--list-full"]
+        listed = subprocess.run(command, capture_output=True, check=True, timeout=10).stdout.decode()
     links: Tree = {}
     for path in listed.split():
         name = path if path.startswith("usr/") else f"usr/{path}"
@@ -146,10 +173,11 @@ def tree_of(recipe: Recipe, cache: Path) -> Tree:
     if recipe.keep:
         tree = {name: entry for name, entry in tree.items() if name in recipe.keep}
     if recipe.applets:
-        links = _applets(tree[BUSYBOX])
+        links = _applets(tree)
         tree = {**links, **tree}
         for name in {link.split("/")[1] for link in links}:
-            tree[name] = Entry(0o777, target=f"usr/{name}")
+            if name in MERGED_DIRECTORIES:
+                tree[name] = Entry(0o777, target=f"usr/{name}")
     return {**tree, **recipe.files}
 
 
