@@ -158,11 +158,11 @@ def _applets(tree: Tree) -> Tree:
                     path.write_bytes(entry.data)
                     path.chmod(0o755)
         loader = next(path for path in Path(folder).rglob("ld-linux*") if path.is_file() and not path.is_symlink())
-        command = [loader, "--library-path", loader.parent, Path(folder) / BUSYBOX, "--list-full"]
+        command = [str(loader), "--library-path", str(loader.parent), f"{folder}/{BUSYBOX}", "--list-full"]
         listed = subprocess.run(command, capture_output=True, check=True, timeout=10).stdout.decode()
     links: Tree = {}
-    for path in listed.split():
-        name = path if path.startswith("usr/") else f"usr/{path}"
+    for applet in listed.split():
+        name = applet if applet.startswith("usr/") else f"usr/{applet}"
         links[name] = Entry(0o777, target="/" + BUSYBOX)
     links.pop(BUSYBOX, None)
     return links
