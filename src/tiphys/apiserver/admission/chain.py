@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from tiphys.api import codec, errors
-from tiphys.api.scheme import by_kind
 from tiphys.apiserver.registry.context import Write
+from tiphys.apiserver.registry.kinds import resource_of
 from tiphys.apiserver.watch_cache.feed import WatchCache
 
 T = TypeVar("T")
@@ -53,13 +53,13 @@ class Lookup:
 
     def get(self, kind: type[T], name: str, namespace: str = "") -> T | None:
         """One object, decoded at most once per version."""
-        resource = by_kind(kind)
+        resource = resource_of(kind)
         cache = self._feed.caches[resource.group, resource.plural]
         return cache.decoded(kind, f"{namespace}/{name}" if namespace else name)
 
     def list(self, kind: type[T], namespace: str = "") -> Iterator[T]:
         """All objects (of a namespace). Only for kinds with few objects."""
-        resource = by_kind(kind)
+        resource = resource_of(kind)
         cache = self._feed.caches[resource.group, resource.plural]
         for obj in cache.in_namespace(namespace):
             found = cache.decoded(kind, obj.key)
@@ -68,7 +68,7 @@ class Lookup:
 
     def any(self, kind: type[Any], namespace: str = "") -> bool:
         """True if there is such an object; cheaper than listing."""
-        resource = by_kind(kind)
+        resource = resource_of(kind)
         cache = self._feed.caches[resource.group, resource.plural]
         return bool(cache.keys) and next(iter(cache.in_namespace(namespace)), None) is not None
 

@@ -7,11 +7,11 @@ from ipaddress import IPv4Network, ip_address
 from typing import Any, Final
 
 from tiphys.api import codec, errors
-from tiphys.api.scheme import by_kind
 from tiphys.api.types import core_v1, discovery_v1, flowcontrol_v1, meta_v1, networking_v1, scheduling_v1
 from tiphys.apiserver.authorization import bootstrap as roles
 from tiphys.apiserver.bootstrap import flow_control
 from tiphys.apiserver.config import ApiServerConfig
+from tiphys.apiserver.registry.kinds import resource_of
 from tiphys.apiserver.registry.options import WriteOptions
 from tiphys.apiserver.registry.registry import Registry
 from tiphys.apiserver.registry.updating import Changed, Stored
@@ -114,7 +114,7 @@ class Bootstrap:
         )
 
     async def _ensure(self, obj: Any) -> None:
-        resource = by_kind(type(obj))
+        resource = resource_of(type(obj))
         endpoint = self._registry.of(resource)
         meta = obj.metadata
         key = f"{meta.namespace}/{meta.name}" if resource.namespaced else meta.name
@@ -129,7 +129,7 @@ class Bootstrap:
 
     async def _mark(self, obj: Any, status: Callable[[Any], Any]) -> None:
         """Give an object the status its controller would, unless it has one."""
-        endpoint = self._registry.of(by_kind(type(obj)))
+        endpoint = self._registry.of(resource_of(type(obj)))
 
         def change(stored: Stored) -> Changed:
             new = codec.decode(type(obj), stored.value)
@@ -143,7 +143,7 @@ class Bootstrap:
 
     async def _follow_address(self, obj: Any) -> None:
         await self._ensure(obj)
-        endpoint = self._registry.of(by_kind(type(obj)))
+        endpoint = self._registry.of(resource_of(type(obj)))
 
         def change(stored: Stored) -> Changed:
             obj.metadata.uid = obj.metadata.resource_version = None
@@ -168,7 +168,7 @@ def _found(obj: flowcontrol_v1.FlowSchema) -> flowcontrol_v1.FlowSchemaStatus:
 
 
 def _info(verb: str, obj: Any) -> RequestInfo:
-    resource, meta = by_kind(type(obj)), obj.metadata
+    resource, meta = resource_of(type(obj)), obj.metadata
     return RequestInfo(
         resource.path(meta.namespace or "", meta.name or ""),
         verb,

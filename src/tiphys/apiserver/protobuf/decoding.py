@@ -46,7 +46,7 @@ def decode(kind: type[Any], body: bytes) -> dict[str, Any]:
             data |= {names[n]: _text(v) for n, v in _fields(value) if n in names and v}
         elif number == 2 and isinstance(value, bytes):
             raw = value
-    return {**_message(kind)(raw), **data}
+    return {**_reader_of(kind)(raw), **data}
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Value]]:
@@ -83,6 +83,10 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return result, at
         shift += 7
+
+
+def _reader_of(kind: Any) -> Callable[[bytes], dict[str, Any]]:
+    return _message(kind)
 
 
 @cache
@@ -177,7 +181,7 @@ def _reader(kind: Any, code: str) -> Read:
     if code in ("t", "u"):
         return lambda value: _time(_bytes(value), micro=code == "u")
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        message = _message(kind)
+        message = _reader_of(kind)
         return lambda value: message(_bytes(value))
     if kind is Quantity:
         return lambda value: next((_text(v) for n, v in _fields(_bytes(value)) if n == 1), "0") or "0"

@@ -165,7 +165,7 @@ class Deleter:
             return self._again(stored, finalizers, options, grace_seconds)
         if grace_seconds == 0 and not finalizers:
             return None
-        obj = codec.decode(self.resource.struct, stored.value)
+        obj: Any = codec.decode(self.resource.struct, stored.value)
         obj.metadata.finalizers = finalizers
         times = self._context.times
         strategy.mark_deleted(
@@ -183,7 +183,7 @@ class Deleter:
             return None
         if not shorter and finalizers == meta.finalizers:
             return stored.obj
-        obj = codec.decode(self.resource.struct, stored.value)
+        obj: Any = codec.decode(self.resource.struct, stored.value)
         obj.metadata.finalizers = finalizers
         if shorter:
             begun = parse_rfc3339(meta.deletion_timestamp) - current
@@ -196,7 +196,7 @@ class Deleter:
         old = stored.obj
         if old.metadata.deletion_timestamp is not None and old.status.phase == "Terminating":
             return None if not old.spec.finalizers and not finalizers else old
-        obj = codec.decode(self.resource.struct, stored.value)
+        obj: Any = codec.decode(self.resource.struct, stored.value)
         obj.metadata.finalizers = finalizers
         obj.metadata.deletion_timestamp = obj.metadata.deletion_timestamp or self._context.times.now()
         obj.status.phase = "Terminating"

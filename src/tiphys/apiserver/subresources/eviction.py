@@ -89,7 +89,7 @@ def _may_ignore(pod: Pod, budget: PodDisruptionBudget) -> bool:
     if any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions):
         return False
     status = budget.status
-    met = status.current_healthy >= status.desired_healthy > 0
+    met = (status.current_healthy or 0) >= (status.desired_healthy or 0) > 0
     return budget.spec.unhealthy_pod_eviction_policy == "AlwaysAllow" or met
 
 
@@ -100,11 +100,12 @@ def _take(budget: PodDisruptionBudget, pod_name: str, now: str) -> None:
             reason="DisruptionBudget", message=f"The disruption budget {name} is still being processed by the server."
         )
         raise errors.too_many_requests(_VIOLATES, _RETRY_SECONDS, (cause,))
-    if status.disruptions_allowed <= 0:
+    allowed = status.disruptions_allowed or 0
+    if allowed <= 0:
         text = (
             f"The disruption budget {name} needs {status.desired_healthy} healthy pods and has "
             f"{status.current_healthy} currently"
         )
         raise errors.too_many_requests(_VIOLATES, 0, (StatusCause(reason="DisruptionBudget", message=text),))
-    status.disruptions_allowed -= 1
+    status.disruptions_allowed = allowed - 1
     status.disrupted_pods = {**status.disrupted_pods, pod_name: now}

@@ -22,12 +22,18 @@ from tiphys.apiserver.registry.updating import Changed, Stored, check_identity
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.base.http.messages import Request, Response
 
+_PLAN: Final = of_definition("io.k8s.api.autoscaling.v1.Scale")
+
+
+def _strategic(document: dict[str, Any], patch: Any) -> dict[str, Any]:
+    return strategic_merge(document, patch, _PLAN)
+
+
 _PATCHES: Final = {
     b"application/json-patch+json": json_patch,
     b"application/merge-patch+json": merge_patch,
-    b"application/strategic-merge-patch+json": lambda document, patch: strategic_merge(document, patch, _PLAN),
+    b"application/strategic-merge-patch+json": _strategic,
 }
-_PLAN: Final = of_definition("io.k8s.api.autoscaling.v1.Scale")
 _KIND: Final = "Scale.autoscaling"
 
 

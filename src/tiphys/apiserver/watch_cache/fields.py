@@ -82,8 +82,5 @@ def _probe(paths: list[tuple[str, ...]]) -> type[Any]:
         children.setdefault(step, [])
         if rest:
             children[step].append(tuple(rest))
-    fields = [
-        (step, (_probe(rest) if rest else str | int | bool) | None, None)
-        for step, rest in children.items()  # type: ignore[operator]
-    ]
+    fields = [(step, (_probe(rest) if rest else str | int | bool) | None, None) for step, rest in children.items()]
     return msgspec.defstruct("FieldProbe", fields, gc=False)
