@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import types
 import typing
+from collections.abc import Hashable
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -133,7 +134,7 @@ def _is_struct(kind: Any) -> bool:
 _decoders: Final[dict[type, msgspec.json.Decoder[Any]]] = {}
 
 
-def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     known = _decoders.get(kind)
     if known is None:
         known = _decoders[kind] = msgspec.json.Decoder(_twin_of_struct(kind))
@@ -141,7 +142,8 @@ def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
 
 
 @cache
-def _twin_of_struct(kind: Any) -> Any:
+def _twin_of_struct(kind: Hashable) -> Any:
+    assert isinstance(kind, type)
     fields = msgspec.structs.fields(kind)
     return msgspec.defstruct(
         f"Strict{kind.__name__}",
