@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from tiphys.api import codec, errors
 from tiphys.api.scheme import RESOURCES
 from tiphys.apiserver.admission.chain import Chain, Lookup
+from tiphys.apiserver.admission.escalation import PrivilegeEscalation
 from tiphys.apiserver.admission.plugins import default_plugins
 from tiphys.apiserver.allocators.services import ServiceAllocator
 from tiphys.apiserver.bootstrap.objects import Bootstrap
@@ -61,11 +62,13 @@ class ApiServer:
         self.router = Router()
         self.feed = WatchCache(backend, stored_resources(), self.clock.monotonic)
         self.lookup = Lookup(self.feed)
-        self.context = Context(backend, self.feed, self.clock, Chain(default_plugins(self.lookup)))
+        chain = Chain(default_plugins(self.lookup))
+        self.context = Context(backend, self.feed, self.clock, chain)
         services = self.feed.caches["", "services"]
         allocator = ServiceAllocator(services, config.service_cidr, config.node_ports)
         self.context.allocations["", "services"] = (allocator,)
         self.security = Security(config, self.context, self.lookup)
+        chain.append(PrivilegeEscalation(self.security.authorizer))
         self.registry = Registry(self.context, self.feed)
         self._kubelets = add_subresources(self.registry, self.security, self.lookup, config)
         address = f"{config.advertise_address}:{config.port}" if config.advertise_address else ""

@@ -17,10 +17,6 @@ UPDATE: Final = "UPDATE"
 DELETE: Final = "DELETE"
 
 
-class NotYet(errors.ApiError):
-    """A refusal that may not last: what is missing is about to be made by a controller."""
-
-
 class Plugin(Protocol):
     """One admission plugin.
 
@@ -82,6 +78,11 @@ class Chain:
     def __init__(self, plugins: Sequence[Plugin]) -> None:
         self._plugins = tuple(plugins)
         self._known: dict[tuple[str, str, str, str], tuple[tuple[Check, ...], tuple[Check, ...]]] = {}
+
+    def append(self, plugin: Plugin) -> None:
+        """Run one more plugin, after the others."""
+        self._plugins += (plugin,)
+        self._known.clear()
 
     def admit(self, write: Write) -> None:
         """The mutating phase. Raises ApiError."""

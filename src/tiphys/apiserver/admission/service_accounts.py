@@ -19,8 +19,8 @@ from tiphys.api.types.core_v1 import (
     VolumeMount,
     VolumeProjection,
 )
-from tiphys.apiserver.admission.chain import CREATE, Base, Lookup, NotYet, refuse
-from tiphys.apiserver.registry.context import Write
+from tiphys.apiserver.admission.chain import CREATE, Base, Lookup, refuse
+from tiphys.apiserver.registry.context import NotYet, Write
 
 _DEFAULT: Final = "default"
 _MOUNT_PATH: Final = "/var/run/secrets/kubernetes.io/serviceaccount"

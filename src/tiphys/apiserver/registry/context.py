@@ -7,10 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tiphys.api import errors
 from tiphys.api.scheme import Resource
 from tiphys.apiserver.watch_cache.feed import WatchCache
 from tiphys.base.clock import Clock, rfc3339
 from tiphys.store.backend import Backend
+
+
+class NotYet(errors.ApiError):
+    """A refusal that may not last: what is missing is about to be made by a controller."""
 
 
 class Timestamps:

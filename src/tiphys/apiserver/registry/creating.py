@@ -10,7 +10,7 @@ from tiphys.api.scheme import Resource
 from tiphys.apiserver.registry import field_managers
 from tiphys.apiserver.registry.bodies import decode_body
 from tiphys.apiserver.registry.committing import encode_parts, put
-from tiphys.apiserver.registry.context import Context, Write
+from tiphys.apiserver.registry.context import Context, NotYet, Write
 from tiphys.apiserver.registry.kinds import qualified_kind
 from tiphys.apiserver.registry.options import WriteOptions, write_options
 from tiphys.apiserver.registry.views import View
@@ -19,6 +19,8 @@ from tiphys.apiserver.watch_cache.cache import ResourceCache
 from tiphys.base.http.messages import Request
 from tiphys.store.backend import RevisionMismatch
 
+_PATIENCE_ATTEMPTS: Final = 10
+_PATIENCE_SECONDS: Final = 0.1
 _GENERATE_ATTEMPTS: Final = 8
 _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 _NAMESPACE_MISMATCH: Final = "the namespace of the provided object does not match the namespace sent on the request"
@@ -63,17 +65,28 @@ class Creator:
         defaulting.default(obj)
         generate = not obj.metadata.name and bool(obj.metadata.generate_name)
         if not generate:
-            return await self._attempt(obj, info, options, user, warnings, applied)
+            return await self._patient(obj, info, options, user, warnings, applied)
         base = obj.metadata.generate_name
         for attempt in range(_GENERATE_ATTEMPTS):
             obj.metadata.name = None
             try:
-                return await self._attempt(obj, info, options, user, warnings, applied)
+                return await self._patient(obj, info, options, user, warnings, applied)
             except errors.ApiError as error:
                 taken = error.reason == "AlreadyExists" and attempt + 1 < _GENERATE_ATTEMPTS
                 if not taken:
                     raise
         raise errors.generate_name_conflict(self.resource.qualified, base)
+
+    async def _patient(
+        self, obj: Any, info: RequestInfo, options: WriteOptions, user: Any, warnings: list[str], applied: bool
+    ) -> bytes:
+        """Try again, for a second at most, while admission misses what a controller is about to make."""
+        for _ in range(_PATIENCE_ATTEMPTS):
+            try:
+                return await self._attempt(obj, info, options, user, warnings, applied)
+            except NotYet:
+                await self._context.clock.sleep(_PATIENCE_SECONDS)
+        return await self._attempt(obj, info, options, user, warnings, applied)
 
     async def _attempt(
         self, obj: Any, info: RequestInfo, options: WriteOptions, user: Any, warnings: list[str], applied: bool
