@@ -88,10 +88,8 @@ class Kubelet:
         self._config = config
         self._clock = clock or SystemClock()
         self._facts = facts
-        self._pod_source = pods or Informer(client, Pod, field_selector=f"spec.nodeName={config.node_name}")
-        self._services: Informer[Service] = services or Informer(client, Service)
-        self._shares_services = services is not None
-        self._nodes = Informer(client, Node, field_selector=f"metadata.name={config.node_name}")
+        self._shared_pods = pods
+        self._shared_services = services
         self._owns_recorder = recorder is None
         self._recorder: Recorder = recorder or EventRecorder(client, "kubelet", config.node_name)
         self.pods: PodManager | None = None
@@ -99,9 +97,16 @@ class Kubelet:
         self.port = 0
         """Where the node server listens; 0 without one."""
 
+    def _make_informers(self) -> None:
+        client, name = self._client, self._config.node_name
+        self._pod_source: Pods = self._shared_pods or Informer(client, Pod, field_selector=f"spec.nodeName={name}")
+        self._services: Informer[Service] = self._shared_services or Informer(client, Service)
+        self._nodes = Informer(client, Node, field_selector=f"metadata.name={name}")
+
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. After a failure it may be run again: nothing of the run before is left."""
         config = self._config
+        self._make_informers()
         facts = self._facts or read_host(config)
         statuses = StatusManager(self._client, self._clock)
         volumes = VolumeManager(
@@ -156,7 +161,7 @@ class Kubelet:
         supervisor.spawn(lease.run, "lease")
         supervisor.spawn(reporter.run, "node status")
         supervisor.spawn(self._nodes.run, "node")
-        if not self._shares_services:
+        if self._shared_services is None:
             supervisor.spawn(self._services.run, "services")
         # Environments name every Service there is, admission looks at the node: both are known before any pod starts.
         await self._services.wait_synced()

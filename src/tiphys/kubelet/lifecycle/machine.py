@@ -6,21 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 from tiphys.api.types.core_v1 import Pod, PodStatus
-from tiphys.kubelet.lifecycle import adoption, ending, events, progress, status
+from tiphys.kubelet.lifecycle import adoption, ending, events, instances, progress, status
 from tiphys.kubelet.lifecycle.events import Event, Health, ProbeKind
 from tiphys.kubelet.lifecycle.instructions import (
     Instruction,
     PublishStatus,
     Record,
     RunPostStart,
-    StartProbe,
     StopProbes,
     WakeAt,
 )
 from tiphys.kubelet.lifecycle.restart import next_backoff
 from tiphys.kubelet.lifecycle.state import (
     ContainerState,
-    Exit,
     PodState,
     Role,
     SandboxState,
@@ -30,7 +28,6 @@ from tiphys.kubelet.lifecycle.state import (
     VolumeStep,
     containers_of,
 )
-from tiphys.kubelet.references import shown_image
 
 PULL_INITIAL_SECONDS = 10.0
 PULL_MAXIMUM_SECONDS = 300.0
@@ -143,7 +140,7 @@ class PodLifecycle:
 
     def _adopted(self, event: events.Adopted, now: float) -> None:
         for container in adoption.adopt(self.state, event, now, self._out):
-            self._resume_probes(container)
+            instances.resume(self.state, container, self._out)
 
     def _refused(self, event: events.Refused, now: float) -> None:
         self.state.stage = Stage.REFUSED
@@ -233,7 +230,7 @@ class PodLifecycle:
         container.id, container.attempt = seen.id, seen.attempt
         container.waiting_reason = container.waiting_message = ""
         container.retry_at = 0.0
-        self._learn(container, seen)
+        instances.learn(container, seen)
         if seen.health is Health.EXITED:
             self._exited(container, seen, now)
             return
@@ -242,7 +239,7 @@ class PodLifecycle:
         if lifecycle is not None and lifecycle.post_start is not None and self.state.stage is Stage.ACTIVE:
             self._out.append(RunPostStart(container.name, container.id))
         else:
-            self._hooked(container)
+            instances.hooked(self.state, container, self._out)
         self._changed(urgent=self._all_ready())
 
     def _all_ready(self) -> bool:
@@ -264,47 +261,11 @@ class PodLifecycle:
         container.image_ref = ""
         self._changed(urgent=True)
 
-    def _hooked(self, container: ContainerState) -> None:
-        """The instance runs and its postStart hook is over: probe it."""
-        container.hooked = True
-        if container.spec.startup_probe is None or container.role is Role.EPHEMERAL:
-            self._fully_started(container)
-        else:
-            self._probe(container, ProbeKind.STARTUP)
-
-    def _fully_started(self, container: ContainerState) -> None:
-        container.started = True
-        if container.role is Role.EPHEMERAL:
-            container.passing = True
-            return
-        if container.spec.liveness_probe is not None and self.state.stage is Stage.ACTIVE:
-            self._probe(container, ProbeKind.LIVENESS)
-        if container.spec.readiness_probe is not None:
-            self._probe(container, ProbeKind.READINESS)
-        else:
-            container.passing = True
-
-    def _probe(self, container: ContainerState, kind: ProbeKind) -> None:
-        if kind.value not in container.probing:
-            container.probing.add(kind.value)
-            self._out.append(StartProbe(container.name, container.id, kind))
-
-    def _resume_probes(self, container: ContainerState) -> None:
-        """Probe an adopted instance as far as it had come."""
-        if not container.started:
-            self._hooked(container)
-            return
-        passing = container.passing
-        self._fully_started(container)
-        container.passing = passing or container.passing
-
     # -- what containers do ----------------------------------------------------------------------------------------
 
-    def _learn(self, container: ContainerState, seen: events.Sighting) -> None:
-        container.image = shown_image(container.spec.image or "", seen.image or container.image)
-        container.image_id = seen.image_id or container.image_id
-        container.started_at = seen.started_at or container.started_at
-        container.user = seen.user or container.user
+    def _exited(self, container: ContainerState, seen: events.Sighting, now: float) -> None:
+        instances.exited(container, seen, now, self._out)
+        self._changed(urgent=not self.state.deleted)
 
     def _container_seen(self, event: events.ContainerSeen, now: float) -> None:
         container = self._find(event.sighting.name, event.sighting.id)
@@ -312,27 +273,6 @@ class PodLifecycle:
             return
         if event.sighting.health is Health.EXITED:
             self._exited(container, event.sighting, now)
-
-    def _exited(self, container: ContainerState, seen: events.Sighting, now: float) -> None:
-        self._learn(container, seen)
-        container.step = Step.EXITED
-        container.exit = Exit(
-            id=seen.id,
-            code=seen.exit_code,
-            reason=seen.reason or ("Completed" if seen.exit_code == 0 else "Error"),
-            message=seen.message,
-            started_at=seen.started_at,
-            finished_at=seen.finished_at or now,
-        )
-        container.hooked = container.started = container.passing = False
-        container.condemned = ""
-        container.retry_at = container.stop_by = 0.0
-        container.waiting_reason = container.waiting_message = ""
-        container.crash_announced = False
-        if container.probing:
-            container.probing.clear()
-            self._out.append(StopProbes(container.name, tuple(ProbeKind)))
-        self._changed(urgent=not self.state.deleted)
 
     def _container_vanished(self, event: events.ContainerVanished, now: float) -> None:
         container = next((c for c in self.state.containers.values() if c.id == event.id), None)
@@ -357,7 +297,7 @@ class PodLifecycle:
     def _hook_finished(self, event: events.HookFinished, now: float) -> None:
         container = self._find(event.name, event.id)
         if container is not None and container.step is Step.RUNNING and not container.hooked:
-            self._hooked(container)
+            instances.hooked(self.state, container, self._out)
             self._changed(urgent=self._all_ready())
 
     def _hook_failed(self, event: events.HookFailed, now: float) -> None:
@@ -380,7 +320,7 @@ class PodLifecycle:
             self._out.append(StopProbes(container.name, (ProbeKind.STARTUP,)))
             container.probing.discard(ProbeKind.STARTUP.value)
             if not container.started:
-                self._fully_started(container)
+                instances.fully_started(self.state, container, self._out)
                 self._changed(urgent=True)
         elif not event.healthy and self.state.stage is Stage.ACTIVE:
             probe = container.spec.liveness_probe if event.kind is ProbeKind.LIVENESS else container.spec.startup_probe
