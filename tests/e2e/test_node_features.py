@@ -179,9 +179,9 @@ def test_services_of_every_type_answer(cluster: Cluster, namespace: str) -> None
 
     address = cluster.get("service", "web", "-n", namespace)["spec"]["clusterIP"]
     for target in (address, "web", f"web.{namespace}", f"web.{namespace}.svc.cluster.local", "alias"):
-        answer = eventually(lambda t=target: inside("wget", "-qO-", "-T", "5", f"http://{t}/"), f"{target} answers")
+        answer = eventually(lambda t=target: inside("timeout", "5", "wget", "-qO-", f"http://{t}/"), f"{target} answers")
         assert answer.startswith("web-")
-    seen = {inside("wget", "-qO-", "-T", "5", "http://web/") for _ in range(30)}
+    seen = {inside("timeout", "5", "wget", "-qO-", "http://web/") for _ in range(30)}
     assert len(seen) == 2, "both pods get traffic"
     pods = {item["status"]["podIP"] for item in cluster.get("pods", "-n", namespace, "-l", "app=web")["items"]}
     named = inside("nslookup", f"each.{namespace}.svc.cluster.local")
@@ -197,7 +197,7 @@ def test_a_pod_reaches_itself_through_its_service(cluster: Cluster, namespace: s
     cluster.apply(service("self"), namespace)
     cluster.kubectl("rollout", "status", "deployment/self", "-n", namespace, "--timeout=60s")
     answer = eventually(
-        lambda: cluster.output("exec", "deploy/self", "-n", namespace, "--", "wget", "-qO-", "-T", "3", "http://self/"),
+        lambda: cluster.output("exec", "deploy/self", "-n", namespace, "--", "timeout", "3", "wget", "-qO-", "http://self/"),
         "hairpin traffic comes back",
     )
     assert answer.startswith("self-")

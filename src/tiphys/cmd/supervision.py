@@ -19,6 +19,8 @@ from tiphys.cmd.config import ClusterConfig, ConfigError
 _ANSWER_SECONDS = 2.0
 _START_SECONDS = 10.0
 _STOP_SECONDS = 90.0
+# gRPC's fork handlers are for children that go on as us; ours become other programs at once.
+_ENVIRONMENT = {"GRPC_ENABLE_FORK_SUPPORT": "0", "GRPC_VERBOSITY": "ERROR"}
 
 
 class ProcessReport(msgspec.Struct, frozen=True):
@@ -57,6 +59,7 @@ def plan(config: ClusterConfig) -> list[dict[str, object]]:
         {
             "name": name,
             "command": [sys.executable, "-m", "tiphys.cmd.process", "--data-dir", config.data_dir, *components],
+            "environment": _ENVIRONMENT,
         }
         for name, components in groups.items()
     ]

@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import socket
 from collections.abc import AsyncIterator, Iterator
+from typing import cast
 
 from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import Node, Service
@@ -20,7 +21,7 @@ from tiphys.client.informer import Informer
 from tiphys.dns import wire
 from tiphys.dns.config import DnsConfig
 from tiphys.dns.forwarding import Forwarder
-from tiphys.dns.records import Key, Zone
+from tiphys.dns.records import Answer, Key, Zone
 
 _logger = get_logger(__name__)
 _SERVICE_LABEL = "kubernetes.io/service-name"
@@ -54,9 +55,10 @@ class Resolver:
             return b""
         if not self.zone.owns(question.name):
             return None
-        reply = wire.answer(
-            question, self.zone.resolve(question.name, question.type), self.zone.domain, self._ttl_seconds
-        )
+        found = self.zone.resolve(question.name, question.type)
+        if self._leads_outside(question, found):
+            return None
+        reply = wire.answer(question, found, self.zone.domain, self._ttl_seconds)
         packed = wire.fit(reply, question.size_bytes)
         if len(self._answers) >= MAX_CACHED_ANSWERS:
             self._answers.clear()
@@ -72,16 +74,38 @@ class Resolver:
         if not self.zone.owns(question.name):
             return None
         found = self.zone.resolve(question.name, question.type)
+        if self._leads_outside(question, found):
+            return None
         return bytes(wire.answer(question, found, self.zone.domain, self._ttl_seconds).pack())
+
+    def _leads_outside(self, question: wire.Question, found: Answer) -> bool:
+        """Whether the answer is but an alias of a name that upstream must be asked for: clients do not ask again."""
+        if question.type == "CNAME" or not self._forwarder.servers or len(found.records) != 1:
+            return False
+        [record] = found.records
+        return record.type == "CNAME" and not self.zone.owns(str(record.data))
 
     async def forward(self, data: bytes) -> bytes:
         """An answer from upstream, or a refusal: REFUSED when there is none to ask, SERVFAIL when none answers."""
+        question = wire.read(data)
+        if self.zone.owns(question.name):
+            return await self._through_alias(question)
         if self._forwarder.servers:
             answer = await self._forwarder.ask(data)
             if answer is not None:
                 return answer
         code = "SERVFAIL" if self._forwarder.servers else "REFUSED"
-        return bytes(wire.failure(wire.read(data), code).pack())
+        return bytes(wire.failure(question, code).pack())
+
+    async def _through_alias(self, question: wire.Question) -> bytes:
+        """The alias of an ExternalName Service together with what upstream says of its target, if it says anything."""
+        found = self.zone.resolve(question.name, question.type)
+        reply = wire.answer(question, found, self.zone.domain, self._ttl_seconds)
+        if self._leads_outside(question, found):
+            behind = await self._forwarder.ask(wire.query(question, str(found.records[0].data)))
+            if behind is not None:
+                wire.extend(reply, behind)
+        return wire.fit(reply, question.size_bytes)
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -91,8 +115,8 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # uvloop's transports are their own classes, registered nowhere: no isinstance.
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
         assert self._transport is not None
@@ -123,7 +147,8 @@ class DnsServer:
         self._services = Informer(client, Service)
         self._slices = Informer(client, EndpointSlice, indexes={"service": _service_keys})
         self._nodes = Informer(client, Node, field_selector=f"metadata.name={config.node_name}")
-        self._gateway: asyncio.Queue[str] = asyncio.Queue()
+        self._gateway = ""
+        self._has_gateway = asyncio.Event()
         self._tcp_connections = 0
         self._services.add_handler(
             on_add=lambda s: self._refresh(_key(s)),
@@ -144,7 +169,8 @@ class DnsServer:
             # Names that exist must not be denied, so nothing is answered before all are known.
             await self._services.wait_synced()
             await self._slices.wait_synced()
-            address = await self._gateway.get()
+            await self._has_gateway.wait()
+            address = self._gateway
             async with self.listening(address, self._config.port):
                 await self._publish(address)
                 _logger.info("serving", address=address, port=self._config.port)
@@ -200,7 +226,8 @@ class DnsServer:
 
     def _node_changed(self, node: Node) -> None:
         if node.spec.pod_cidr:
-            self._gateway.put_nowait(str(ipaddress.ip_network(node.spec.pod_cidr)[1]))
+            self._gateway = str(ipaddress.ip_network(node.spec.pod_cidr)[1])
+            self._has_gateway.set()
 
     async def _publish(self, address: str) -> None:
         """Be an endpoint of the DNS Service. Retried by the supervisor when the apiserver refuses."""

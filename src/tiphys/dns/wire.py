@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from dnslib import CLASS, CNAME, PTR, QTYPE, RCODE, RR, SOA, SRV, TXT, A, DNSHeader, DNSRecord
+from dnslib import CLASS, CNAME, PTR, QTYPE, RCODE, RR, SOA, SRV, TXT, A, DNSHeader, DNSQuestion, DNSRecord
 
 from tiphys.dns.records import Answer, Record
 
@@ -67,6 +67,23 @@ def failure(question: Question, code: str) -> DNSRecord:
     reply = _reply(question, authoritative=False)
     reply.header.rcode = getattr(RCODE, code)
     return reply
+
+
+def query(question: Question, name: str) -> bytes:
+    """The same question about another name."""
+    asked = question.message.header
+    message = DNSRecord(DNSHeader(id=asked.id, rd=1), q=DNSQuestion(name, question.message.q.qtype))
+    return bytes(message.pack())
+
+
+def extend(reply: DNSRecord, other: bytes) -> None:
+    """Add another answer's records to the reply; one that cannot be read adds nothing."""
+    try:
+        message = DNSRecord.parse(other)
+    except Exception:  # dnslib raises its own and a few builtin errors on hostile bytes
+        return
+    for record in message.rr:
+        reply.add_answer(record)
 
 
 def fit(reply: DNSRecord, size_bytes: int) -> bytes:

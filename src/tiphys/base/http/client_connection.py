@@ -135,6 +135,8 @@ class ClientConnection(asyncio.Protocol):
         self._loop = loop
         self._transport = cast(asyncio.Transport, None)
         self._parser = httptools.HttpResponseParser(self)
+        # Scripts answer with bare newlines, and probes and proxies must read what Go's client reads.
+        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_data_after_close=True)
         self._waiter: asyncio.Future[ClientResponse | ClientStream | UpgradedConnection] | None = None
         self._streaming = False
         self._stream: ClientStream | None = None
