@@ -21,7 +21,7 @@ POD = codec.decode(
     b"""{"metadata": {"name": "p", "namespace": "ns", "uid": "1"}, "spec": {
     "nodeName": "a", "serviceAccountName": "robot", "imagePullSecrets": [{"name": "pull"}],
     "initContainers": [{"name": "i", "envFrom": [{"secretRef": {"name": "from"}}]}],
-    "containers": [{"name": "c", 
+    "containers": [{"name": "c",
       "env": [{"name": "x", "valueFrom": {"configMapKeyRef": {"name": "env", "key": "k"}}}]}],
     "volumes": [
       {"name": "v1", "secret": {"secretName": "mounted"}},
