@@ -85,6 +85,8 @@ async def _get_once(
         writer.write(_request(host, port, target, headers, user_agent))
         answer = HttpAnswer()
         parser = httptools.HttpResponseParser(answer)
+        # Scripts answer with bare newlines; upstream's probes read those.
+        parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_data_after_close=True)
         while not answer.complete:
             data = await reader.read(_READ_BYTES)
             if not data:
