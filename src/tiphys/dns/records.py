@@ -136,12 +136,15 @@ class Zone:
 
     def _external(self, name: str, target: str, record_type: str) -> Answer:
         alias = Record(name, "CNAME", target)
-        if record_type == "CNAME" or target == name or not self.owns(target):
+        if record_type == "CNAME" or not self.owns(target) or self._is_alias(target):
+            # One step is enough for clients to go on by themselves; a circle of aliases must not hold us.
             return Answer(True, (alias,))
-        behind = self.resolve(target, record_type)
-        # One step is enough for clients to go on by themselves; a circle of aliases must not hold us.
-        records = tuple(record for record in behind.records if record.type != "CNAME")
-        return Answer(True, (alias, *records))
+        return Answer(True, (alias, *self.resolve(target, record_type).records))
+
+    def _is_alias(self, name: str) -> bool:
+        labels = name[: -len(self.domain)].rstrip(".").split(".")
+        entry = self._entries.get((labels[-2], labels[-3])) if len(labels) >= 3 else None
+        return entry is not None and bool(entry.external_name)
 
     def _service(self, name: str, key: Key, entry: _Entry, prefix: list[str], record_type: str) -> Answer:
         if len(prefix) > 1 and prefix[-1].startswith("_"):
