@@ -112,7 +112,7 @@ def _tail_offset(file: BinaryIO, lines: int, wanted: _Filter) -> int:
             starts.append((offset, raw))
             offset += len(raw)
         for begin, raw in reversed(starts):
-            line = parse(raw.rstrip(b"\n"))
+            line = parse(raw[:-1]) if raw.endswith(b"\n") else None
             if line is None or not wanted.wants(line):
                 continue
             if not line.partial:
