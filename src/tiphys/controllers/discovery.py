@@ -10,40 +10,51 @@ from tiphys.api.errors import ApiError
 from tiphys.api.scheme import Resource, by_path
 from tiphys.client import Client
 
+Version = tuple[str, str]
+"""A group and a version of it; the core group is empty."""
+
 
 class Discovery:
-    """The preferred version of every resource; `failed` are the groups that did not answer (``group/version``)."""
+    """The preferred version of every group, and which of them did not answer (`failed`, ``group/version``)."""
 
-    def __init__(self, resources: list[Resource], failed: list[str]) -> None:
-        self.resources = resources
+    def __init__(self, found: dict[Version, list[Resource]], failed: list[str]) -> None:
+        self.found = found
         self.failed = failed
+
+    @property
+    def resources(self) -> list[Resource]:
+        """All resources found."""
+        return [resource for resources in self.found.values() for resource in resources]
 
     def with_verbs(self, *verbs: str) -> list[Resource]:
         """The resources that have all of `verbs`."""
         return [resource for resource in self.resources if all(verb in resource.verbs for verb in verbs)]
 
 
-async def discover(client: Client) -> Discovery:
-    """Ask for every group's resources. Raises ApiError or OSError if the apiserver itself does not answer."""
-    groups = await _get(client, "/apis")
+async def discover(client: Client, known: Discovery | None = None) -> Discovery:
+    """Ask for every group's resources, but for those that are `known`.
+
+    Raises ApiError or OSError if the apiserver itself does not answer.
+    """
     versions = [("", "v1")]
-    for group in groups.get("groups") or ():
+    for group in (await _get(client, "/apis")).get("groups") or ():
         preferred = group.get("preferredVersion") or {}
         versions.append((group.get("name", ""), preferred.get("version", "")))
+    found = {version: known.found[version] for version in versions if known and version in known.found}
+    missing = [version for version in versions if version not in found]
     answers = await asyncio.gather(
-        *(_get(client, f"/apis/{group}/{version}" if group else f"/api/{version}") for group, version in versions),
+        *(_get(client, f"/apis/{group}/{version}" if group else f"/api/{version}") for group, version in missing),
         return_exceptions=True,
     )
-    resources: list[Resource] = []
     failed: list[str] = []
-    for (group, version), answer in zip(versions, answers, strict=True):
+    for (group, version), answer in zip(missing, answers, strict=True):
         if isinstance(answer, dict):
-            resources += _resources(group, version, answer)
+            found[group, version] = _resources(group, version, answer)
         elif isinstance(answer, ApiError | OSError | TimeoutError):
             failed.append(f"{group}/{version}" if group else version)
         else:
             raise answer
-    return Discovery(resources, failed)
+    return Discovery(found, failed)
 
 
 def _resources(group: str, version: str, document: dict[str, Any]) -> list[Resource]:

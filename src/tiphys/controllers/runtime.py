@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 SYNC_SECONDS_MAX: Final = 600.0
 """One sync that takes longer than this hangs; it is cancelled and its key tried again."""
+RETRY_SECONDS_MAX: Final = 30.0
+"""Between tries of a key that keeps failing: soon enough once what was wrong is put right."""
 _logger = get_logger(__name__)
 
 
@@ -62,7 +64,7 @@ class KeyedController(Controller):
     workers: ClassVar[int] = 5
 
     def __init__(self) -> None:
-        self.queue: WorkQueue[ObjectKey] = WorkQueue()
+        self.queue: WorkQueue[ObjectKey] = WorkQueue(maximum_seconds=RETRY_SECONDS_MAX)
 
     async def sync(self, key: ObjectKey) -> None:
         """Look at the object and do what is missing. Raising means: try again later."""

@@ -20,6 +20,8 @@ from tiphys.testing.control_plane import ControlPlane, PretendKubelet, control_p
 from tiphys.testing.faults import FaultyTransport
 from tiphys.testing.virtual_time import VirtualClock
 
+QUIET_NODES = ControllerManagerConfig(root_ca=b"CA", node_monitor_grace_period_seconds=1e9)
+"""The nodes here send no heartbeats, and nobody minds."""
 MANAGER = PeerIdentity("system:kube-controller-manager")
 
 
@@ -68,9 +70,7 @@ async def world(
     clock = VirtualClock()
     async with control_plane(clock=clock) as plane:
         network = FaultyTransport(InProcessTransport(plane.server.handler, MANAGER), seed, probability=faults)
-        manager = ControllerManager(
-            Client(network, clock=clock), config or ControllerManagerConfig(root_ca=b"CA"), clock=clock
-        )
+        manager = ControllerManager(Client(network, clock=clock), config or QUIET_NODES, clock=clock)
         kubelet = PretendKubelet(plane.client, decide=decide, clock=clock)
         for name in ("node-1", "node-2", "node-3"):
             await plane.client.create(builders.node(name))

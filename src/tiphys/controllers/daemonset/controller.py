@@ -60,6 +60,8 @@ class DaemonSetController(KeyedController):
         current = await self._keeper.current(daemon_set, daemon_set.spec.template, revisions, labels)
         revision_hash = self._keeper.hash_of(current)
         settled = self._expectations.satisfied(key)
+        if not settled:
+            self.queue.add_after(key, self._expectations.seconds_left(key))
         orphans = self._pods.by_index(BY_ORPHANAGE, key.namespace)
         candidates = [*self._pods.by_index(BY_CONTROLLER, daemon_set.metadata.uid or ""), *orphans]
         pods = await claim(self._client, daemon_set, selector, Pod, candidates)
@@ -103,7 +105,7 @@ class DaemonSetController(KeyedController):
             try:
                 pod = await self._client.create(made(daemon_set, nodes[index], revision_hash))
             except BaseException as error:
-                self._expectations.creation_observed(key)
+                self._expectations.creation_failed(key, error)
                 if isinstance(error, Exception) and not is_terminating_namespace(error):
                     self._recorder.event(daemon_set, WARNING, "FailedCreate", f"Error creating: {error}")
                 raise

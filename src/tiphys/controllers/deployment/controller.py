@@ -14,6 +14,7 @@ from tiphys.client import WARNING, ObjectKey, key_of
 from tiphys.client.ownership import claim, controller_of, is_controlled_by
 from tiphys.controllers.deployment import progress, revisions
 from tiphys.controllers.deployment.reconcile import Decision, decide
+from tiphys.controllers.namespaced import is_terminating_namespace
 from tiphys.controllers.pods import BY_CONTROLLER, BY_ORPHANAGE, POD_INDEXES, is_terminal
 from tiphys.controllers.runtime import Environment, KeyedController
 
@@ -91,6 +92,8 @@ class DeploymentController(KeyedController):
         except ApiError as error:
             if error.reason == "AlreadyExists":
                 await self._existing(deployment, replica_set)
+                return
+            if is_terminating_namespace(error):
                 return
             if progress.has_deadline(deployment):
                 text = f'Failed to create new replica set "{replica_set.metadata.name}": {error}'

@@ -13,7 +13,7 @@ from tiphys.base.logging import get_logger
 from tiphys.base.tasks import Supervisor
 from tiphys.base.workqueue import ShutDown, WorkQueue
 from tiphys.client import Informer, metadata_only
-from tiphys.controllers.discovery import discover
+from tiphys.controllers.discovery import Discovery, discover
 from tiphys.controllers.garbagecollector import reconcile
 from tiphys.controllers.garbagecollector.graph import ORPHAN, Graph, Node
 from tiphys.controllers.garbagecollector.reconcile import OwnerState
@@ -36,6 +36,7 @@ class GarbageCollector(Controller):
         self._rediscover: WorkQueue[str] = WorkQueue()
         self._resources: dict[tuple[str, str], Resource] = {}
         self._informers: dict[tuple[str, str], tuple[Informer[Any], asyncio.Task[None] | None]] = {}
+        self._found: Discovery | None = None
         self._supervisor = Supervisor("garbage-collector")
         definitions = environment.informer(CustomResourceDefinition)
         definitions.add_handler(
@@ -53,7 +54,8 @@ class GarbageCollector(Controller):
             await supervisor.wait()
 
     def _definition_changed(self, _: CustomResourceDefinition) -> None:
-        # Its paths are served a moment later.
+        # Its paths are served a moment later. What was served before may have another version by then.
+        self._found = None
         self._rediscover.add_after(_DISCOVERY, 1.0)
 
     async def _discover(self) -> None:
@@ -70,7 +72,7 @@ class GarbageCollector(Controller):
                 self._rediscover.done(key)
 
     async def _follow_resources(self) -> None:
-        found = await discover(self._client)
+        found = self._found = await discover(self._client, self._found)
         served = {
             (r.group, r.plural): r
             for r in found.with_verbs("list", "watch", "delete")
@@ -83,6 +85,8 @@ class GarbageCollector(Controller):
         for key, resource in served.items():
             if key not in self._informers:
                 self._follow(key, resource)
+        if found.failed:
+            raise ConnectionError(f"no answer of {', '.join(found.failed)}")
 
     def _follow(self, key: tuple[str, str], resource: Resource) -> None:
         informer = self._environment.informers.of_resource(resource)

@@ -23,6 +23,7 @@ from tiphys.controllers.pods import BY_CONTROLLER, BY_ORPHANAGE, POD_INDEXES
 from tiphys.controllers.runtime import Environment, KeyedController
 
 MANAGER: Final = "kubernetes.io/job-controller"
+_UNKNOWN_VERSION: Final = 2**63
 _ABANDONED: Final = ObjectKey("", "pods of Jobs that are gone")
 
 
@@ -35,6 +36,7 @@ class JobController(KeyedController):
         self._clock = environment.clock
         self._recorder = environment.recorder("job-controller")
         self._expectations: Expectations[ObjectKey] = Expectations(environment.clock)
+        self._written: dict[ObjectKey, int] = {}
         self._abandoned_pods: dict[ObjectKey, Pod] = {}
         self._jobs = environment.informer(Job)
         self._pods = environment.informer(Pod)
@@ -47,9 +49,10 @@ class JobController(KeyedController):
         if key == _ABANDONED:
             await self._release_abandoned()
             return
-        job = self._jobs.get(key.name, key.namespace)
+        job = await self._fresh(key)
         if job is None:
             self._expectations.forget(key)
+            self._written.pop(key, None)
             return
         if (job.spec.managed_by or MANAGER) != MANAGER:
             return
@@ -57,6 +60,8 @@ class JobController(KeyedController):
             await self._release([pod for pod in self._owned(job) if is_tracked(pod)])
             return
         may_act = self._expectations.satisfied(key)
+        if not may_act:
+            self.queue.add_after(key, self._expectations.seconds_left(key))
         orphans = self._pods.by_index(BY_ORPHANAGE, key.namespace)
         selector = from_label_selector(job.spec.selector)
         pods = await claim(self._client, job, selector, Pod, [*self._owned(job), *orphans])
@@ -68,7 +73,7 @@ class JobController(KeyedController):
             active = (status.active or 0) - len(decision.create) + created
             status = msgspec.structs.replace(status, active=active or None)
         if status != job.status:
-            await self._client.update_status(msgspec.structs.replace(job, status=status))
+            await self._write_status(key, msgspec.structs.replace(job, status=status))
             for type_, reason, message in decision.events:
                 self._recorder.event(job, type_, reason, message)
         await self._release(list(decision.release))
@@ -77,6 +82,29 @@ class JobController(KeyedController):
         error = error or failure
         if error is not None and not is_terminating_namespace(error):
             raise error
+
+    async def _fresh(self, key: ObjectKey) -> Job | None:
+        """The Job with all that was written of it here: counting on from an older status would count anew."""
+        job = self._jobs.get(key.name, key.namespace)
+        if job is None or int(job.metadata.resource_version or 0) >= self._written.get(key, 0):
+            return job
+        try:
+            return await self._client.get(Job, key.name, key.namespace)
+        except ApiError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    async def _write_status(self, key: ObjectKey, job: Job) -> None:
+        # Until the answer is here the write may have happened, as far as anyone knows.
+        before = self._written.get(key, 0)
+        self._written[key] = _UNKNOWN_VERSION
+        try:
+            written = await self._client.update_status(job)
+        except ApiError:
+            self._written[key] = before
+            raise
+        self._written[key] = int(written.metadata.resource_version or 0)
 
     def _owned(self, job: Job) -> list[Pod]:
         return self._pods.by_index(BY_CONTROLLER, job.metadata.uid or "")
@@ -93,7 +121,7 @@ class JobController(KeyedController):
             try:
                 made = await self._client.create(pods[index])
             except BaseException as error:
-                self._expectations.creation_observed(key)
+                self._expectations.creation_failed(key, error)
                 if isinstance(error, Exception) and not is_terminating_namespace(error):
                     self._recorder.event(job, WARNING, "FailedCreate", f"Error creating: {error}")
                 raise
@@ -152,6 +180,7 @@ class JobController(KeyedController):
 
     def _job_deleted(self, job: Job) -> None:
         self._expectations.forget(key_of(job))
+        self._written.pop(key_of(job), None)
         for pod in self._owned(job):
             self._abandoned(pod)
 

@@ -17,6 +17,7 @@ from tiphys.controllers.namespace.reconcile import FINALIZER, Emptied, finalized
 from tiphys.controllers.runtime import Environment, KeyedController
 
 CONCURRENT_RESOURCES: Final = 16
+ATTEMPTS: Final = 3
 FIRST_LOOK_SECONDS: Final = 0.2
 LAST_LOOK_SECONDS: Final = 10.0
 
@@ -73,18 +74,15 @@ class NamespaceController(KeyedController):
             raise
 
     async def _empty(self, namespace: str) -> Emptied:
-        if self._discovery is None:
-            found = await discover(self._client)
-            # What could not be discovered now may be next time: a partial answer is not kept.
-            self._discovery = None if found.failed else found
-        else:
-            found = self._discovery
+        found = self._discovery
+        if found is None or found.failed:
+            found = self._discovery = await discover(self._client, found)
         emptied = Emptied(discovery_failures=list(found.failed))
         resources = [r for r in found.with_verbs("list", "delete") if r.namespaced]
         pods = [r for r in resources if r.qualified == "pods"]
         others = [r for r in resources if r.qualified != "pods" and (r.group, r.plural) != ("events.k8s.io", "events")]
         await self._empty_all(namespace, pods, emptied)
-        if not emptied.remaining:
+        if not emptied.remaining and not emptied.deletion_failures:
             await self._empty_all(namespace, others, emptied)
         return emptied
 
@@ -92,10 +90,14 @@ class NamespaceController(KeyedController):
         async def one(resource: Resource) -> None:
             async with self._concurrent:
                 try:
-                    left = await self._empty_resource(namespace, resource)
+                    left = await self._persistently(namespace, resource)
                 except ApiError as error:
                     if error.code not in (404, 405):
                         emptied.deletion_failures.append(f"{resource.qualified}: {error}")
+                    return
+                except (OSError, TimeoutError) as error:
+                    # The other resources need not wait for this one's next chance.
+                    emptied.deletion_failures.append(f"{resource.qualified}: {error}")
                     return
             if left:
                 emptied.remaining[f"{resource.plural}.{resource.group}"] = len(left)
@@ -104,6 +106,15 @@ class NamespaceController(KeyedController):
                     emptied.finalizers[finalizer] = emptied.finalizers.get(finalizer, 0) + 1
 
         await asyncio.gather(*(one(resource) for resource in resources))
+
+    async def _persistently(self, namespace: str, resource: Resource) -> tuple[PartialObject, ...]:
+        """As `_empty_resource`; a lost answer is asked for again, since one of so many is soon lost."""
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await self._empty_resource(namespace, resource)
+            except (OSError, TimeoutError):
+                await self._clock.sleep(FIRST_LOOK_SECONDS)
+        return await self._empty_resource(namespace, resource)
 
     async def _empty_resource(self, namespace: str, resource: Resource) -> tuple[PartialObject, ...]:
         view = metadata_only(resource)

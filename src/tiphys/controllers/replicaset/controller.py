@@ -46,6 +46,8 @@ class _SetController(KeyedController):
             self._expectations.forget(key)
             return
         settled = self._expectations.satisfied(key)
+        if not settled:
+            self.queue.add_after(key, self._expectations.seconds_left(key))
         pods = await claim(self._client, owner, self.kind.selector(owner), Pod, self._candidates(owner))
         desired = self.kind.desired(owner)
         failure: tuple[str, str] | None = None
@@ -89,7 +91,7 @@ class _SetController(KeyedController):
             try:
                 made = await self._client.create(pod)
             except BaseException as error:
-                self._expectations.creation_observed(key)
+                self._expectations.creation_failed(key, error)
                 if isinstance(error, Exception) and not is_terminating_namespace(error):
                     self._recorder.event(owner, WARNING, "FailedCreate", f"Error creating: {error}")
                 raise

@@ -47,6 +47,7 @@ class StatefulSetController(KeyedController):
             self._expectations.forget(key)
             return
         if not self._expectations.satisfied(key):
+            self.queue.add_after(key, self._expectations.seconds_left(key))
             return
         selector = from_label_selector(stateful_set.spec.selector)
         orphans = self._pods.by_index(BY_ORPHANAGE, key.namespace)
@@ -106,8 +107,8 @@ class StatefulSetController(KeyedController):
             self._expectations.expect_creations(key, 1)
             try:
                 await self._client.create(pod)
-            except BaseException:
-                self._expectations.creation_observed(key)
+            except BaseException as error:
+                self._expectations.creation_failed(key, error)
                 raise
         except ApiError as error:
             if error.reason == "AlreadyExists":
