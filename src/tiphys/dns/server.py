@@ -180,16 +180,14 @@ class DnsServer:
     async def listening(self, address: str, port: int) -> AsyncIterator[None]:
         """Answer on UDP and TCP while the block runs; the address may come later."""
         loop = asyncio.get_running_loop()
-        async with Supervisor("dns-queries") as tasks:
+        async with Supervisor("dns-queries") as tasks, contextlib.AsyncExitStack() as opened:
             datagrams, _ = await loop.create_datagram_endpoint(
                 lambda: _Datagrams(self.resolver, tasks), sock=_bound(socket.SOCK_DGRAM, address, port)
             )
+            opened.callback(datagrams.close)
             streams = await asyncio.start_server(self._serve_tcp, sock=_bound(socket.SOCK_STREAM, address, port))
-            try:
-                yield
-            finally:
-                datagrams.close()
-                streams.close()
+            opened.callback(streams.close)
+            yield
 
     async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._tcp_connections >= MAX_TCP_CONNECTIONS:
