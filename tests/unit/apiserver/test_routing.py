@@ -33,9 +33,7 @@ _ROUTER = Router()
         ("GET", "/", "get", "", "", "", ""),
     ],
 )
-def test_parse(
-    method: str, path: str, verb: str, resource: str, namespace: str, name: str, subresource: str
-) -> None:
+def test_parse(method: str, path: str, verb: str, resource: str, namespace: str, name: str, subresource: str) -> None:
     info = _ROUTER.parse(method, path)
     found = (info.verb, info.resource, info.namespace, info.name, info.subresource)
     assert found == (verb, resource, namespace, name, subresource)

@@ -79,9 +79,7 @@ async def test_a_token_opens_the_api(api: Api) -> None:
     target = "/api/v1/namespaces/default/serviceaccounts/default/token"
     token = (await api.create(target, {"spec": {"expirationSeconds": 600}}))["status"]["token"]
     header = {"authorization": f"Bearer {token}"}
-    me = await api.call(
-        "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, peer=None, headers=header
-    )
+    me = await api.call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, peer=None, headers=header)
     assert me.body["status"]["userInfo"]["username"] == "system:serviceaccount:default:default"
     refused = await api.call("GET", PODS, peer=None, headers=header)
     assert refused.status == 403

@@ -189,6 +189,4 @@ async def test_metadata_only(api: Api) -> None:
 
 async def test_deprecated_kinds_warn(api: Api) -> None:
     answer = await api.call("GET", "/api/v1/namespaces/default/endpoints")
-    assert answer.warnings == [
-        '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
-    ]
+    assert answer.warnings == ['299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"']

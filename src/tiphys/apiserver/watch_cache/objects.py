@@ -53,7 +53,7 @@ class _PodSpec(msgspec.Struct, gc=False, rename="camel"):
 
 class _PodProbe(msgspec.Struct, gc=False):
     metadata: _Metadata
-    spec: _PodSpec
+    spec: _PodSpec = msgspec.field(default_factory=_PodSpec)
 
 
 class ObjectFormat:

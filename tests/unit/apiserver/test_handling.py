@@ -1,0 +1,124 @@
+"""Around every request: identity, limits, errors, health, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tests.unit.apiserver.harness import ADMIN, Api, config_map, make_server, settle
+from tiphys.apiserver.handling import Limits
+from tiphys.base.http.messages import PeerIdentity
+from tiphys.store.backend import WriteFailed
+
+CMS = "/api/v1/namespaces/default/configmaps"
+
+
+async def test_every_answer_has_an_audit_id(api: Api) -> None:
+    first, second = await api.call("GET", CMS), await api.call("GET", "/nope")
+    assert first.headers[b"audit-id"] != second.headers[b"audit-id"]
+    assert len(first.headers[b"audit-id"]) == 36
+    given = await api.call("GET", CMS, headers={"Audit-Id": "mine"})
+    assert given.headers[b"audit-id"] == b"mine"
+
+
+async def test_reads_are_answered_without_a_task(api: Api) -> None:
+    await api.create(CMS, config_map("a"))
+    answer = api.start("GET", f"{CMS}/a")
+    assert answer.status == 200
+
+
+async def test_a_read_waits_for_what_is_committed(api: Api) -> None:
+    cache = api.server.feed
+    cache.revision -= 1
+    answer = api.start("GET", CMS)
+    assert not hasattr(answer, "status")
+    waiting = asyncio.ensure_future(answer)
+    await settle()
+    assert not waiting.done()
+    cache._advance(cache.revision + 1)
+    assert (await waiting).status == 200
+
+
+async def test_anonymous_and_unauthorized(api: Api) -> None:
+    anonymous = await api.call("GET", CMS, peer=None)
+    assert (anonymous.status, anonymous.body["reason"]) == (403, "Forbidden")
+    assert (await api.call("GET", "/healthz", peer=None)).status == 200
+    stranger = await api.call("GET", CMS, peer=PeerIdentity("jane", (), "cc"))
+    assert 'User "jane" cannot list resource "configmaps"' in stranger.body["message"]
+
+
+async def test_too_many_requests(api: Api) -> None:
+    api.server.handler._limits = Limits(0, 0)  # type: ignore[attr-defined]
+    answer = await api.call("POST", CMS, config_map("a"))
+    assert (answer.status, answer.headers[b"retry-after"]) == (429, b"1")
+    # A read that needs no waiting holds nothing up.
+    assert (await api.call("GET", CMS)).status == 200
+
+
+async def test_a_request_has_a_time_limit() -> None:
+    server, clock = make_server(request_timeout_seconds=0.01)
+    await server.start()
+    api = Api(server, clock)
+    server.context.backend.put = _stuck  # type: ignore[method-assign]
+    answer = await api.call("POST", CMS, config_map("a"))
+    assert (answer.status, answer.body["reason"]) == (504, "Timeout")
+    await api.close()
+
+
+async def _stuck(*arguments: Any, **options: Any) -> Any:
+    await asyncio.Event().wait()
+
+
+async def test_a_write_that_fails_is_an_error(api: Api) -> None:
+    api.server.context.backend.put = _full  # type: ignore[method-assign]
+    answer = await api.call("POST", CMS, config_map("a"))
+    assert (answer.status, answer.body["reason"]) == (500, "InternalError")
+
+
+async def _full(*arguments: Any, **options: Any) -> Any:
+    raise WriteFailed("database or disk is full")
+
+
+async def test_health(api: Api) -> None:
+    assert (await api.call("GET", "/livez")).response.body == b"ok"
+    verbose = (await api.call("GET", "/readyz?verbose")).response.body.decode()
+    assert "[+]shutdown ok" in verbose and verbose.endswith("readyz check passed\n")
+    assert (await api.call("GET", "/livez/ping")).status == 200
+    assert (await api.call("GET", "/livez/nope")).status == 404
+    api.server.health.shutting_down = True
+    assert (await api.call("GET", "/readyz")).status == 500
+    assert (await api.call("GET", "/livez")).status == 200
+    assert (await api.call("GET", "/readyz?exclude=shutdown")).status == 200
+
+
+async def test_metrics_count_requests(api: Api) -> None:
+    await api.call("GET", CMS)
+    text = (await api.call("GET", "/metrics")).response.body.decode()
+    line = next(t for t in text.splitlines() if 'resource="configmaps"' in t and "request_total" in t)
+    assert 'verb="list"' in line and line.endswith(" 1.0")
+
+
+async def test_version_and_index(api: Api) -> None:
+    assert (await api.get("/version"))["minor"] == "36"
+    assert {"/api/v1", "/apis/apps/v1", "/openapi/v3", "/readyz"} <= set((await api.get("/"))["paths"])
+
+
+async def test_a_restart_finds_everything(api: Api) -> None:
+    await api.create(CMS, config_map("a"))
+    before = await api.get(CMS)
+    server, _ = make_server()
+    server.feed._backend = api.server.context.backend
+    await server.feed.start()
+    cache = server.feed.caches["", "configmaps"]
+    assert [obj.key for obj in cache.in_namespace("default")] == ["default/a"]
+    assert server.feed.revision == int(before["metadata"]["resourceVersion"])
+    await server.feed.close()
+
+
+async def test_requests_act_for_others(api: Api) -> None:
+    headers = {"Impersonate-User": "jane"}
+    assert (await api.call("GET", CMS, headers=headers)).status == 403
+    assert (await api.call("GET", CMS, headers={**headers, "Impersonate-Group": "system:masters"})).status == 200
+    jane = PeerIdentity("jane", (), "dd")
+    assert (await api.call("GET", CMS, peer=jane, headers={"Impersonate-User": "x"})).status == 403
+    assert ADMIN.organizations == ("system:masters",)
