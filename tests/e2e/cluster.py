@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -38,6 +39,11 @@ class Cluster:
 
     data_dir: Path
     flags: list[str] = field(default_factory=list)
+
+    @property
+    def cluster_id(self) -> str:
+        """What names its links, tables and cgroups."""
+        return hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:8]
 
     @property
     def kubeconfig(self) -> Path:

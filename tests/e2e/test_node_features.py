@@ -179,7 +179,9 @@ def test_services_of_every_type_answer(cluster: Cluster, namespace: str) -> None
 
     address = cluster.get("service", "web", "-n", namespace)["spec"]["clusterIP"]
     for target in (address, "web", f"web.{namespace}", f"web.{namespace}.svc.cluster.local", "alias"):
-        answer = eventually(lambda t=target: inside("timeout", "5", "wget", "-qO-", f"http://{t}/"), f"{target} answers")
+        answer = eventually(
+            lambda t=target: inside("timeout", "5", "wget", "-qO-", f"http://{t}/"), f"{target} answers"
+        )
         assert answer.startswith("web-")
     seen = {inside("timeout", "5", "wget", "-qO-", "http://web/") for _ in range(30)}
     assert len(seen) == 2, "both pods get traffic"
@@ -197,7 +199,9 @@ def test_a_pod_reaches_itself_through_its_service(cluster: Cluster, namespace: s
     cluster.apply(service("self"), namespace)
     cluster.kubectl("rollout", "status", "deployment/self", "-n", namespace, "--timeout=60s")
     answer = eventually(
-        lambda: cluster.output("exec", "deploy/self", "-n", namespace, "--", "timeout", "3", "wget", "-qO-", "http://self/"),
+        lambda: cluster.output(
+            "exec", "deploy/self", "-n", namespace, "--", "timeout", "3", "wget", "-qO-", "http://self/"
+        ),
         "hairpin traffic comes back",
     )
     assert answer.startswith("self-")
