@@ -200,7 +200,7 @@ class PodWorker:
         except (VolumeError, OSError) as error:
             _logger.warning("volumes not refreshed", pod=key_of(self.pod), error=str(error))
         # An object that was missing may be there now.
-        self.handle(events.Tick())
+        self.retry_soon()
 
     async def _start_sandbox(self, order: do.StartSandbox) -> None:
         try:
