@@ -108,7 +108,7 @@ def aggregate(errors: Sequence[object]) -> str:
 
 
 def render(value: Any) -> str:
-    """A bad value as upstream prints it: texts quoted, scalars plain, the rest as JSON."""
+    """A bad value as upstream prints it: texts quoted, scalars plain, the rest as JSON (members in the order given)."""
     if value is None:
         return "null"
     if isinstance(value, bool):

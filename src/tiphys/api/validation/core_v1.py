@@ -77,7 +77,7 @@ def _check_controller_spec(spec: ReplicationControllerSpec, errors: list[FieldEr
     labels = spec.template.metadata.labels
     if spec.selector and any(labels.get(key) != value for key, value in spec.selector.items()):
         detail = "`selector` does not match template `labels`"
-        errors.append(invalid("spec.template.metadata.labels", labels or None, detail))
+        errors.append(invalid("spec.template.metadata.labels", dict(sorted(labels.items())) or None, detail))
     check_template(spec.template, "spec.template", errors)
     if spec.template.spec.restart_policy != "Always":
         where = "spec.template.spec.restartPolicy"
