@@ -127,8 +127,8 @@ class Security:
 
         def follow(event: CacheEvent) -> None:
             if event.current is not None:
-                self.rbac.upsert(codec.decode(kind, cache.format.full(event.current)))
+                self.rbac.upsert(codec.decode(kind, event.current.value))
             elif event.previous is not None:
-                self.rbac.remove(codec.decode(kind, cache.format.full(event.previous)))
+                self.rbac.remove(codec.decode(kind, event.previous.value))
 
         cache.listen(follow)

@@ -138,7 +138,7 @@ class ServiceAllocator:
     def _held(self, obj: CachedObject | None) -> set[tuple[str, int]]:
         if obj is None:
             return set()
-        spec = codec.decode(Service, self._cache.format.full(obj)).spec
+        spec = codec.decode(Service, obj.value).spec
         held = {("ip", int(ip_address(ip))) for ip in _ipv4(spec.cluster_ips)}
         held |= {("port", port.node_port) for port in spec.ports if port.node_port}
         if spec.health_check_node_port:

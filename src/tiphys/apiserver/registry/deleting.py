@@ -92,9 +92,8 @@ class Deleter:
                         raise
 
         await asyncio.gather(*(one(obj.key) for obj in objects))
-        bodies = [obj.body for obj in objects]
         head = listing.head(self.resource, self._context.feed.revision)
-        return joined(head, bodies)
+        return joined(head, [*self.cache.format.bodies(objects)])
 
     async def delete_object(self, info: RequestInfo, options: DeleteOptions, user: Any, warnings: list[str]) -> Deleted:
         """Delete, or begin to delete, the newest version of an object. Raises ApiError."""

@@ -10,7 +10,7 @@ from tiphys.api.scheme import Resource
 from tiphys.apiserver.negotiation import Representation, negotiate
 from tiphys.apiserver.registry import listing
 from tiphys.apiserver.registry.listing import ListOptions
-from tiphys.apiserver.registry.representation import joined, list_response, object_response, shown_body
+from tiphys.apiserver.registry.representation import Body, joined, list_response, object_response, shown_body
 from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.cache import ResourceCache
@@ -152,10 +152,9 @@ class Reader:
         self, request: Request, objects: Iterable[CachedObject], representation: Representation, head: bytes
     ) -> Response:
         if self._view is not None:
-            full = self.cache.format.full
-            bodies = [shown_body(self._view.shown(full(obj))) for obj in objects]
+            bodies: list[Body] = [shown_body(self._view.shown(obj.value)) for obj in objects]
         else:
-            bodies = [obj.body for obj in objects]
+            bodies = [*self.cache.format.bodies(objects)]
         if representation.plain:
             return Response(200, joined(head, bodies))
         return list_response(self.resource, head, bodies, representation, request.query)

@@ -13,7 +13,8 @@ from tiphys.apiserver.negotiation import METADATA, TABLE, Representation
 from tiphys.apiserver.tables import render_list, render_object
 from tiphys.base.http.messages import Query, Response
 
-_PRETTY_INDENT: Final = 2
+Body = bytes | memoryview
+"""An item of a list: an object's JSON without its kind, apiVersion and opening brace."""
 
 
 class _MetadataOnly(msgspec.Struct, gc=False):
@@ -36,7 +37,7 @@ def object_response(
 
 
 def list_response(
-    resource: Resource, head: bytes, bodies: list[bytes], representation: Representation, query: Query
+    resource: Resource, head: bytes, bodies: list[Body], representation: Representation, query: Query
 ) -> Response:
     """An answer with a list: `head` up to the items, cached bodies of the items."""
     if representation.form == TABLE:
@@ -57,12 +58,12 @@ def list_response(
 METADATA_ONLY: Final = "Metadata"
 
 
-def joined(head: bytes, bodies: list[bytes]) -> bytes:
-    """A list's JSON: `head` up to the items, then the items. `bodies` is used up; its bytes are copied once."""
+def joined(head: bytes, bodies: list[Body]) -> bytes:
+    """A list's JSON: `head` up to the items, then the items. `bodies` is used up; their bytes are copied once."""
     if not bodies:
         return head + b"]}"
     bodies[0] = head + b"{" + bodies[0]
-    bodies[-1] += b"]}"
+    bodies[-1] = bytes(bodies[-1]) + b"]}"
     return b",{".join(bodies)
 
 

@@ -112,7 +112,7 @@ class Updater:
         found = self.cache.objects.get(key)
         if found is None:
             raise errors.not_found(self.resource.qualified, info.name)
-        value = self.cache.format.full(found)
+        value = found.value
         return Stored(value, found.revision, codec.decode(self.resource.struct, value))
 
     async def _store(

@@ -177,9 +177,8 @@ class _Stream:
         return None if events is None else list(self._event_frames(events))
 
     def _state_frames(self, objects: list[CachedObject], revision: int, *, end: bool) -> Iterator[Chunk]:
-        format_ = self._cache.format
         for obj in objects:
-            yield self._renderer.event("ADDED", format_.full(obj))
+            yield self._renderer.event("ADDED", obj.value)
         if end and self._options.allow_bookmarks:
             yield self._renderer.bookmark(revision, initial_events_end=True)
 

@@ -80,7 +80,7 @@ class ResourceCache:
     def get(self, key: str) -> bytes | None:
         """The object's full JSON, or None."""
         obj = self.objects.get(key)
-        return None if obj is None else self.format.prefix + obj.body
+        return None if obj is None else obj.value
 
     def decoded(self, kind: type[T], key: str) -> T | None:
         """The object as a struct that must not be changed; the last thousand are remembered. For small, hot kinds."""
@@ -90,7 +90,7 @@ class ResourceCache:
         known = self._decoded.get(key)
         if known is not None and known[0] == obj.revision:
             return known[1]  # type: ignore[no-any-return]
-        struct = codec.decode(kind, self.format.full(obj))
+        struct = codec.decode(kind, obj.value)
         if len(self._decoded) >= _DECODED_LIMIT:
             self._decoded.clear()
         self._decoded[key] = (obj.revision, struct)

@@ -44,7 +44,7 @@ _COMMON: Final = ("metadata.name", "metadata.namespace")
 
 
 class FieldReader:
-    """Reads a resource's selectable fields out of cached bodies.
+    """Reads a resource's selectable fields out of its objects' JSON.
 
     `known` holds every label a selector may name; name and namespace are answered from the key.
     """
@@ -59,9 +59,9 @@ class FieldReader:
             _probe([path for path, _ in self._paths.values()])
         ).decode
 
-    def read(self, body: bytes) -> dict[str, str]:
-        """Label to value for all kind-specific fields of a cached body (which lacks its opening brace)."""
-        probe = self._decode(b"{" + body)
+    def read(self, value: bytes) -> dict[str, str]:
+        """Label to value for all kind-specific fields of an object's JSON."""
+        probe = self._decode(value)
         return {label: _value(probe, path, absent) for label, (path, absent) in self._paths.items()}
 
 

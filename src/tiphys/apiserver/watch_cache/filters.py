@@ -75,7 +75,7 @@ class Filter:
             else:
                 if values is None:
                     assert self._reader is not None
-                    values = self._reader.read(obj.body)
+                    values = self._reader.read(obj.value)
                 actual = values[label]
             if (actual == value) is not wanted:
                 return False

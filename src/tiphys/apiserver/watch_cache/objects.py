@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -18,14 +18,14 @@ class CachedObject(msgspec.Struct, gc=False):
     """One version of one object.
 
     key: ``namespace/name``, or ``name`` of a cluster-scoped object; unique and ordered as in the store.
-    body: the object's JSON from ``"metadata":`` on (kind and apiVersion cut off), closing brace included.
+    value: the object's whole JSON, the very bytes the store keeps, so that the cache costs no second copy.
     revision: the store revision of this version, which is also its resourceVersion.
     labels: shared between objects with equal labels; never changed.
     trigger: the value of the resource's indexed field (a pod's spec.nodeName), "" where there is none.
     """
 
     key: str
-    body: bytes
+    value: bytes
     revision: int
     labels: Mapping[str, str]
     trigger: str
@@ -73,30 +73,31 @@ class ObjectFormat:
         self._decode = msgspec.json.Decoder(probe).decode
 
     def cached(self, key: str, value: bytes, revision: int) -> CachedObject:
-        """`value` (a full encoding) as a cached object; its bytes are copied."""
+        """`value` (a full encoding) as a cached object."""
         probe = self._decode(value)
         raw = bytes(probe.metadata.labels)
         labels = _shared_labels(raw) if raw else _NO_LABELS
         trigger = (probe.spec.node_name or "") if self.indexed else ""
-        return CachedObject(key, self.body_of(value), revision, labels, trigger)
+        return CachedObject(key, self._canonical(value), revision, labels, trigger)
 
-    def body_of(self, value: bytes) -> bytes:
-        """What is kept of a full encoding."""
+    def bodies(self, objects: Iterable[CachedObject]) -> list[memoryview]:
+        """The objects as lists carry them: without kind, apiVersion and the opening brace. Nothing is copied."""
+        start = len(self.prefix)
+        return [memoryview(obj.value)[start:] for obj in objects]
+
+    def _canonical(self, value: bytes) -> bytes:
+        """`value` itself if it begins as our encodings do, else its like that does."""
         if value.startswith(self.prefix):
-            return value[len(self.prefix) :]
+            return value
         data = msgspec.json.decode(value)
         data.pop("kind", None)
         data.pop("apiVersion", None)
-        return msgspec.json.encode(data)[1:]
-
-    def full(self, obj: CachedObject) -> bytes:
-        """The object's whole JSON, as GET answers it."""
-        return self.prefix + obj.body
+        return self.prefix + msgspec.json.encode(data)[1:]
 
     def deleted(self, obj: CachedObject, revision: int) -> bytes:
         """The object's last JSON with the deletion's revision as its resourceVersion."""
         old = b'"resourceVersion":"%d"' % obj.revision
-        return self.prefix + obj.body.replace(old, b'"resourceVersion":"%d"' % revision, 1)
+        return obj.value.replace(old, b'"resourceVersion":"%d"' % revision, 1)
 
 
 def _shared_labels(raw: bytes) -> Mapping[str, str]:

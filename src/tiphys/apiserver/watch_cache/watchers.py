@@ -78,7 +78,7 @@ class Rendering:
         event = self._event
         if kind != "DELETED":
             assert event.current is not None
-            return self._format.full(event.current)
+            return event.current.value
         assert event.previous is not None
         return self._format.deleted(event.previous, event.revision)
 
