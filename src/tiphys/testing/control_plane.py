@@ -65,7 +65,7 @@ class PretendKubelet:
     ) -> None:
         self.started = 0
         self._client = client
-        self._node = node
+        self.node = node
         self._clock = clock or SystemClock()
         self._decide = decide or (lambda pod: "Running")
         self._busy: set[asyncio.Task[None]] = set()
@@ -92,7 +92,7 @@ class PretendKubelet:
             if pod.metadata.deletion_timestamp is not None:
                 await self._client.delete(Pod, name, namespace, uid=uid, grace_period_seconds=0)
             elif not pod.spec.node_name:
-                await self._client.bind(namespace, name, uid, pinned_to(pod.spec) or self._node)
+                await self._client.bind(namespace, name, uid, pinned_to(pod.spec) or self.node)
             else:
                 phase = self._decide(pod)
                 if phase:
