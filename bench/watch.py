@@ -6,6 +6,7 @@ import asyncio
 import json
 import ssl
 import time
+from typing import cast
 
 from bench.report import Report, Row
 from bench.server import Server, apiserver
@@ -22,8 +23,7 @@ class _Watcher(asyncio.Protocol):
         self.request, self.opened, self.done, self.count = request, opened, done, 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.write(self.request)
+        cast(asyncio.Transport, transport).write(self.request)
 
     def data_received(self, data: bytes) -> None:
         if not self.opened.done():
