@@ -24,19 +24,14 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Findings(NamedTuple):
-    """What a strict decoder says of a body.
+    """What a strict decoder says of a body: each finding once, in document order, `REPORTED_MAXIMUM` at most.
 
-    unknown: ``unknown field "spec.x"`` for members the kind does not have, in document order.
-    repeated: ``duplicate field "spec.x"`` for members that occur twice in one object.
+    all: ``unknown field "spec.x"`` for members the kind does not have and ``duplicate field "spec.y"`` for known ones
+    that occur twice in one object. unknown: the former alone.
     """
 
+    all: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
-    repeated: tuple[str, ...] = ()
-
-    @property
-    def all(self) -> tuple[str, ...]:
-        """Both, as upstream lists them."""
-        return (*self.repeated, *self.unknown)[:REPORTED_MAXIMUM]
 
 
 NOTHING: Final = Findings()
@@ -64,12 +59,12 @@ def inspect_text(body: bytes) -> tuple[str, ...]:
             return ()
     except msgspec.DecodeError:
         return ()
-    repeated: list[str] = []
+    found: list[str] = []
     try:
-        _collect(None, json.loads(body, object_pairs_hook=_Members), "", [], repeated)
+        _collect(None, json.loads(body, object_pairs_hook=_Members), "", found)
     except ValueError:
         return ()
-    return tuple(repeated[:REPORTED_MAXIMUM])
+    return tuple(dict.fromkeys(found))[:REPORTED_MAXIMUM]
 
 
 class _Members:
@@ -82,17 +77,17 @@ class _Members:
 
 
 def _walk_body(kind: type[Any], body: bytes) -> Findings:
-    unknown: list[str] = []
-    repeated: list[str] = []
+    found: list[str] = []
     try:
         data = json.loads(body, object_pairs_hook=_Members)
     except ValueError:
         return NOTHING
-    _collect(kind, data, "", unknown, repeated)
-    return Findings(tuple(unknown), tuple(repeated))
+    _collect(kind, data, "", found)
+    once = tuple(dict.fromkeys(found))[:REPORTED_MAXIMUM]
+    return Findings(once, tuple(finding for finding in once if finding.startswith("unknown")))
 
 
-def _collect(kind: Any, data: Any, path: str, unknown: list[str], repeated: list[str]) -> None:
+def _collect(kind: Any, data: Any, path: str, found: list[str]) -> None:
     kind = _bare(kind)
     if isinstance(data, _Members):
         fields = _members(kind) if _is_struct(kind) else None
@@ -100,18 +95,18 @@ def _collect(kind: Any, data: Any, path: str, unknown: list[str], repeated: list
         seen: set[str] = set()
         for name, value in data.pairs:
             where = f"{path}.{name}" if path else name
-            if name in seen:
-                repeated.append(f'duplicate field "{where}"')
-            seen.add(name)
             if fields is not None and name not in fields:
-                unknown.append(f'unknown field "{where}"')
-            else:
-                _collect(fields[name] if fields is not None else item, value, where, unknown, repeated)
+                found.append(f'unknown field "{where}"')
+                continue
+            if name in seen:
+                found.append(f'duplicate field "{where}"')
+            seen.add(name)
+            _collect(fields[name] if fields is not None else item, value, where, found)
     elif isinstance(data, list):
         item = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else None
         for index, value in enumerate(data):
             if isinstance(value, _Members | list):
-                _collect(item, value, f"{path}[{index}]", unknown, repeated)
+                _collect(item, value, f"{path}[{index}]", found)
 
 
 @cache

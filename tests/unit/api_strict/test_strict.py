@@ -18,27 +18,34 @@ POD = {"metadata": {"name": "a", "labels": {"a": "b"}}, "spec": {"containers": [
 
 
 @pytest.mark.parametrize(
-    ("body", "unknown", "repeated"),
+    ("body", "found"),
     [
-        (b'{"spec":{}}', (), ()),
-        (b'{"spec":null,"metadata":null}', (), ()),
-        (b'{"bogus":1}', ('unknown field "bogus"',), ()),
-        (b'{"spec":{"containers":[{},{"imagee":"x"}]}}', ('unknown field "spec.containers[1].imagee"',), ()),
-        (b'{"Spec":{}}', ('unknown field "Spec"',), ()),
-        (b'{"spec":{},"spec":{}}', (), ('duplicate field "spec"',)),
-        (b'{"metadata":{"labels":{"a":"1","a":"2"}}}', (), ('duplicate field "metadata.labels.a"',)),
-        (b'{"metadata":{"labels":{"a":"\\":","b" : "2"}}}', (), ()),
+        (b'{"spec":{}}', []),
+        (b'{"spec":null,"metadata":null}', []),
+        (b'{"bogus":1}', ['unknown field "bogus"']),
+        (b'{"spec":{"containers":[{},{"imagee":"x"}]}}', ['unknown field "spec.containers[1].imagee"']),
+        (b'{"Spec":{}}', ['unknown field "Spec"']),
+        (b'{"spec":{},"spec":{}}', ['duplicate field "spec"']),
+        (b'{"spec":{},"spec":{},"spec":{}}', ['duplicate field "spec"']),
+        (b'{"metadata":{"labels":{"a":"1","a":"2"}}}', ['duplicate field "metadata.labels.a"']),
+        (b'{"metadata":{"labels":{"a":"\\":","b" : "2"}}}', []),
         (
-            b'{"spec":{"x":1,"hostname":"a","hostname":"b"}}',
-            ('unknown field "spec.x"',),
-            ('duplicate field "spec.hostname"',),
+            b'{"spec":{"x":1,"y":1,"y":2,"hostname":"a","hostname":"b","z":1}}',
+            [
+                'unknown field "spec.x"',
+                'unknown field "spec.y"',
+                'duplicate field "spec.hostname"',
+                'unknown field "spec.z"',
+            ],
         ),
-        (b'{"spec":{"bogus":{"deeper":1}}}', ('unknown field "spec.bogus"',), ()),
-        (b'{"metadata":{"managedFields":[{"fieldsV1":{"f:any":{}}}]}}', (), ()),
+        (b'{"spec":{"bogus":{"deeper":1}}}', ['unknown field "spec.bogus"']),
+        (b'{"metadata":{"managedFields":[{"fieldsV1":{"f:any":{}}}]}}', []),
     ],
 )
-def test_findings(body: bytes, unknown: tuple[str, ...], repeated: tuple[str, ...]) -> None:
-    assert strict.inspect(Pod, body) == strict.Findings(unknown, repeated)
+def test_findings(body: bytes, found: list[str]) -> None:
+    findings = strict.inspect(Pod, body)
+    assert list(findings.all) == found
+    assert list(findings.unknown) == [text for text in found if text.startswith("unknown")]
 
 
 def test_members_of_maps_are_free() -> None:
