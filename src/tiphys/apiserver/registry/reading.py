@@ -109,13 +109,12 @@ class Reader:
     ) -> Response:
         """From the cache, as of `revision` (the cache's own by default)."""
         revision = self._feed.revision if revision is None else revision
-        selected = self.cache.select(filter_, options.after)
         if not options.limit:
+            selected = self.cache.select(filter_, options.after)
             return self._answer(request, selected, representation, listing.head(self.resource, revision))
-        objects = list(selected)
-        page, rest = objects[: options.limit], len(objects) - options.limit
-        token = listing.encode_token(revision, page[-1].key) if rest > 0 else ""
-        remaining = rest if rest > 0 and filter_.everything else None
+        page, rest = self.cache.page(filter_, options.after, options.limit)
+        token = listing.encode_token(revision, page[-1].key) if rest else ""
+        remaining = rest if filter_.everything else None
         return self._answer(request, page, representation, listing.head(self.resource, revision, token, remaining))
 
     async def _list_past(

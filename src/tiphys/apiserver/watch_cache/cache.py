@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from tiphys.api import codec
@@ -101,6 +102,14 @@ class ResourceCache:
         objects = self.objects
         for key in self._range(namespace, after):
             yield objects[key]
+
+    def page(self, filter_: Filter, after: str, limit: int) -> tuple[list[CachedObject], int]:
+        """The first `limit` matching objects after a key, and how many more there are (1 for "some" with selectors)."""
+        if filter_.everything:
+            keys = self._range(filter_.namespace, after)
+            return [self.objects[key] for key in keys[:limit]], max(0, len(keys) - limit)
+        found = list(islice(self._narrowed(filter_, after), limit + 1))
+        return found[:limit], len(found[limit:])
 
     def triggered(self, value: str) -> list[CachedObject]:
         """The objects whose indexed field (a pod's spec.nodeName) has that value."""
