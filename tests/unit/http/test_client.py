@@ -138,6 +138,22 @@ async def test_an_answer_that_does_not_come_is_a_timeout() -> None:
             await client.request("GET", "/", timeout_seconds=0.01)
 
 
+async def test_closing_fails_what_is_in_flight() -> None:
+    async def never(request: Request) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with serving(never) as (server, port):
+        client = HttpClient(f"http://127.0.0.1:{port}")
+        asking = asyncio.ensure_future(client.request("GET", "/"))
+        await until(lambda: server.connection_count == 1)
+        await client.close()
+        with pytest.raises(ConnectionError):
+            await asking
+        with pytest.raises(ConnectionError, match="closed"):
+            await client.request("GET", "/")
+
+
 async def test_a_target_cannot_smuggle() -> None:
     async with client_of(1) as client:
         with pytest.raises(ValueError, match="white space"):

@@ -177,6 +177,33 @@ async def test_a_stream_is_cancelled_when_its_reader_goes() -> None:
         await until(lambda: server.connection_count == 0)
 
 
+@pytest.mark.parametrize(("method", "ended"), [("GET", True), ("POST", False)])
+async def test_only_reads_are_given_up_when_their_client_goes(method: str, ended: bool) -> None:
+    started = asyncio.Event()
+    release = asyncio.Event()
+    outcome: list[str] = []
+
+    async def work() -> Response:
+        started.set()
+        try:
+            await release.wait()
+            outcome.append("done")
+        except asyncio.CancelledError:
+            outcome.append("cancelled")
+            raise
+        return Response()
+
+    async with serving(lambda _: work()) as (server, port):
+        async with Peer.connect(port) as peer:
+            peer.send(f"{method} / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n".encode())
+            await started.wait()
+        await until(lambda: server.connection_count == 0)
+        await asyncio.sleep(0)
+        release.set()
+        await until(lambda: bool(outcome))
+    assert outcome == ["cancelled" if ended else "done"]
+
+
 async def test_a_reader_that_does_not_read_is_cut_at_the_bound() -> None:
     cut = asyncio.Event()
 

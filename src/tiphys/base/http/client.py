@@ -79,7 +79,7 @@ class HttpClient:
         self._max_connections = max_connections
         self._active = 0
         self._idle: list[ClientConnection] = []
-        self._own: set[ClientConnection] = set()  # of streams and upgrades
+        self._busy: set[ClientConnection] = set()  # all that are neither idle nor upgraded
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle_timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -115,6 +115,7 @@ class HttpClient:
 
     async def _exchange(self, connection: ClientConnection, method: str, data: bytes, timeout: float) -> ClientResponse:
         timer = asyncio.get_running_loop().call_later(timeout, connection.expire)
+        self._busy.add(connection)
         try:
             result = await connection.exchange(data, head_only=method == "HEAD", stream=False)
         except BaseException:
@@ -122,6 +123,7 @@ class HttpClient:
             raise
         finally:
             timer.cancel()
+            self._busy.discard(connection)
         if isinstance(result, UpgradedConnection):
             result.abort()
             raise ProtocolError("the server upgraded a connection that was not asked to")
@@ -149,7 +151,7 @@ class HttpClient:
                 raise ProtocolError("the server upgraded a connection that was not asked to")
             yield result
         finally:
-            self._own.discard(connection)
+            self._busy.discard(connection)
             if connection.usable and isinstance(result, ClientStream) and result.complete:
                 connection.flow(True)
                 self._keep(connection)
@@ -168,7 +170,7 @@ class HttpClient:
         """Ask for another protocol; `headers` must have Connection and Upgrade. Returns the connection, which is the
         caller's to close. Raises UpgradeRefused on any other answer than 101, else as `request`."""
         connection, result = await self._own_exchange(method, target, body, headers, timeout_seconds)
-        self._own.discard(connection)
+        self._busy.discard(connection)
         if isinstance(result, UpgradedConnection):
             return result
         try:
@@ -184,12 +186,12 @@ class HttpClient:
         data = self._render(method, target, body, headers)
         timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         connection = await self._connect()
-        self._own.add(connection)
+        self._busy.add(connection)
         timer = asyncio.get_running_loop().call_later(timeout, connection.expire)
         try:
             return connection, await connection.exchange(data, head_only=method == "HEAD", stream=True)
         except BaseException:
-            self._own.discard(connection)
+            self._busy.discard(connection)
             connection.abort()
             raise
         finally:
@@ -200,17 +202,16 @@ class HttpClient:
         self._closed = True
         if self._idle_timer is not None:
             self._idle_timer.cancel()
-        for connection in [*self._idle, *self._own]:
+        for connection in [*self._idle, *self._busy]:
             connection.abort()
         self._idle.clear()
-        self._own.clear()
+        self._busy.clear()
         await asyncio.sleep(0)  # lets the transports say so
 
     # Connections.
 
     async def _connect(self) -> ClientConnection:
-        if self._closed:
-            raise ConnectionError("the client is closed")
+        self._check_open()
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
             _, connection = await loop.create_connection(
@@ -220,7 +221,16 @@ class HttpClient:
                 ssl=self._tls,
                 server_hostname=self._server_name if self._tls else None,
             )
+        try:
+            self._check_open()  # it may have been closed meanwhile
+        except ConnectionError:
+            connection.abort()
+            raise
         return connection
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ConnectionError("the client is closed")
 
     def _take_idle(self) -> ClientConnection | None:
         while self._idle:

@@ -38,6 +38,7 @@ class ServerConnection(asyncio.Protocol):
     """See the module. Owned by the event loop; `HttpServer` holds it while it is open."""
 
     __slots__ = (
+        "_abortable",
         "_closing",
         "_parser",
         "_queue",
@@ -68,6 +69,7 @@ class ServerConnection(asyncio.Protocol):
         self._raw: TransportConnection | None = None
         self._writer: ChunkedWriter | None = None
         self._task: asyncio.Future[Any] | None = None
+        self._abortable = False  # whether the task is of no use once the peer is gone
         self._closing = False  # what still arrives is dropped
         self._refused: BadRequest | None = None  # to be answered after the answers owed before it
         self._reading_paused = False
@@ -147,8 +149,8 @@ class ServerConnection(asyncio.Protocol):
             self._raw.lost()
         if self._writer is not None:
             self._writer.finish()
-            if self._task is not None:
-                self._task.cancel()
+        if self._task is not None and self._abortable:
+            self._task.cancel()
         self._server.closed(self)
 
     def _pause_reading(self) -> None:
@@ -211,6 +213,8 @@ class ServerConnection(asyncio.Protocol):
             self._run_queue()
 
         self._task = future
+        # What changes something is seen through; an answer that nobody waits for is not computed.
+        self._abortable = read.request.method in ("GET", "HEAD")
         future.add_done_callback(done)
 
     def _respond(self, read: ReadRequest, response: Response) -> None:
@@ -273,6 +277,7 @@ class ServerConnection(asyncio.Protocol):
         self._writer = writer
         task = asyncio.ensure_future(response.run(writer))
         self._task = task
+        self._abortable = True
         task.add_done_callback(lambda finished: self._stream_done(finished, writer, keep_alive))
 
     def _stream_done(self, finished: asyncio.Future[None], writer: ChunkedWriter, keep_alive: bool) -> None:
@@ -309,6 +314,7 @@ class ServerConnection(asyncio.Protocol):
         self._resume_reading()
         task = asyncio.ensure_future(response.take_over(raw))
         self._task = task
+        self._abortable = False  # it reads the end itself
 
         def done(finished: asyncio.Future[None]) -> None:
             if not finished.cancelled() and (error := finished.exception()) is not None:
