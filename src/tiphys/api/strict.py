@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import yaml
 
 from tiphys.api.quantity import Quantity
 
@@ -187,3 +188,32 @@ def _map_of(item: Any) -> Any:
 
 def _list_of(item: Any) -> Any:
     return list[item]
+
+
+def inspect_yaml(body: bytes) -> str:
+    """What is repeated in a YAML body, as upstream's YAML parser reports it; empty if nothing is (or it is no YAML)."""
+    try:
+        root = yaml.compose(body, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError:
+        return ""
+    lines: list[tuple[int, str]] = []
+    if root is not None:
+        _collect_yaml(root, lines)
+    if not lines:
+        return ""
+    listed = "".join(f'\n  line {line}: key "{key}" already set in map' for line, key in sorted(lines))
+    return f"yaml: unmarshal errors:{listed}"
+
+
+def _collect_yaml(node: yaml.Node, lines: list[tuple[int, str]]) -> None:
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _collect_yaml(item, lines)
+    elif isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key.value, str):
+                if key.value in seen:
+                    lines.append((key.start_mark.line + 1, key.value))
+                seen.add(key.value)
+            _collect_yaml(value, lines)

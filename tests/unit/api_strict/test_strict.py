@@ -63,6 +63,15 @@ def test_repeats_in_bodies_of_no_known_kind() -> None:
     )
 
 
+def test_repeats_in_yaml_are_named_by_line() -> None:
+    text = b"a: 1\nspec:\n  x: 1\n  y: [{z: 1, z: 2}]\n  x: 2\n"
+    assert strict.inspect_yaml(text) == (
+        'yaml: unmarshal errors:\n  line 4: key "z" already set in map\n  line 5: key "x" already set in map'
+    )
+    assert strict.inspect_yaml(b"a: {b: 1}\nc: {b: 1}\n") == ""
+    assert strict.inspect_yaml(b"a: [") == strict.inspect_yaml(b"") == ""
+
+
 @pytest.mark.parametrize(
     ("kind", "data", "words"),
     [

@@ -68,13 +68,22 @@ def decode_body(
     Raises ApiError: what is no JSON, of another kind or of wrong types.
     """
     body = json_body(request, kind, struct)
-    return decode_json(body, struct, api_version, kind, validation, warnings)
+    repeated: tuple[str, ...] = ()
+    if body is not request.body and validation != "Ignore" and (text := strict.inspect_yaml(request.body)):
+        repeated = (text,)
+    return decode_json(body, struct, api_version, kind, validation, warnings, repeated)
 
 
 def decode_json(
-    body: bytes, struct: type[Any], api_version: str, kind: str, validation: str, warnings: list[str]
+    body: bytes,
+    struct: type[Any],
+    api_version: str,
+    kind: str,
+    validation: str,
+    warnings: list[str],
+    repeated: tuple[str, ...] = (),
 ) -> Any:
-    """As `decode_body`, for JSON text."""
+    """As `decode_body`, for JSON text. `repeated` is what the body repeated before it became JSON."""
     try:
         obj = codec.decode(struct, body)
     except (msgspec.ValidationError, ValueError) as error:
@@ -85,7 +94,7 @@ def decode_json(
         _check_kind(obj.kind or kind, obj.api_version or api_version, kind, api_version)
         obj.kind, obj.api_version = kind, api_version
     if validation != "Ignore":
-        found = strict.inspect(struct, body).all
+        found = repeated + strict.inspect(struct, body).all
         if found and validation == "Strict":
             raise _cannot_handle(kind, api_version, f"strict decoding error: {', '.join(found)}")
         warnings += found

@@ -96,6 +96,11 @@ class Patcher:
             raise errors.bad_request(f"error decoding YAML: {error}") from error
         if not isinstance(applied, dict):
             raise errors.bad_request("error decoding YAML: json: cannot unmarshal into Go value of type map")
+        if options.field_validation != "Ignore" and (twice := strict.inspect_yaml(request.body)):
+            twice = f"error converting YAML to JSON: {twice}"
+            if options.field_validation == "Strict":
+                raise errors.bad_request(f"error strict decoding YAML: {twice}")
+            warnings.append(twice)
         self._check_applied(applied, info)
         resource, now = self.resource, self._context.times.now()
 
