@@ -27,6 +27,7 @@ class HealthServers:
         self._address = address
         self._states: dict[int, ServiceHealth] = {}
         self._servers: dict[int, HttpServer] = {}
+        self._own: list[HttpServer] = []
 
     async def update(self, wanted: dict[int, ServiceHealth]) -> None:
         """Listen on exactly these ports. A port that cannot be had is logged and tried again at the next update."""
@@ -46,11 +47,14 @@ class HealthServers:
         """Serve the proxy's own /healthz until ``close``."""
         server = HttpServer(self._answer_own)
         await server.start(self._address, port)
-        self._servers[-1] = server
+        self._own.append(server)
 
     async def close(self) -> None:
-        while self._servers:
-            await self._servers.popitem()[1].close(grace_seconds=0)
+        servers = [*self._servers.values(), *self._own]
+        self._servers.clear()
+        self._own.clear()
+        for server in servers:
+            await server.close(grace_seconds=0)
 
     def _answer(self, port: int) -> Response:
         state = self._states.get(port)
