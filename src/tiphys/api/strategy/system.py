@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from tiphys.api.types.apiextensions_v1 import CustomResourceDefinition, CustomResourceDefinitionNames
 from tiphys.api.types.apiregistration_v1 import APIService, APIServiceCondition
+from tiphys.api.types.certificates_v1 import CertificateSigningRequest
 from tiphys.api.types.core_v1 import Namespace, Node
 
 NAMESPACE_FINALIZER: Final = "kubernetes"
@@ -58,6 +59,11 @@ def _note_stored_version(obj: CustomResourceDefinition) -> None:
         if version.storage and version.name not in obj.status.stored_versions:
             stored = (*obj.status.stored_versions, version.name)
             obj.status = replace(obj.status, stored_versions=stored)
+
+
+def update_signing_request(new: CertificateSigningRequest, old: CertificateSigningRequest) -> None:
+    """What was asked to be signed stays; approval and certificate have subresources."""
+    new.spec = old.spec
 
 
 def create_api_service(obj: APIService, now: str) -> None:

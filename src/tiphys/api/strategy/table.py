@@ -90,7 +90,7 @@ STRATEGIES: Final[dict[tuple[str, str], Strategy]] = {
     ("discovery_v1", "EndpointSlice"): Strategy(generation=True, changed=_slice_changed),
     ("scheduling_v1", "PriorityClass"): Strategy(generation=True, changed=_never),
     ("storage_v1", "VolumeAttachment"): _STATUS,
-    ("certificates_v1", "CertificateSigningRequest"): _STATUS,
+    ("certificates_v1", "CertificateSigningRequest"): Strategy(status=True, update=system.update_signing_request),
     ("admissionregistration_v1", "ValidatingWebhookConfiguration"): Strategy(
         generation=True, changed=_webhooks_changed
     ),

@@ -3,8 +3,8 @@
 Each check gets the new object after defaulting and `tiphys.api.strategy` (and the old one, where there is one) and
 returns what is wrong with it, empty if nothing is: `tiphys.api.errors.invalid` makes the answer. Nothing is changed.
 
-A module is named as the module of the types it knows and lists them in ``CREATE``, ``UPDATE`` and ``STATUS``; it is
-imported at first use.
+A module is named as the module of the types it knows and lists them in ``CREATE``, ``UPDATE``, ``STATUS`` and
+``PARTS``; it is imported at first use.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = [
     "validate_create",
     "validate_metadata",
     "validate_metadata_update",
+    "validate_part_update",
     "validate_status_update",
     "validate_update",
 ]
@@ -32,6 +33,7 @@ Update = Callable[[Any, Any], list[FieldError]]
 _create: Final[dict[type, Create | None]] = {}
 _update: Final[dict[type, Update | None]] = {}
 _status: Final[dict[type, Update | None]] = {}
+_parts: Final[dict[type, dict[str, Update] | None]] = {}
 _MODULES: Final = frozenset(
     {
         "admissionregistration_v1",
@@ -86,6 +88,17 @@ def validate_status_update(new: Model, old: Model) -> list[FieldError]:
         check = _status[kind]
     except KeyError:
         check = _status[kind] = _find(kind, "STATUS")
+    return check(new, old) if check is not None else validate_metadata_update(new, old)
+
+
+def validate_part_update(subresource: str, new: Model, old: Model) -> list[FieldError]:
+    """What is wrong with an object of which a subresource (not status) replaces one part."""
+    kind = type(new)
+    try:
+        parts = _parts[kind]
+    except KeyError:
+        parts = _parts[kind] = _find(kind, "PARTS")
+    check = parts.get(subresource) if parts is not None else None
     return check(new, old) if check is not None else validate_metadata_update(new, old)
 
 

@@ -36,6 +36,7 @@ from tiphys.api.validation.events import validate_event, validate_event_update
 from tiphys.api.validation.metadata import check_metadata, check_metadata_update, check_not_negative
 from tiphys.api.validation.nodes import (
     validate_namespace,
+    validate_namespace_finalize,
     validate_namespace_status,
     validate_namespace_update,
     validate_node,
@@ -47,6 +48,7 @@ from tiphys.api.validation.persistent_volumes import (
     validate_persistent_volume_status,
     validate_persistent_volume_update,
 )
+from tiphys.api.validation.pod_parts import validate_ephemeral_containers_update, validate_resize
 from tiphys.api.validation.pod_spec import check_template
 from tiphys.api.validation.pods import validate_binding, validate_pod, validate_pod_status, validate_pod_update
 from tiphys.api.validation.quotas import (
@@ -167,4 +169,8 @@ STATUS: Final[dict[type, Any]] = {
     ReplicationController: _replication_controller_status,
     ResourceQuota: validate_resource_quota_status,
     Service: validate_service_status,
+}
+PARTS: Final[dict[type, dict[str, Any]]] = {
+    Namespace: {"finalize": validate_namespace_finalize},
+    Pod: {"ephemeralcontainers": validate_ephemeral_containers_update, "resize": validate_resize},
 }

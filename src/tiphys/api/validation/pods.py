@@ -7,7 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from tiphys.api import names
-from tiphys.api.field_errors import FieldError, forbidden, invalid, not_supported, quote, refuse, required
+from tiphys.api.field_errors import FieldError, forbidden, invalid, not_supported, refuse, required
 from tiphys.api.types.core_v1 import Binding, Container, ContainerStatus, Pod, PodSpec, Toleration
 from tiphys.api.validation.formats import INT32_MAXIMUM, check_ip
 from tiphys.api.validation.metadata import check_metadata, check_metadata_update
@@ -220,25 +220,6 @@ def _check_addresses(pod: Pod, errors: list[FieldError]) -> None:
                 errors.append(invalid("status.podIPs", [a.ip for a in pod.status.pod_ips], detail))
                 return
             seen.add(parsed.version)
-
-
-def validate_ephemeral_containers_update(new: Pod, old: Pod) -> list[FieldError]:
-    """The ephemeralcontainers subresource: more of them, never fewer or others."""
-    errors: list[FieldError] = []
-    check_metadata_update(new.metadata, old.metadata, errors)
-    check_pod_spec(new.spec, "spec", errors, is_pod=True)
-    after = {container.name: container for container in new.spec.ephemeral_containers}
-    for container in old.spec.ephemeral_containers:
-        where = "spec.ephemeralContainers"
-        if container.name not in after:
-            detail = f"existing ephemeral containers {quote(container.name)} may not be removed\n"
-            errors.append(forbidden(where, detail))
-        elif after[container.name] != container:
-            detail = f"existing ephemeral containers {quote(container.name)} may not be changed\n"
-            errors.append(forbidden(where, detail))
-    if replace(new.spec, ephemeral_containers=()) != replace(old.spec, ephemeral_containers=()):
-        errors.append(forbidden("spec", "only ephemeralContainers may be changed"))
-    return errors
 
 
 def validate_binding(binding: Binding) -> list[FieldError]:

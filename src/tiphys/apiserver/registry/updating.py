@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from tiphys.api import advice, codec, defaulting, errors, field_errors, strategy, validation
 from tiphys.api.scheme import Resource
-from tiphys.api.validation import validate_metadata_update
 from tiphys.apiserver.registry import field_managers
 from tiphys.apiserver.registry.bodies import decode_body
 from tiphys.apiserver.registry.committing import encode_parts, put, remove
@@ -161,7 +161,7 @@ class Updater:
     def _check(self, write: Write) -> None:
         check = validation.validate_status_update if write.subresource in _STATUS_LIKE else validation.validate_update
         if write.subresource in PARTS:
-            check = validate_metadata_update
+            check = partial(validation.validate_part_update, write.subresource)
         if found := check(write.obj, write.old):
             raise errors.invalid(qualified_kind(self.resource), write.name, found)
         self._context.admission.validate(write)
