@@ -137,3 +137,10 @@ async def test_a_proxy_needs_a_backend(api: Api) -> None:
     assert (answer.status, answer.body["message"]) == (503, 'no endpoints available for service "s"')
     moved = await api.call("GET", f"{services}/s/proxy")
     assert moved.status == 301
+
+
+async def test_the_store_is_a_component(api: Api) -> None:
+    answer = await api.call("GET", "/api/v1/componentstatuses")
+    assert [item["metadata"]["name"] for item in answer.body["items"]] == ["etcd-0"]
+    assert answer.warnings == ['299 - "v1 ComponentStatus is deprecated in v1.19+"']
+    assert (await api.call("GET", "/api/v1/componentstatuses/nope")).status == 404

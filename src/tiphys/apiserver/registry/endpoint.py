@@ -28,7 +28,6 @@ _OBJECT_SUBRESOURCES: Final = frozenset({"status", "approval", *PARTS})
 
 _DEPRECATIONS: Final = {
     ("", "endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
-    ("", "componentstatuses"): "v1 ComponentStatus is deprecated in v1.19+",
 }
 
 

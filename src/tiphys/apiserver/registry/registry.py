@@ -67,7 +67,7 @@ class Registry:
             raise errors.route_not_found()
         if endpoint is None:
             unstored = self._unstored.get(key)
-            if unstored is None or info.name:
+            if unstored is None:
                 raise errors.route_not_found()
             return unstored.serve(request, info)
         return endpoint.serve(request, info)

@@ -29,7 +29,7 @@ class Posting:
 
     async def serve(self, request: Request, info: RequestInfo) -> Response:
         """Answer 201 with what `act` returns. Raises ApiError."""
-        if info.verb != "create":
+        if info.verb != "create" or (info.name and not info.subresource):
             raise errors.method_not_allowed()
         options = write_options(request, "CreateOptions")
         warnings: list[str] = []

@@ -12,6 +12,7 @@ from tiphys.apiserver.registry.registry import Registry
 from tiphys.apiserver.security import Security
 from tiphys.apiserver.streaming.kubelets import Kubelets
 from tiphys.apiserver.subresources.binding import Binder
+from tiphys.apiserver.subresources.component_statuses import ComponentStatuses
 from tiphys.apiserver.subresources.eviction import Evictor
 from tiphys.apiserver.subresources.posting import Posting
 from tiphys.apiserver.subresources.proxies import Proxy
@@ -41,6 +42,7 @@ def add_subresources(
     binding = Posting(core_v1.Binding, binder.bind)
     pods.subresources["binding"] = binding
     registry.add_unstored("", "v1", "bindings", binding)
+    registry.add_unstored("", "v1", "componentstatuses", ComponentStatuses(context.feed))
     kubelet_tls = _kubelet_tls(config)
     kubelets = Kubelets(kubelet_tls) if kubelet_tls is not None else None
     for name in ("log", "exec", "attach", "portforward"):

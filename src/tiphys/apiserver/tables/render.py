@@ -52,7 +52,7 @@ def render_object(
 def render_list(
     resource: Resource,
     metadata: Mapping[str, Any],
-    bodies: Iterable[bytes],
+    bodies: Iterable[bytes | memoryview],
     include: str = "Metadata",
     version: str = "v1",
     *,
