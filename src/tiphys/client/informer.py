@@ -34,6 +34,10 @@ PAGE_LIMIT: Final = 500
 """Objects a LIST page: bounds how long decoding one answer keeps the event loop."""
 WATCH_SECONDS: Final = 300
 """The least time after which the server is asked to end a watch; up to twice that, so that watches spread out."""
+REFUSED_SECONDS_MAX: Final = 30.0
+"""Between tries while the server answers with errors."""
+UNANSWERED_SECONDS_MAX: Final = 1.0
+"""Between tries while there is no server: it is noticed soon after it is back."""
 _STALLED_SECONDS: Final = 30.0
 _logger = get_logger(__name__)
 
@@ -78,6 +82,7 @@ class Informer(Generic[T]):
         self._draw = draw
         self._handlers: list[_Handler[T]] = []
         self._synced = asyncio.Event()
+        self._failing = False
 
     def add_handler(
         self,
@@ -120,17 +125,22 @@ class Informer(Generic[T]):
 
     async def run(self) -> None:
         """List and watch until cancelled; every failure is retried with a growing delay."""
-        backoff = Backoff(0.1, 2.0, 30.0, jitter=1.0, draw=self._draw)
+        refused = Backoff(0.1, 2.0, REFUSED_SECONDS_MAX, jitter=1.0, draw=self._draw)
+        unanswered = Backoff(0.1, 2.0, UNANSWERED_SECONDS_MAX, jitter=1.0, draw=self._draw)
         listed = False
         while True:
+            backoff = unanswered
             try:
                 if not listed:
                     await self._list()
                     listed = True
                 if await self._watch():
-                    backoff.reset()
+                    self._failing = False
+                    refused.reset()
+                    unanswered.reset()
                     continue
             except ApiError as error:
+                backoff = refused
                 if error.code == 410:
                     listed = False
                 self._log(error)
@@ -238,7 +248,10 @@ class Informer(Generic[T]):
             _logger.exception("informer handler failed", resource=self.view.resource.qualified)
 
     def _log(self, error: Exception) -> None:
-        _logger.info("list or watch failed", resource=self.view.resource.qualified, error=str(error) or repr(error))
+        # Of a row of failures the first is news.
+        log = _logger.debug if self._failing else _logger.info
+        self._failing = True
+        log("list or watch failed", resource=self.view.resource.qualified, error=str(error) or repr(error))
 
 
 def _same_version(old: Any, new: Any) -> bool:

@@ -20,6 +20,8 @@ SYNC_SECONDS_MAX: Final = 600.0
 """One sync that takes longer than this hangs; it is cancelled and its key tried again."""
 RETRY_SECONDS_MAX: Final = 30.0
 """Between tries of a key that keeps failing: soon enough once what was wrong is put right."""
+NO_ANSWER_SECONDS: Final = 1.0
+"""Before a key is tried again while the apiserver does not answer."""
 _logger = get_logger(__name__)
 
 
@@ -113,7 +115,9 @@ class KeyedController(Controller):
             log = _logger.debug if error.code == 409 else _logger.info
             log("sync failed", controller=self.name, key=str(key), error=error.message, again_in_seconds=seconds)
         except (OSError, TimeoutError) as error:
-            seconds = self.queue.add_rate_limited(key)
+            # Not the key's fault, and over for all keys at once: no reason to wait longer each time.
+            seconds = NO_ANSWER_SECONDS if self.queue.failures(key) else self.queue.add_rate_limited(key)
+            self.queue.add_after(key, seconds)
             _logger.info("no answer", controller=self.name, key=str(key), error=repr(error), again_in_seconds=seconds)
         except Exception:
             self.queue.add_rate_limited(key)

@@ -161,3 +161,15 @@ async def test_informers_are_shared_by_kind() -> None:
     informers = SharedInformers(FakeApi().client())
     assert informers.of(Pod) is informers.of(Pod)
     assert len(list(informers.all())) == 1
+
+
+async def test_a_server_that_is_gone_for_long_is_noticed_soon_after_it_is_back() -> None:
+    api, clock = FakeApi(), FakeClock()
+    informer = Informer(api.client(), Pod, clock=clock, draw=lambda: 0.0)
+    api.refuse = [ConnectionRefusedError("down")] * 10_000
+    async with running(informer):
+        await clock.advance(3600)
+        assert not informer.synced
+        api.refuse.clear()
+        await clock.advance(1.0)
+        assert informer.synced

@@ -20,6 +20,7 @@ from tiphys.controllers.garbagecollector.reconcile import OwnerState
 from tiphys.controllers.runtime import Controller, Environment
 
 WORKERS: Final = 20
+RETRY_SECONDS_MAX: Final = 10.0
 _IGNORED: Final = frozenset((("", "events"), ("events.k8s.io", "events")))
 _DISCOVERY: Final = "discovery"
 _logger = get_logger(__name__)
@@ -32,8 +33,8 @@ class GarbageCollector(Controller):
         self._environment = environment
         self._client = environment.client
         self.graph = Graph()
-        self._queue: WorkQueue[str] = WorkQueue()
-        self._rediscover: WorkQueue[str] = WorkQueue()
+        self._queue: WorkQueue[str] = WorkQueue(maximum_seconds=RETRY_SECONDS_MAX)
+        self._rediscover: WorkQueue[str] = WorkQueue(maximum_seconds=RETRY_SECONDS_MAX)
         self._resources: dict[tuple[str, str], Resource] = {}
         self._informers: dict[tuple[str, str], tuple[Informer[Any], asyncio.Task[None] | None]] = {}
         self._found: Discovery | None = None
