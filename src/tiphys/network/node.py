@@ -7,7 +7,7 @@ import contextlib
 from pathlib import Path
 
 from tiphys.base import nft
-from tiphys.network import cni, links, masquerade, sysctl
+from tiphys.network import cni, forward_policy, links, masquerade, sysctl
 from tiphys.network.config import NodeNetworkConfig
 
 CNI_RESULTS = Path("/var/lib/cni/results")  # libcni's cache, fixed in it
@@ -33,6 +33,7 @@ class NodeNetwork:
         if self._config.service_cidr:
             await asyncio.to_thread(links.ensure_route, self._config.service_cidr, cni.gateway(pod_cidr))
         await nft.apply(masquerade.script(name, pod_cidr, self._config.cluster_cidr))
+        await forward_policy.ensure(name)
         await asyncio.to_thread(self._write, cni.conflist(name, pod_cidr, self._config.state_dir, mtu_bytes))
 
     async def cleanup(self) -> None:
@@ -42,6 +43,8 @@ class NodeNetwork:
         if self._config.service_cidr:
             await asyncio.to_thread(links.delete_route, self._config.service_cidr)
         await asyncio.to_thread(links.delete_bridge, name)
+        with contextlib.suppress(nft.NftError, TimeoutError):
+            await forward_policy.restore(name)
         for table in (name, self._config.host_ports_table):
             with contextlib.suppress(nft.NftError):
                 if await nft.table_exists(masquerade.FAMILY, table):

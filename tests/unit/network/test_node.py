@@ -108,3 +108,17 @@ def test_the_mtu_is_the_uplinks(tmp_path: Path) -> None:
     assert bridge["mtu"] == 1400
     [bridge] = json.loads(cni.conflist("x", "10.244.3.0/24", tmp_path, 0))["plugins"]
     assert "mtu" not in bridge
+
+
+@pytest.mark.usefixtures("empty_host")
+@pytest.mark.skipif(shutil.which("iptables") is None, reason="needs iptables")
+async def test_a_firewall_that_forwards_nothing_lets_pods_through(tmp_path: Path) -> None:
+    run("iptables -P FORWARD DROP")
+    before = host()
+    network = NodeNetwork(config(tmp_path))
+    await network.ensure("10.244.3.0/24")
+    await network.ensure("10.244.3.0/24")
+    rules = run("iptables -S FORWARD")
+    assert rules.count("-i tiphys-0badcafe") == rules.count("-o tiphys-0badcafe") == 1
+    await network.cleanup()
+    assert host() == before
