@@ -9,6 +9,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
+from tiphys.cri.security import (
+    ContainerSecurity as ContainerSecurity,
+)
+from tiphys.cri.security import (
+    NamespaceMode as NamespaceMode,
+)
+from tiphys.cri.security import (
+    NamespaceOptions as NamespaceOptions,
+)
+from tiphys.cri.security import (
+    ProfileType as ProfileType,
+)
+from tiphys.cri.security import (
+    SandboxSecurity as SandboxSecurity,
+)
+from tiphys.cri.security import (
+    SecurityProfile as SecurityProfile,
+)
+from tiphys.cri.security import (
+    SELinuxOptions as SELinuxOptions,
+)
+
 Labels = Mapping[str, str]
 
 
@@ -22,15 +44,6 @@ class ContainerState(Enum):
     RUNNING = 1
     EXITED = 2
     UNKNOWN = 3
-
-
-class NamespaceMode(IntEnum):
-    """Whose Linux namespace is used: the pod's, the container's own, the node's, or that of container ``target_id``."""
-
-    POD = 0
-    CONTAINER = 1
-    NODE = 2
-    TARGET = 3
 
 
 class MountPropagation(IntEnum):
@@ -50,36 +63,6 @@ class EventType(Enum):
     STARTED = 1
     STOPPED = 2
     DELETED = 3
-
-
-class ProfileType(IntEnum):
-    RUNTIME_DEFAULT = 0
-    UNCONFINED = 1
-    LOCALHOST = 2
-
-
-@dataclass(frozen=True, slots=True)
-class SecurityProfile:
-    """A seccomp or AppArmor profile; ``localhost_ref`` names the file or profile when the type is LOCALHOST."""
-
-    type: ProfileType = ProfileType.RUNTIME_DEFAULT
-    localhost_ref: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SELinuxOptions:
-    user: str = ""
-    role: str = ""
-    type: str = ""
-    level: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NamespaceOptions:
-    network: NamespaceMode = NamespaceMode.POD
-    pid: NamespaceMode = NamespaceMode.CONTAINER
-    ipc: NamespaceMode = NamespaceMode.POD
-    target_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +99,6 @@ class PortMapping:
 
 
 @dataclass(frozen=True, slots=True)
-class SandboxSecurity:
-    namespaces: NamespaceOptions = NamespaceOptions()
-    privileged: bool = False
-    run_as_user: int | None = None
-    run_as_group: int | None = None
-    readonly_rootfs: bool = False
-    supplemental_groups: tuple[int, ...] = ()
-    seccomp: SecurityProfile | None = None
-    apparmor: SecurityProfile | None = None
-    selinux: SELinuxOptions | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class SandboxConfig:
     """What a pod sandbox is made from. (name, namespace, uid, attempt) is unique in the runtime."""
 
@@ -144,7 +114,7 @@ class SandboxConfig:
     annotations: Labels = field(default_factory=dict)
     cgroup_parent: str = ""
     sysctls: Labels = field(default_factory=dict)
-    security: SandboxSecurity = SandboxSecurity()
+    security: SandboxSecurity = field(default_factory=SandboxSecurity)
     overhead: Resources | None = None
     resources: Resources | None = None
 
@@ -171,7 +141,7 @@ class SandboxStatus:
 
     sandbox: Sandbox
     ips: tuple[str, ...] = ()
-    namespaces: NamespaceOptions = NamespaceOptions()
+    namespaces: NamespaceOptions = field(default_factory=NamespaceOptions)
     info: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -201,27 +171,6 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerSecurity:
-    """``run_as_user`` and ``run_as_username`` exclude each other. None profiles leave the runtime's default."""
-
-    privileged: bool = False
-    add_capabilities: tuple[str, ...] = ()
-    drop_capabilities: tuple[str, ...] = ()
-    namespaces: NamespaceOptions = NamespaceOptions()
-    run_as_user: int | None = None
-    run_as_group: int | None = None
-    run_as_username: str = ""
-    readonly_rootfs: bool = False
-    supplemental_groups: tuple[int, ...] = ()
-    no_new_privileges: bool = False
-    masked_paths: tuple[str, ...] = ()
-    readonly_paths: tuple[str, ...] = ()
-    seccomp: SecurityProfile | None = None
-    apparmor: SecurityProfile | None = None
-    selinux: SELinuxOptions | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class ContainerConfig:
     """What a container is made from. ``command`` empty keeps the image's entrypoint, ``args`` empty its cmd.
 
@@ -246,7 +195,7 @@ class ContainerConfig:
     stdin_once: bool = False
     tty: bool = False
     resources: Resources = Resources()
-    security: ContainerSecurity = ContainerSecurity()
+    security: ContainerSecurity = field(default_factory=ContainerSecurity)
     stop_signal: str = ""
 
 
