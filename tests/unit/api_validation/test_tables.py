@@ -34,7 +34,10 @@ def cases() -> list[Any]:
 @pytest.mark.parametrize(("kind", "namespace", "case"), cases())
 def test_case(kind: type[Any], namespace: str | None, case: dict[str, Any]) -> None:
     expected = case.get("refused", [])
-    if "old" in case:
+    if "refused_starts" in case:
+        (problem,) = refused_update(kind, case["old"], case["manifest"], namespace=namespace)
+        assert problem.startswith(case["refused_starts"])
+    elif "old" in case:
         assert refused_update(kind, case["old"], case["manifest"], namespace=namespace) == expected
     else:
         assert refused(kind, case["manifest"], namespace=namespace) == expected

@@ -15,6 +15,7 @@ from tiphys.api.types.core_v1 import (
     TypedObjectReference,
     VolumeResourceRequirements,
 )
+from tiphys.api.validation.differences import describe_difference
 from tiphys.api.validation.metadata import check_metadata, check_metadata_update
 from tiphys.api.validation.selectors import check_label_selector
 
@@ -115,7 +116,7 @@ def validate_claim_update(new: PersistentVolumeClaim, old: PersistentVolumeClaim
     if comparable.storage_class_name is None or old.spec.storage_class_name is None:
         comparable = replace(comparable, storage_class_name=old.spec.storage_class_name)
     if comparable != old.spec:
-        errors.append(forbidden("spec", _CLAIM_IMMUTABLE))
+        errors.append(forbidden("spec", f"{_CLAIM_IMMUTABLE}\n{describe_difference(comparable, old.spec)}"))
     before, after = old.spec.resources.requests.get("storage"), new.spec.resources.requests.get("storage")
     if before is not None and after is not None and after.exact < before.exact and expanded:
         capacity = old.status.capacity.get("storage")

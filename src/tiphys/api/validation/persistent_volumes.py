@@ -9,6 +9,7 @@ from tiphys.api import names
 from tiphys.api.field_errors import FieldError, forbidden, invalid, not_supported, refuse, required
 from tiphys.api.types.core_v1 import PersistentVolume, PersistentVolumeSpec
 from tiphys.api.validation.claims import VOLUME_MODES, check_access_modes
+from tiphys.api.validation.differences import describe_difference
 from tiphys.api.validation.formats import check_no_backsteps
 from tiphys.api.validation.legacy_volumes import LEGACY_SOURCES, check_csi_driver
 from tiphys.api.validation.metadata import check_metadata, check_metadata_update
@@ -114,15 +115,20 @@ def validate_persistent_volume_update(new: PersistentVolume, old: PersistentVolu
     check_metadata_update(new.metadata, old.metadata, errors)
     check_volume_spec(new.spec, "spec", errors)
     if any(getattr(new.spec, source[0]) != getattr(old.spec, source[0]) for source in _SOURCES):
-        errors.append(
-            forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation")
-        )
+        detail = "spec.persistentvolumesource is immutable after creation"
+        where = "spec.persistentvolumesource"
+        errors.append(forbidden(where, f"{detail}\n{describe_difference(_source(new.spec), _source(old.spec))}"))
     if new.spec.volume_mode != old.spec.volume_mode:
         errors.append(invalid("spec.volumeMode", new.spec.volume_mode, "field is immutable"))
     if old.spec.node_affinity is not None and new.spec.node_affinity != old.spec.node_affinity:
         detail = "field is immutable, except for updating from beta label to GA"
         errors.append(invalid("spec.nodeAffinity", new.spec.node_affinity, detail))
     return errors
+
+
+def _source(spec: PersistentVolumeSpec) -> PersistentVolumeSpec:
+    """The spec with nothing but its source."""
+    return PersistentVolumeSpec(**{name: getattr(spec, name) for name, _, _ in _SOURCES})
 
 
 def validate_persistent_volume_status(new: PersistentVolume, old: PersistentVolume) -> list[FieldError]:

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from tiphys.api import names
 from tiphys.api.field_errors import FieldError, forbidden, invalid, not_supported, refuse, required
 from tiphys.api.types.core_v1 import Binding, Container, ContainerStatus, Pod, PodSpec, Toleration
+from tiphys.api.validation.differences import describe_difference
 from tiphys.api.validation.formats import INT32_MAXIMUM, check_ip
 from tiphys.api.validation.metadata import check_metadata, check_metadata_update
-from tiphys.api.validation.pod_diff import describe_difference
 from tiphys.api.validation.pod_spec import check_pod_spec
 
 _UPDATABLE: Final = (

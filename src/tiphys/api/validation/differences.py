@@ -1,4 +1,4 @@
-"""How the refusal of a Pod's update shows what was changed: a unified diff of the specs, dumped as upstream does."""
+"""How a refused update shows what was changed: a unified diff of the two specs, dumped much as upstream does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 
 from tiphys.api.types.core_v1 import PodSpec
 
-_ORDER: Final = (
+_POD_ORDER: Final = (
     "volumes",
     "initContainers",
     "containers",
@@ -60,15 +60,16 @@ _FALSE: Final = frozenset({"stdin", "stdinOnce", "tty", "readOnly", "hostNetwork
 _INITIALS: Final = {"dns": "DNS", "os": "OS", "tty": "TTY", "ip": "IP"}
 
 
-def describe_difference(new: PodSpec, old: PodSpec) -> str:
+def describe_difference(new: Struct, old: Struct) -> str:
     """The hunks of the diff from `old` to `new`, three lines of context each."""
     lines = unified_diff(_dump(old), _dump(new), n=3, lineterm="")
     return "".join(f"{line}\n" for line in list(lines)[2:])
 
 
-def _dump(spec: PodSpec) -> list[str]:
+def _dump(spec: Struct) -> list[str]:
     fields = _fields(spec)
-    ordered = {_go_name(name): fields[name] for name in _ORDER}
+    order = _POD_ORDER if isinstance(spec, PodSpec) else tuple(fields)
+    ordered = {_go_name(name): fields[name] for name in order}
     return json.dumps(ordered, indent=1, ensure_ascii=False).splitlines()
 
 
