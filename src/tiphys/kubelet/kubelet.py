@@ -37,6 +37,7 @@ from tiphys.kubelet.pleg import Pleg
 from tiphys.kubelet.pods.manager import PodManager
 from tiphys.kubelet.pods.recovery import found_pods
 from tiphys.kubelet.pods.services import NodeServices, Recorder
+from tiphys.kubelet.pods.static import StaticPods
 from tiphys.kubelet.pods.status_manager import StatusManager
 from tiphys.kubelet.server.authorization import NodeAuthorizer
 from tiphys.kubelet.server.server import NodeServer
@@ -119,12 +120,13 @@ class Kubelet:
         )
         pleg: list[Pleg] = []
         node = self._make_services(facts, statuses, volumes, lambda: pleg[0].act())
-        self.pods = PodManager(node, lambda: self._nodes.get(config.node_name))
+        static = self._make_static()
+        self.pods = PodManager(node, lambda: self._nodes.get(config.node_name), static)
         pleg.append(Pleg(self._runtime, self._clock, self.pods))
         server = self._make_server(self.pods, pleg[0])
         try:
             async with Supervisor(f"kubelet-{config.node_name}") as supervisor:
-                await self._run(supervisor, facts, self.pods, pleg[0], server)
+                await self._run(supervisor, facts, self.pods, pleg[0], server, static)
         finally:
             await self.pods.close()
             await statuses.close()
@@ -135,7 +137,13 @@ class Kubelet:
                 await self._recorder.close(1.0)
 
     async def _run(
-        self, supervisor: Supervisor, facts: HostFacts, pods: PodManager, pleg: Pleg, server: NodeServer | None
+        self,
+        supervisor: Supervisor,
+        facts: HostFacts,
+        pods: PodManager,
+        pleg: Pleg,
+        server: NodeServer | None,
+        static: StaticPods | None,
     ) -> None:
         config = self._config
         reporter = NodeReporter(
@@ -150,6 +158,10 @@ class Kubelet:
         if server is not None:
             self.port = await server.start()
         pods.recovered(await self._recover())
+        supervisor.spawn(pleg.run, "pleg")
+        if static is not None:
+            # They need no API: on a control plane's node, they are it.
+            supervisor.spawn(lambda: static.run(pods), "static pods")
         node = await reporter.register()
         lease = NodeLease(
             self._client,
@@ -166,8 +178,9 @@ class Kubelet:
         # Environments name every Service there is, admission looks at the node: both are known before any pod starts.
         await self._services.wait_synced()
         await self._nodes.wait_synced()
+        if static is not None:
+            static.poke()
         self._pod_source.add_handler(on_add=pods.added, on_update=pods.changed, on_delete=pods.removed)
-        supervisor.spawn(pleg.run, "pleg")
         supervisor.spawn(self._pod_source.run, "pods")
         await self._pod_source.wait_synced()
         await pods.remove_orphans()
@@ -202,6 +215,18 @@ class Kubelet:
             node_facts=lambda pod, ips: self._node_facts(pod, ips, facts),
             memory_capacity_bytes=facts.memory_bytes,
             acted=acted,
+        )
+
+    def _make_static(self) -> StaticPods | None:
+        config = self._config
+        if config.static_pod_dir is None:
+            return None
+        return StaticPods(
+            self._client,
+            config.static_pod_dir,
+            config.node_name,
+            lambda: self._nodes.get(config.node_name),
+            self._clock,
         )
 
     def _make_server(self, pods: PodManager, pleg: Pleg) -> NodeServer | None:

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from tiphys.kubelet.inotify import FolderWatch
 from tiphys.kubelet.logs.format import LogLine, parse, sort_key
-from tiphys.kubelet.logs.inotify import FolderWatch
 
 _BLOCK_BYTES: Final = 64 * 1024
 

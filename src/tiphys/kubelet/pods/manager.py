@@ -7,6 +7,7 @@ import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from tiphys.api.types.core_v1 import Node, Pod
 from tiphys.base.logging import get_logger
@@ -17,16 +18,44 @@ from tiphys.kubelet.lifecycle.state import VolumeStep
 from tiphys.kubelet.pods.admission import admit
 from tiphys.kubelet.pods.services import NodeServices
 from tiphys.kubelet.pods.worker import PodWorker
-from tiphys.kubelet.spec.names import CONFIG_MIRROR, key_of, uid_of
+from tiphys.kubelet.spec.names import is_mirror, key_of, uid_of
 
 _logger = get_logger(__name__)
+
+
+class Mirrors(Protocol):
+    """Who keeps static pods' objects in the API."""
+
+    def seen(self, mirror: Pod) -> None:
+        """A mirror of a pod that runs here."""
+        ...
+
+    def lost(self, mirror: Pod) -> None:
+        """The API has it no more, though its pod runs."""
+        ...
+
+    def stale(self, mirror: Pod) -> None:
+        """A mirror of no pod that runs here."""
+        ...
+
+
+class NoMirrors:
+    """Of a node without static pods."""
+
+    def seen(self, mirror: Pod) -> None:
+        return
+
+    lost = stale = seen
 
 
 class PodManager:
     """The node's pods by uid. `node_object` gives the node as the API has it, for admission."""
 
-    def __init__(self, node: NodeServices, node_object: Callable[[], Node | None]) -> None:
+    def __init__(
+        self, node: NodeServices, node_object: Callable[[], Node | None], mirrors: Mirrors | None = None
+    ) -> None:
         self._node = node
+        self._mirrors = mirrors or NoMirrors()
         self._node_object = node_object
         self._workers: dict[str, PodWorker] = {}
         self._found: dict[str, Adopted] = {}
@@ -56,9 +85,18 @@ class PodManager:
         if uid in self._workers:
             self.changed(pod, pod)
             return
+        if is_mirror(pod):
+            self._mirrors.stale(pod)
+            return
+        self._begin(pod, static=False)
+
+    def _begin(self, pod: Pod, *, static: bool) -> None:
+        uid = uid_of(pod)
         worker = PodWorker(pod, self._node, self._forgotten)
         self._workers[uid] = worker
-        self._node.statuses.add(uid, pod, worker.status)
+        worker.has_api_object = not static
+        if not static:
+            self._node.statuses.add(uid, pod, worker.status)
         adopted = self._found.pop(uid, Adopted((), ()))
         new = not adopted.containers and pod.status.phase in (None, "", "Pending")
         if new and not worker.lifecycle.state.deleted:
@@ -84,7 +122,9 @@ class PodManager:
             return
         worker.api_pod = pod
         self._node.statuses.add(worker.uid, pod, worker.status)
-        if pod.metadata.annotations.get(CONFIG_MIRROR):
+        if is_mirror(pod):
+            self._mirrors.seen(pod)
+            self._node.statuses.publish(worker.uid, urgent=False)
             return
         worker.handle(events.PodChanged(pod))
         described = old.metadata.labels != pod.metadata.labels or old.metadata.annotations != pod.metadata.annotations
@@ -98,10 +138,23 @@ class PodManager:
         worker = self._workers.get(uid_of(pod))
         if worker is None:
             return
-        if pod.metadata.annotations.get(CONFIG_MIRROR):
-            return
         self._node.statuses.remove(worker.uid)
+        if is_mirror(pod):
+            self._mirrors.lost(pod)
+            return
         worker.handle(events.PodGone(pod))
+
+    # -- manifests on the node -------------------------------------------------------------------------------------
+
+    def add_static(self, pod: Pod) -> None:
+        """Run a pod of the node's own; its status is told once its mirror is seen in the API."""
+        self._begin(pod, static=True)
+
+    def remove_static(self, uid: str) -> None:
+        """Its manifest is gone."""
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.handle(events.PodGone())
 
     def objects_changed(self, uids: frozenset[str]) -> None:
         """ConfigMaps or Secrets these pods use have changed."""

@@ -32,6 +32,11 @@ def uid_of(pod: Pod) -> str:
     return pod.metadata.annotations.get(CONFIG_MIRROR) or pod.metadata.uid or ""
 
 
+def is_mirror(pod: Pod) -> bool:
+    """Whether it is the API's picture of a static pod."""
+    return CONFIG_MIRROR in pod.metadata.annotations
+
+
 def sandbox_labels(pod: Pod) -> dict[str, str]:
     return {
         **pod.metadata.labels,

@@ -1,4 +1,4 @@
-"""inotify(7) on a folder, awaited on the event loop: a log is followed without polling."""
+"""inotify(7) on a folder, awaited on the event loop: logs and manifests are followed without polling."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from typing import Final
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _IN_MODIFY: Final = 0x2
+_IN_MOVED_FROM: Final = 0x40
 _IN_MOVED_TO: Final = 0x80
 _IN_CREATE: Final = 0x100
+_IN_DELETE: Final = 0x200
 _FLAGS: Final = os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class FolderWatch:
-    """Tells when a file in the folder was written to, created or renamed."""
+    """Tells when a file in the folder was written to, created, renamed or deleted."""
 
     def __init__(self, folder: Path) -> None:
         self._descriptor = int(_libc.inotify_init1(_FLAGS))
         if self._descriptor < 0:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
-        mask = _IN_MODIFY | _IN_MOVED_TO | _IN_CREATE
+        mask = _IN_MODIFY | _IN_MOVED_FROM | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE
         if _libc.inotify_add_watch(self._descriptor, os.fsencode(folder), mask) < 0:
             code = ctypes.get_errno()
             os.close(self._descriptor)
