@@ -9,6 +9,8 @@ from tiphys.api import names
 from tiphys.api.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, refuse, required
 from tiphys.api.types.admissionregistration_v1 import (
     MatchCondition,
+    MutatingAdmissionPolicy,
+    MutatingAdmissionPolicyBinding,
     MutatingWebhook,
     MutatingWebhookConfiguration,
     ValidatingAdmissionPolicy,
@@ -19,6 +21,12 @@ from tiphys.api.types.admissionregistration_v1 import (
 )
 from tiphys.api.validation.formats import check_port
 from tiphys.api.validation.metadata import check_metadata, check_metadata_update
+from tiphys.api.validation.mutating_policies import (
+    validate_mutating_binding,
+    validate_mutating_binding_update,
+    validate_mutating_policy,
+    validate_mutating_policy_update,
+)
 from tiphys.api.validation.selectors import check_label_selector
 
 _OPERATIONS: Final = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
@@ -269,12 +277,16 @@ def _check_policy_binding(obj: ValidatingAdmissionPolicyBinding, errors: list[Fi
 
 
 CREATE: Final[dict[type, Any]] = {
+    MutatingAdmissionPolicy: validate_mutating_policy,
+    MutatingAdmissionPolicyBinding: validate_mutating_binding,
     MutatingWebhookConfiguration: _webhooks,
     ValidatingAdmissionPolicy: _policy,
     ValidatingAdmissionPolicyBinding: _policy_binding,
     ValidatingWebhookConfiguration: _webhooks,
 }
 UPDATE: Final[dict[type, Any]] = {
+    MutatingAdmissionPolicy: validate_mutating_policy_update,
+    MutatingAdmissionPolicyBinding: validate_mutating_binding_update,
     MutatingWebhookConfiguration: _webhooks_update,
     ValidatingAdmissionPolicy: _policy_update,
     ValidatingAdmissionPolicyBinding: _policy_binding_update,
