@@ -162,9 +162,7 @@ class Patcher:
         if options.field_validation != "Ignore":
             unknown = strict.inspect(struct, codec.encode_any(data)).unknown
             if unknown and options.field_validation == "Strict":
-                reason = f"strict decoding error: {', '.join(unknown)}"
-                wrong = field_errors.invalid("patch", _shown(data), reason)
-                raise errors.invalid(qualified_kind(resource), info.name, [wrong])
+                raise _unfit(data, f"strict decoding error: {', '.join(unknown)}")
             warnings += unknown
         return obj if self._view is None else self._view.kept(obj)
 
@@ -176,14 +174,18 @@ class Patcher:
 
     def _misfit(self, data: dict[str, Any], info: RequestInfo, error: Exception) -> errors.ApiError:
         reason = go_types.type_error(self._wire.struct, data) or str(error)
-        wrong = field_errors.invalid("patch", _shown(data), reason)
-        return errors.invalid(qualified_kind(self.resource), info.name, [wrong])
+        return _unfit(data, reason)
 
     def _check_applied(self, applied: dict[str, Any], info: RequestInfo) -> None:
         name = (applied.get("metadata") or {}).get("name")
         if name is not None and name != info.name:
             text = f"the name of the object ({name}) does not match the name on the URL ({info.name})"
             raise errors.bad_request(text)
+
+
+def _unfit(data: dict[str, Any], reason: str) -> errors.ApiError:
+    """The refusal of a patched document; upstream names neither kind nor object in it."""
+    return errors.invalid("", "", [field_errors.invalid("patch", _shown(data), reason)])
 
 
 def _check_same(data: dict[str, Any], info: RequestInfo, resource: Resource) -> None:
