@@ -5,56 +5,45 @@ from __future__ import annotations
 import msgspec
 
 from tiphys.api.errors import ApiError
-from tiphys.api.selectors import from_label_selector
+from tiphys.api.selectors import Selector, from_label_selector
 from tiphys.api.types.apps_v1 import ControllerRevision, StatefulSet
 from tiphys.api.types.core_v1 import PersistentVolumeClaim, Pod
-from tiphys.client import NORMAL, WARNING, ObjectKey, key_of
-from tiphys.client.expectations import Expectations
-from tiphys.client.ownership import claim, controller_of
+from tiphys.client import NORMAL, WARNING, ObjectKey
 from tiphys.controllers import history
 from tiphys.controllers.history import HASH_LABEL
 from tiphys.controllers.namespaced import is_terminating_namespace
-from tiphys.controllers.pods import BY_CONTROLLER, BY_ORPHANAGE, POD_INDEXES
+from tiphys.controllers.pod_owner import PodOwnerController
 from tiphys.controllers.revision_keeper import RevisionKeeper
-from tiphys.controllers.runtime import Environment, KeyedController
+from tiphys.controllers.runtime import Environment
 from tiphys.controllers.statefulset.identity import claims_of, ordinal_of
 from tiphys.controllers.statefulset.reconcile import Decision, decide
 
 REVISION_HASH_LABEL = "controller.kubernetes.io/hash"
 
 
-class StatefulSetController(KeyedController):
+class StatefulSetController(PodOwnerController):
     name = "statefulset-controller"
 
     def __init__(self, environment: Environment) -> None:
-        super().__init__()
-        self._client = environment.client
-        self._clock = environment.clock
-        self._recorder = environment.recorder("statefulset-controller")
-        self._expectations: Expectations[ObjectKey] = Expectations(environment.clock)
-        self._sets = environment.informer(StatefulSet)
-        self._pods = environment.informer(Pod)
+        super().__init__(environment, StatefulSet, "statefulset-controller")
         self._claims = environment.informer(PersistentVolumeClaim)
         self._keeper = RevisionKeeper(self._client, environment.informer(ControllerRevision), REVISION_HASH_LABEL)
-        for name, indexer in POD_INDEXES.items():
-            self._pods.add_index(name, indexer)
-        self._sets.add_handler(on_add=self.enqueue, on_update=self.enqueue_changed, on_delete=self._set_deleted)
-        self._pods.add_handler(on_add=self._pod_added, on_update=self._pod_changed, on_delete=self._pod_deleted)
+
+    def selector_of(self, owner: StatefulSet) -> Selector:
+        return from_label_selector(owner.spec.selector)
+
+    def may_own(self, owner: StatefulSet, pod: Pod) -> bool:
+        return ordinal_of(owner, pod) is not None
 
     async def sync(self, key: ObjectKey) -> None:
-        stateful_set = self._sets.get(key.name, key.namespace)
+        stateful_set = self._owners.get(key.name, key.namespace)
         if stateful_set is None:
             self._expectations.forget(key)
             return
-        if not self._expectations.satisfied(key):
-            self.queue.add_after(key, self._expectations.seconds_left(key))
+        if not self.is_settled(key):
             return
-        selector = from_label_selector(stateful_set.spec.selector)
-        orphans = self._pods.by_index(BY_ORPHANAGE, key.namespace)
-        candidates = [*self._pods.by_index(BY_CONTROLLER, stateful_set.metadata.uid or ""), *orphans]
-        named = [pod for pod in candidates if ordinal_of(stateful_set, pod) is not None]
-        pods = await claim(self._client, stateful_set, selector, Pod, named)
-        revisions = await self._keeper.of(stateful_set, selector)
+        pods = [pod for pod in await self.claimed(stateful_set) if ordinal_of(stateful_set, pod) is not None]
+        revisions = await self._keeper.of(stateful_set, self.selector_of(stateful_set))
         update = await self._update_revision(stateful_set, revisions)
         current = next((r for r in revisions if r.metadata.name == stateful_set.status.current_revision), update)
         count = stateful_set.status.collision_count
@@ -150,44 +139,3 @@ class StatefulSetController(KeyedController):
             raise
         text = f"delete Pod {name} in StatefulSet {set_name} successful"
         self._recorder.event(stateful_set, NORMAL, "SuccessfulDelete", text)
-
-    def _set_deleted(self, stateful_set: StatefulSet) -> None:
-        self._expectations.forget(key_of(stateful_set))
-
-    def _owner_key(self, pod: Pod) -> ObjectKey | None:
-        reference = controller_of(pod)
-        if reference is None or reference.kind != "StatefulSet":
-            return None
-        owner = self._sets.get(reference.name, pod.metadata.namespace or "")
-        return key_of(owner) if owner is not None and owner.metadata.uid == reference.uid else None
-
-    def _pod_added(self, pod: Pod) -> None:
-        key = self._owner_key(pod)
-        if key is not None:
-            if pod.metadata.deletion_timestamp is None:
-                self._expectations.creation_observed(key)
-            self.queue.add(key)
-        elif controller_of(pod) is None:
-            self._enqueue_matching(pod)
-
-    def _pod_changed(self, old: Pod, new: Pod) -> None:
-        key = self._owner_key(new)
-        if key is None:
-            if controller_of(new) is None and (controller_of(old) or old.metadata.labels != new.metadata.labels):
-                self._enqueue_matching(new)
-            return
-        if new.metadata.deletion_timestamp is not None:
-            self._expectations.deletion_observed(key, new.metadata.uid or "")
-        self.queue.add(key)
-
-    def _pod_deleted(self, pod: Pod) -> None:
-        key = self._owner_key(pod)
-        if key is not None:
-            self._expectations.deletion_observed(key, pod.metadata.uid or "")
-            self.queue.add(key)
-
-    def _enqueue_matching(self, pod: Pod) -> None:
-        for stateful_set in self._sets.list(pod.metadata.namespace or ""):
-            selector = from_label_selector(stateful_set.spec.selector)
-            if ordinal_of(stateful_set, pod) is not None and selector.matches(pod.metadata.labels):
-                self.enqueue(stateful_set)
