@@ -18,6 +18,7 @@ from tests.unit.network.namespaces import ask, own_network, run
 from tiphys.cmd.containerd import Containerd
 from tiphys.cmd.containerd_remains import cgroup_folders, shim_pids
 from tiphys.cmd.image_build_recipes import SANDBOX_IMAGE
+from tiphys.cmd.image_mirror import ImageMirror
 from tiphys.cmd.images import CRI_NAMESPACE, ensure_images
 from tiphys.cmd.node import image_cache
 from tiphys.cri.client import CriRuntime
@@ -210,3 +211,19 @@ async def test_images_are_pulled_and_the_reason_why_not_is_told(node: NodeUnderT
     assert "not found" in caught.value.message
     with pytest.raises(CriError, match="failed to resolve reference"):
         await node.runtime.pull_image("127.0.0.1:1/none:1")
+
+
+async def test_a_loaded_image_can_be_pulled_without_network(node: NodeUnderTest) -> None:
+    mirror = ImageMirror(node.containerd.paths)
+    await mirror.start()
+    try:
+        # What `image: nginx` asks for, its policy being Always.
+        reference = await node.runtime.pull_image("nginx")
+        image = await node.runtime.image_status("nginx")
+        assert image is not None
+        assert image.id == reference
+        # The registry's own words are kept for what is nowhere.
+        with pytest.raises(CriError, match=r"registry-1\.docker\.io"):
+            await node.runtime.pull_image("nginx:none-such")
+    finally:
+        await mirror.close()

@@ -19,6 +19,7 @@ from tiphys.cmd import pki
 from tiphys.cmd.config import ClusterConfig
 from tiphys.cmd.containerd import Containerd
 from tiphys.cmd.image_build_recipes import SANDBOX_IMAGE
+from tiphys.cmd.image_mirror import ImageMirror
 from tiphys.cri.client import CriRuntime
 from tiphys.dns.config import DnsConfig
 from tiphys.dns.server import DnsServer
@@ -68,6 +69,8 @@ async def kubelet(client: Client, config: ClusterConfig) -> AsyncIterator[Callab
     await containerd.start()
     serving = pki.ensure_node(config, config.node_name, config.node_ip, config.kubeconfig("kubelet"), datetime.now(UTC))
     runtime = CriRuntime(containerd.socket)
+    mirror = ImageMirror(containerd.paths)
+    await mirror.start()
     settings = KubeletConfig(
         node_name=config.node_name,
         node_ip=config.node_ip,
@@ -92,6 +95,7 @@ async def kubelet(client: Client, config: ClusterConfig) -> AsyncIterator[Callab
     try:
         yield run
     finally:
+        await mirror.close()
         await runtime.close()
 
 
