@@ -54,11 +54,12 @@ class EventRecorder:
         self._queue: deque[tuple[ObjectReference, EventKey]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._last_name_nanos = 0
+        self._dropped = 0
 
     def event(self, obj: Any, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Say something about `obj` (an API object or ObjectReference). `type` is Normal or Warning."""
         if len(self._queue) >= MAX_QUEUED:
-            _logger.warning("event dropped: too many wait", reason=reason)
+            self._dropped += 1
             return
         reference = obj if isinstance(obj, ObjectReference) else reference_to(obj, field_path=field_path)
         key = EventKey(
@@ -95,6 +96,9 @@ class EventRecorder:
             while self._queue:
                 await self._write_waiting()
         finally:
+            if self._dropped:
+                _logger.warning("events dropped: too many waited", component=self.component, count=self._dropped)
+                self._dropped = 0
             # Here and not when the task is done: an event in between would find a task that looks at no queue.
             self._task = None
 
