@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import platform
 import time
 from collections.abc import Awaitable
-from contextlib import suppress
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -17,6 +15,7 @@ from tiphys.apiserver.admission.chain import Chain, Lookup
 from tiphys.apiserver.admission.escalation import PrivilegeEscalation
 from tiphys.apiserver.admission.plugins import default_plugins
 from tiphys.apiserver.allocators.services import ServiceAllocator
+from tiphys.apiserver.bootstrap.keeper import Keeper
 from tiphys.apiserver.bootstrap.objects import Bootstrap
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.discovery import Discovery
@@ -37,6 +36,7 @@ from tiphys.base.http.messages import Handler, Request, Response
 from tiphys.base.http.server import HttpServer
 from tiphys.base.http.tls import server_context
 from tiphys.base.logging import get_logger
+from tiphys.base.tasks import Supervisor
 from tiphys.store.backend import Backend
 
 _logger = get_logger(__name__)
@@ -90,24 +90,25 @@ class ApiServer:
         self._metrics = CollectorRegistry(auto_describe=True)
         self._metrics.register(self.statistics)
         self._http: HttpServer | None = None
-        self._bookmarks: asyncio.Task[None] | None = None
+        self._tasks: Supervisor | None = None
 
     async def start(self) -> None:
         """Open the store, fill the caches, make what every cluster has, then listen."""
         await self._backend.start()
         await self.feed.start()
-        await Bootstrap(self.config, self.registry, SYSTEM).run()
-        self._bookmarks = asyncio.create_task(self._send_bookmarks(), name="bookmarks")
+        bootstrap = Bootstrap(self.config, self.registry, SYSTEM)
+        await bootstrap.run()
+        self._tasks = Supervisor("apiserver")
+        self._tasks.spawn(self._send_bookmarks, "bookmarks")
+        self._tasks.spawn(Keeper(self.feed, bootstrap, self.clock).run, "bootstrap")
         if self.config.certificate:
             await self._listen()
 
     async def close(self) -> None:
         """Stop being ready, finish what is under way, close the store. Idempotent."""
         self.health.shutting_down = True
-        if self._bookmarks is not None:
-            self._bookmarks.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._bookmarks
+        if self._tasks is not None:
+            await self._tasks.close()
         if self._http is not None:
             await self._http.close(self.config.shutdown_grace_seconds)
             self._http = None

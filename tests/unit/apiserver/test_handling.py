@@ -122,3 +122,12 @@ async def test_requests_act_for_others(api: Api) -> None:
     jane = PeerIdentity("jane", (), "dd")
     assert (await api.call("GET", CMS, peer=jane, headers={"Impersonate-User": "x"})).status == 403
     assert ADMIN.organizations == ("system:masters",)
+
+
+async def test_what_a_cluster_needs_comes_back(api: Api) -> None:
+    services = "/api/v1/namespaces/default/services/kubernetes"
+    await api.call("DELETE", services)
+    assert (await api.call("GET", services)).status == 404
+    await settle()
+    await api.clock.advance(1.0)
+    assert (await api.get(services))["spec"]["clusterIP"] == "10.96.0.1"

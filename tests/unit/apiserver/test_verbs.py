@@ -43,6 +43,7 @@ async def test_names_are_generated(api: Api) -> None:
 async def test_a_dry_run_keeps_nothing(api: Api) -> None:
     answer = await api.call("POST", f"{CMS}?dryRun=All", config_map("a"))
     assert answer.status == 201 and answer.body["metadata"]["uid"]
+    assert "resourceVersion" not in answer.body["metadata"]
     assert (await api.call("GET", f"{CMS}/a")).status == 404
 
 

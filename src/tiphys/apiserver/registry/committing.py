@@ -26,7 +26,9 @@ async def put(context: Context, write: Write, key: str, head: bytes, tail: bytes
     """
     if write.dry_run:
         write.roll_back()
-        return head + (str(expected).encode() if expected else b"") + tail
+        if expected:
+            return head + str(expected).encode() + tail
+        return head[: -len(_REVISION) - 1] + tail[1:]
     try:
         kept = await context.backend.put(key, head, tail, expected=expected, ttl_seconds=ttl_seconds(write))
     except RevisionMismatch:
