@@ -51,7 +51,7 @@ class KubeletConfig:
     log_max_bytes: int = 10 * 1024 * 1024
     log_max_files: int = 5
     eviction_memory_bytes: int = 100 * 1024 * 1024
-    eviction_disk_share: float = 0.10
+    eviction_disk_share: float = 0.05
     """Below so much available memory, or free share of the disk, the node is under pressure."""
     runtime_name: str = "containerd"
     """The scheme of container ids in statuses."""

@@ -49,6 +49,7 @@ from tiphys.kubelet.volumes.manager import VolumeManager
 LOG_CHECK_SECONDS: Final = 10.0
 TOKEN_CHECK_SECONDS: Final = 60.0
 PLEG_STALE_SECONDS: Final = 180.0
+SYSTEMD_RESOLV_CONF: Final = Path("/run/systemd/resolve/resolv.conf")
 _logger = get_logger(__name__)
 
 
@@ -102,6 +103,7 @@ class Kubelet:
         client, name = self._client, self._config.node_name
         self._pod_source: Pods = self._shared_pods or Informer(client, Pod, field_selector=f"spec.nodeName={name}")
         self._services: Informer[Service] = self._shared_services or Informer(client, Service)
+        self._network = asyncio.Event()
         self._nodes = Informer(client, Node, field_selector=f"metadata.name={name}")
 
     async def run(self) -> None:
@@ -154,6 +156,7 @@ class Kubelet:
             self._clock,
             problem=lambda: self._pleg_problem(pleg),
             measure=self._facts is None,
+            network=self._network,
         )
         if server is not None:
             self.port = await server.start()
@@ -214,6 +217,7 @@ class Kubelet:
             node_dns=self._node_dns,
             node_facts=lambda pod, ips: self._node_facts(pod, ips, facts),
             memory_capacity_bytes=facts.memory_bytes,
+            network=self._network,
             acted=acted,
         )
 
@@ -257,9 +261,13 @@ class Kubelet:
 
     def _node_dns(self) -> DnsConfig:
         try:
-            return parse_resolv_conf(self._config.resolv_conf.read_text())
+            found = parse_resolv_conf(self._config.resolv_conf.read_text())
+            if found.servers and all(s.startswith("127.") or s == "::1" for s in found.servers):
+                # A stub resolver on the node's loopback is out of pods' reach; systemd keeps the real list beside it.
+                found = parse_resolv_conf(SYSTEMD_RESOLV_CONF.read_text())
         except OSError:
             return DnsConfig()
+        return found
 
     async def _recover(self) -> dict[str, Adopted]:
         backoff = Backoff(0.1, 2.0, 5.0)

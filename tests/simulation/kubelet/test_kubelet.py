@@ -216,3 +216,12 @@ async def test_use_of_node_and_pods_is_told(world: World) -> None:
     assert status == 200
     assert b"node_cpu_usage_seconds_total" in text
     assert (await ask(world, "/nonsense", APISERVER))[0] == 404
+
+
+async def test_a_status_that_someone_else_wrote_is_set_right(world: World) -> None:
+    await world.create()
+    await world.until(world.is_ready)
+    patch = {"status": {"conditions": [{"type": "Ready", "status": "False"}, {"type": "theirs", "status": "True"}]}}
+    await world.admin.patch(Pod, "p", "default", patch, type="strategic", subresource="status")
+    pod = await world.until(world.is_ready)
+    assert "theirs" in {c.type for c in pod.status.conditions}

@@ -42,7 +42,9 @@ class NodeReporter:
         *,
         problem: Callable[[], str] = lambda: "",
         measure: bool = True,
+        network: asyncio.Event | None = None,
     ) -> None:
+        """`measure` looks at memory and disk; `network` is kept set while the runtime's pod network is ready."""
         self._client = client
         self._runtime = runtime
         self._config = config
@@ -50,6 +52,7 @@ class NodeReporter:
         self._clock = clock
         self._problem = problem
         self._measure = measure
+        self._network = network or asyncio.Event()
         self._sent: dict[str, Any] = {}
         self._conditions: dict[str, Any] = {}
         self._reported_at = 0.0
@@ -190,7 +193,12 @@ class NodeReporter:
         try:
             status = await self._runtime.status()
         except CriError as error:
+            self._network.clear()
             return f"container runtime is down: {error}"
+        if status.network_ready:
+            self._network.set()
+        else:
+            self._network.clear()
         for type_, words in (("RuntimeReady", "container runtime"), ("NetworkReady", "container runtime network")):
             condition = status.condition(type_)
             if condition is None or not condition.status:

@@ -48,6 +48,8 @@ class NodeServices:
     node_facts: Callable[[Pod, tuple[str, ...]], NodeFacts]
     """(pod, its addresses) to what the pod may learn."""
     memory_capacity_bytes: int
+    network: asyncio.Event
+    """Set while the runtime can give pods a network."""
     acted: Callable[[], None]
     """Something was started: the PLEG may want to look."""
 

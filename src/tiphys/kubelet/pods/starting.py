@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from tiphys.kubelet.spec.expansion import MissingVariable, expand_strictly
 from tiphys.kubelet.spec.names import DEFAULT_MESSAGE_PATH, hostname_of, uid_of
 from tiphys.kubelet.spec.sandbox import sandbox_config
 
+NETWORK_WAIT_SECONDS = 30.0
 Tell = Callable[[str, str, str], None]
 _PROPAGATION = {
     "HostToContainer": MountPropagation.HOST_TO_CONTAINER,
@@ -51,6 +54,10 @@ async def start_sandbox(node: NodeServices, pod: Pod, order: StartSandbox) -> Sa
         handler = (await node.client.get(RuntimeClass, pod.spec.runtime_class_name)).handler
     sandbox = config_of_sandbox(node, pod, order.attempt)
     Path(sandbox.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not pod.spec.host_network:
+        # On a node that is just coming up the network is moments away; asking before would only fail.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(node.network.wait(), NETWORK_WAIT_SECONDS)
     async with node.start_slots:
         id = await node.runtime.run_sandbox(sandbox, runtime_handler=handler)
         status = await node.runtime.sandbox_status(id)

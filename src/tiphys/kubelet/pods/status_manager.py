@@ -28,6 +28,8 @@ class _Entry:
     build: Callable[[], PodStatus]
     sent: dict[str, Any]
     """The status the API has, as far as is known."""
+    version: int
+    """The resourceVersion of `sent`."""
     timer: asyncio.TimerHandle | None = None
     task: asyncio.Task[None] | None = None
     dirty: bool = False
@@ -46,9 +48,17 @@ class StatusManager:
         """Start to tell about a pod; `pod` is as the API has it (a static pod's mirror)."""
         entry = self._entries.get(uid)
         if entry is None or entry.pod.metadata.uid != pod.metadata.uid:
-            self._entries[uid] = _Entry(pod, build, codec.to_dict(pod.status))
+            self._entries[uid] = _Entry(pod, build, codec.to_dict(pod.status), _version(pod))
         else:
-            entry.pod = pod
+            self._observe(uid, entry, pod)
+
+    def _observe(self, uid: str, entry: _Entry, pod: Pod) -> None:
+        """Someone else may have written the status (a node taken for lost): say again how it is."""
+        entry.pod = pod
+        if entry.task is not None or _version(pod) <= entry.version:
+            return
+        entry.sent, entry.version = codec.to_dict(pod.status), _version(pod)
+        self.publish(uid, urgent=False)
 
     def remove(self, uid: str) -> None:
         """Tell no more."""
@@ -116,7 +126,7 @@ class StatusManager:
             if not patch:
                 continue
             try:
-                await self._patch(entry, patch)
+                entry.version = await self._patch(entry, patch)
                 entry.sent = {**entry.sent, **status}
                 for name in patch:
                     if name not in status:
@@ -138,10 +148,16 @@ class StatusManager:
         _logger.info("status not sent; trying again", pod=entry.pod.metadata.name, error=error, in_seconds=seconds)
         await self._clock.sleep(seconds)
 
-    async def _patch(self, entry: _Entry, patch: dict[str, Any]) -> None:
+    async def _patch(self, entry: _Entry, patch: dict[str, Any]) -> int:
+        """The pod's resourceVersion with it."""
         meta = entry.pod.metadata
         # The uid makes the patch a no-op for a namesake made since.
         body = {"metadata": {"uid": meta.uid}, "status": patch}
-        await self._client.patch(
+        stored = await self._client.patch(
             Pod, meta.name or "", meta.namespace or "", body, type="strategic", subresource="status"
         )
+        return _version(stored)
+
+
+def _version(pod: Pod) -> int:
+    return int(pod.metadata.resource_version or 0)
