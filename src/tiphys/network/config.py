@@ -12,8 +12,8 @@ class NodeNetworkConfig:
 
     ``cluster_cidr`` is the range of all pods of all nodes: traffic to it keeps the pod's own address, other traffic
     leaves with the node's. ``service_cidr`` gets a route, so that Services work on a host without a default one.
-    ``cni_conf_dir`` is where the container runtime looks; ``state_dir`` keeps addresses in use and what the host's
-    settings were before.
+    ``cni_conf_dir`` is where the container runtime looks; ``state_dir`` keeps addresses in use,
+    ``host_state_dir``, which all clusters share, what the host's settings were before the first of them.
     """
 
     cluster_id: str
@@ -21,6 +21,7 @@ class NodeNetworkConfig:
     cni_conf_dir: Path
     state_dir: Path
     service_cidr: str = ""
+    host_state_dir: Path = Path("/run/tiphys")
     node_name: str = ""
 
     @property

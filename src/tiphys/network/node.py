@@ -18,7 +18,9 @@ class NodeNetwork:
 
     def __init__(self, config: NodeNetworkConfig) -> None:
         self._config = config
-        self._sysctl_record = config.state_dir / "sysctl-before.json"
+        # All clusters of a host share the record: the last to leave must know what the first one found. The host's
+        # settings and /run both end with a reboot; each network namespace has settings of its own.
+        self._sysctl_record = config.host_state_dir / f"sysctl-before-{_network_namespace()}.json"
         self._conflist = config.cni_conf_dir / "10-tiphys.conflist"
 
     async def ensure(self, pod_cidr: str) -> None:
@@ -51,6 +53,8 @@ class NodeNetwork:
                     await nft.apply(nft.delete_table(masquerade.FAMILY, table))
         if not await asyncio.to_thread(links.other_bridges, name):
             sysctl.restore(self._sysctl_record)
+        with contextlib.suppress(OSError):
+            self._config.host_state_dir.rmdir()  # only when empty
         await asyncio.to_thread(self._forget)
 
     def _write(self, content: bytes) -> None:
@@ -70,3 +74,7 @@ class NodeNetwork:
         for folder in (CNI_RESULTS, CNI_RESULTS.parent):
             with contextlib.suppress(OSError):
                 folder.rmdir()  # only when empty: another runtime may use it
+
+
+def _network_namespace() -> int:
+    return Path("/proc/thread-self/ns/net").stat().st_ino
