@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from functools import cache
@@ -17,6 +18,7 @@ _TYPE_META: Final = (
     r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
 )
 _SCALARS: Final = {str: "string", bool: "bool", int: "int32", float: "float64"}
+_find_large: Final = re.compile(rb": ?-?[0-9]{10}").search
 _RANGES: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 _PREFIXES: Final = {
     "meta": "io.k8s.apimachinery.pkg.apis.meta",
@@ -168,3 +170,10 @@ def _name_of(value: Any) -> str:
     if isinstance(value, int | float):
         return "number"
     return "array" if isinstance(value, list) else "object"
+
+
+def range_error(kind: type[Any], body: bytes) -> str:
+    """As `type_error`, for a body that decoded: numbers too large for their fields are all that can be wrong."""
+    if _find_large(body) is None:
+        return ""
+    return type_error(kind, msgspec.json.decode(body))

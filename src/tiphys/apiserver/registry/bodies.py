@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 import yaml
 
-from tiphys.api import codec, errors, go_types, strict
+from tiphys.api import codec, errors, go_types, strict, times
 from tiphys.api.scheme import RESOURCES, Resource
 from tiphys.apiserver import protobuf
 from tiphys.base.http.messages import Request
@@ -93,6 +93,8 @@ def decode_json(
     if obj.kind != kind or obj.api_version != api_version:
         _check_kind(obj.kind or kind, obj.api_version or api_version, kind, api_version)
         obj.kind, obj.api_version = kind, api_version
+    if problem := go_types.range_error(struct, body) or times.settle(obj):
+        raise _cannot_handle(kind, api_version, problem)
     if validation != "Ignore":
         found = repeated + strict.inspect(struct, body).all
         if found and validation == "Strict":

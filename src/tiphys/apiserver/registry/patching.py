@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from tiphys.api import codec, defaulting, errors, field_errors, go_types, strict
+from tiphys.api import codec, defaulting, errors, field_errors, go_types, strict, times
 from tiphys.api.patch import json_patch, merge_patch, of_definition, server_side_apply, strategic_merge
 from tiphys.api.scheme import Resource
 from tiphys.api.types.meta_v1 import Status, StatusDetails
@@ -159,8 +159,11 @@ class Patcher:
             obj = codec.from_dict(struct, data)
         except (msgspec.ValidationError, ValueError) as error:
             raise self._misfit(data, info, error) from error
+        encoded = codec.encode_any(data)
+        if problem := go_types.range_error(struct, encoded) or times.settle(obj):
+            raise _unfit(data, problem)
         if options.field_validation != "Ignore":
-            unknown = strict.inspect(struct, codec.encode_any(data)).unknown
+            unknown = strict.inspect(struct, encoded).unknown
             if unknown and options.field_validation == "Strict":
                 raise _unfit(data, f"strict decoding error: {', '.join(unknown)}")
             warnings += unknown
