@@ -34,11 +34,17 @@ SHAPES: list[dict[str, Any]] = [
 ]
 
 
+def subject_of(instruction: do.Instruction) -> tuple[type, str, str]:
+    """What is asked for whom. A hook is an instance's: the last one's may still hang when the next one's begins."""
+    id = instruction.id if isinstance(instruction, do.RunPostStart) else ""
+    return type(instruction), getattr(instruction, "name", ""), id
+
+
 class Checked(Player):
     """A player that holds every instruction and checks what is asked against what is under way."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        self.under_way: Counter[tuple[type, str]] = Counter()
+        self.under_way: Counter[tuple[type, str, str]] = Counter()
         self.seen = 0
         super().__init__(pod(spec), adopt=False)
         self.hold = set(ANSWERED)
@@ -56,7 +62,7 @@ class Checked(Player):
 
     def check(self, instruction: do.Instruction) -> None:
         state = self.state
-        key = (type(instruction), getattr(instruction, "name", ""))
+        key = subject_of(instruction)
         if type(instruction) in ANSWERED:
             self.under_way[key] += 1
             if not isinstance(instruction, do.StopContainer):  # a shorter grace overtakes a stop
@@ -72,7 +78,7 @@ class Checked(Player):
             assert state.sandbox_step in (SandboxStep.NONE, SandboxStep.STOPPED)
 
     def finish(self, instruction: do.Instruction, *, well: bool) -> None:
-        self.under_way[type(instruction), getattr(instruction, "name", "")] -= 1
+        self.under_way[subject_of(instruction)] -= 1
         self.release(instruction, None if well else self.failure(instruction))
 
     def failure(self, instruction: do.Instruction) -> events.Event | None:

@@ -30,7 +30,7 @@ from tiphys.kubelet.images import ImageManager
 from tiphys.kubelet.lifecycle.events import Adopted
 from tiphys.kubelet.logs.rotation import rotate_if_full
 from tiphys.kubelet.node.description import allocatable
-from tiphys.kubelet.node.facts import HostFacts, read_host
+from tiphys.kubelet.node.facts import HostFacts, memory_info, read_host
 from tiphys.kubelet.node.lease import NodeLease
 from tiphys.kubelet.node.reporter import NodeReporter
 from tiphys.kubelet.pleg import Pleg
@@ -47,6 +47,7 @@ from tiphys.kubelet.spec.names import log_folder
 from tiphys.kubelet.volumes.manager import VolumeManager
 
 LOG_CHECK_SECONDS: Final = 10.0
+MEMORY_CHECK_SECONDS: Final = 10.0
 TOKEN_CHECK_SECONDS: Final = 60.0
 PLEG_STALE_SECONDS: Final = 180.0
 SYSTEMD_RESOLV_CONF: Final = Path("/run/systemd/resolve/resolv.conf")
@@ -189,6 +190,8 @@ class Kubelet:
         await pods.remove_orphans()
         supervisor.spawn(lambda: self._rotate_logs(pods), "log rotation")
         supervisor.spawn(lambda: self._renew_tokens(pods), "tokens")
+        if self._facts is None:
+            supervisor.spawn(lambda: self._watch_memory(pods, reporter), "memory")
         _logger.info("kubelet runs", node=config.node_name, port=self.port)
         await supervisor.wait()
 
@@ -295,6 +298,17 @@ class Kubelet:
                             now=self._clock.now(),
                             reopen=lambda id=container.id: self._runtime.reopen_container_log(id),  # type: ignore[misc]
                         )
+
+    async def _watch_memory(self, pods: PodManager, reporter: NodeReporter) -> None:
+        """Evict pods, one at a time, while the node is short of memory."""
+        threshold = self._config.eviction_memory_bytes
+        while True:
+            await self._clock.sleep(MEMORY_CHECK_SECONDS)
+            available = memory_info().get("MemAvailable", threshold)
+            if available < threshold:
+                reporter.look_again()
+                with contextlib.suppress(CriError):
+                    await pods.relieve_memory(available, threshold)
 
     async def _renew_tokens(self, pods: PodManager) -> None:
         while True:

@@ -16,6 +16,7 @@ from tiphys.kubelet.lifecycle import events
 from tiphys.kubelet.lifecycle.events import Adopted
 from tiphys.kubelet.lifecycle.state import VolumeStep
 from tiphys.kubelet.pods.admission import admit
+from tiphys.kubelet.pods.eviction import REASON, choose
 from tiphys.kubelet.pods.services import NodeServices
 from tiphys.kubelet.pods.worker import PodWorker
 from tiphys.kubelet.spec.names import is_mirror, key_of, uid_of
@@ -171,6 +172,16 @@ class PodManager:
             due = self._node.volumes.renew_at(worker.uid)
             if due and now >= due:
                 worker.refresh_volumes()
+
+    async def relieve_memory(self, available_bytes: int, threshold_bytes: int) -> None:
+        """Evict the pod that should go first. Raises CriError."""
+        running = [w.pod for w in self._workers.values() if not w.ended]
+        stats = await self._node.runtime.list_container_stats()
+        choice = choose(running, stats, available_bytes=available_bytes, threshold_bytes=threshold_bytes)
+        worker = self._workers.get(choice.uid) if choice is not None else None
+        if choice is not None and worker is not None:
+            worker.say("Warning", REASON, choice.message)
+            worker.handle(events.Evicted(REASON, choice.message, 0))
 
     def _forgotten(self, worker: PodWorker) -> None:
         if self._workers.get(worker.uid) is worker:
