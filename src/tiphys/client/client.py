@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -218,9 +219,10 @@ class Client:
             allow_bookmarks=allow_bookmarks,
             timeout_seconds=timeout_seconds,
         )
-        async for batch in batches:
-            for event in batch:
-                yield event
+        async with aclosing(batches):  # type: ignore[type-var]
+            async for batch in batches:
+                for event in batch:
+                    yield event
 
     async def watch_batches(
         self,
@@ -243,8 +245,11 @@ class Client:
             allowWatchBookmarks="true" if allow_bookmarks else "",
             timeoutSeconds=str(timeout_seconds) if timeout_seconds else "",
         )
-        async with self.transport.stream("GET", path_of(view.resource, namespace) + query) as chunks:
-            async for batch in decode_events(view.struct, chunks):
+        async with (
+            self.transport.stream("GET", path_of(view.resource, namespace) + query) as chunks,
+            aclosing(decode_events(view.struct, chunks)) as batches,  # type: ignore[type-var]
+        ):
+            async for batch in batches:
                 yield batch
 
     async def raw(

@@ -13,8 +13,8 @@ from pathlib import Path
 class ClientConfig:
     """An apiserver's address and the credentials for it. PEM data is bytes; a token is sent as a bearer token.
 
-    `server` is ``https://host:port`` (or http). `token_file` is read again at every connection's first use, because
-    bound tokens rotate. `namespace` is the kubeconfig context's default.
+    `server` is ``https://host:port`` (or http). `token_file` wins over `token` and is read again every minute,
+    because bound tokens rotate. `namespace` is the kubeconfig context's default.
     """
 
     server: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -24,6 +25,8 @@ from tiphys.base.http.messages import (
 from tiphys.client.config import ClientConfig
 
 HeaderPairs = Sequence[tuple[bytes, bytes]]
+TOKEN_FILE_SECONDS: Final = 60.0
+"""How long a token read from a file is used before the file is read again."""
 MAX_WHOLE_BYTES: Final = 256 << 20
 """Of a stream that is read as one answer (an error, a log asked for as a whole)."""
 
@@ -58,6 +61,8 @@ class HttpTransport:
     def __init__(self, config: ClientConfig, *, user_agent: str = "tiphys") -> None:
         self._config = config
         self._agent = (b"user-agent", user_agent.encode())
+        self._token = ""
+        self._token_until = 0.0
         self._http = HttpClient(config.server, tls=config.tls_context(), server_name=config.tls_server_name)
 
     async def request(
@@ -82,11 +87,20 @@ class HttpTransport:
     async def close(self) -> None:
         await self._http.close()
 
+    def _bearer_token(self) -> str:
+        # Bound tokens rotate in their file, at four fifths of their life: reading it now and then is enough.
+        if self._config.token_file is None:
+            return self._config.token
+        now = time.monotonic()
+        if now >= self._token_until:
+            self._token, self._token_until = self._config.bearer_token(), now + TOKEN_FILE_SECONDS
+        return self._token
+
     def _headers(self, content_type: str, more: HeaderPairs) -> tuple[tuple[bytes, bytes], ...]:
         given: list[tuple[bytes, bytes]] = [self._agent, *more]
         if content_type:
             given.append((b"content-type", content_type.encode()))
-        token = self._config.bearer_token()
+        token = self._bearer_token()
         if token:
             given.append((b"authorization", b"Bearer " + token.encode()))
         return tuple(given)
