@@ -37,6 +37,7 @@ PROGRAMS = (
     Program("/usr/lib/cni/bridge", "containernetworking-plugins"),
     Program("/usr/lib/cni/host-local", "containernetworking-plugins"),
     Program("/usr/lib/cni/loopback", "containernetworking-plugins"),
+    Program("ip", "iproute2"),
     Program("conntrack", "conntrack"),
     Program("mount", "mount"),
     Program("dpkg-deb", "dpkg"),

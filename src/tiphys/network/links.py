@@ -1,85 +1,100 @@
-"""Links and addresses of the node, through netlink.
+"""Links, addresses and routes of the node, by iproute2's ``ip``: a few calls in a node's life.
 
-The calls block for milliseconds, and must be made in a thread that runs no event loop: pyroute2 runs its own.
+(A netlink library would stay in the memory of the node's process for them, 20 MB for good.)
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
+import json
 from pathlib import Path
 from typing import Any
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
 BRIDGE_PREFIX = "tiphys-"
-ROUTE_PROTOCOL = 4  # static: set by an administrator
-LINK_SCOPE = 253
+TIMEOUT_SECONDS = 20.0
 
 
-def _index(route: Any, name: str) -> int | None:
-    found = route.link_lookup(ifname=name)
-    return int(found[0]) if found else None
+class LinkError(Exception):
+    """``ip`` refused or is missing; the text is its own words."""
 
 
-def ensure_bridge(name: str, address: str, pod_cidr: str, mtu_bytes: int) -> None:
+async def _ip(*arguments: str) -> list[dict[str, Any]]:
+    """Run ``ip`` and return what it lists, if anything."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            "ip", "-json", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+    except FileNotFoundError:
+        raise LinkError("ip is not installed (Debian package iproute2)") from None
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            output, errors = await process.communicate()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        raise
+    if process.returncode:
+        raise LinkError(f"ip {' '.join(arguments)}: {errors.decode(errors='replace').strip()}")
+    # It lists nothing as an empty array, or as nothing.
+    listed: list[dict[str, Any]] = json.loads(output) if output.strip() else []
+    return [item for item in listed if item]
+
+
+async def _names(*arguments: str) -> list[str]:
+    return [item["ifname"] for item in await _ip("link", *arguments)]
+
+
+async def ensure_bridge(name: str, address: str, pod_cidr: str, mtu_bytes: int) -> None:
     """A bridge of that name, up, with exactly this address. ``mtu_bytes`` 0 keeps the kernel's."""
-    prefix_length = ipaddress.ip_network(pod_cidr).prefixlen
-    with IPRoute() as route:
-        index = _index(route, name)
-        if index is None:
-            route.link("add", ifname=name, kind="bridge", br_forward_delay=0)
-            index = _index(route, name)
-        for message in route.get_addr(index=index, family=2):
-            existing = message.get_attr("IFA_ADDRESS")
-            if (existing, message["prefixlen"]) != (address, prefix_length):
-                route.addr("del", index=index, address=existing, prefixlen=message["prefixlen"])
-        route.addr("replace", index=index, address=address, prefixlen=prefix_length)
-        route.link("set", index=index, state="up", **({"mtu": mtu_bytes} if mtu_bytes else {}))
+    wanted = (address, ipaddress.ip_network(pod_cidr).prefixlen)
+    if name not in await _names("show"):
+        await _ip("link", "add", "name", name, "type", "bridge", "forward_delay", "0")
+    for link in await _ip("-4", "addr", "show", "dev", name):
+        for existing in link.get("addr_info", ()):
+            if (existing["local"], existing["prefixlen"]) != wanted:
+                await _ip("addr", "del", f"{existing['local']}/{existing['prefixlen']}", "dev", name)
+    await _ip("addr", "replace", f"{wanted[0]}/{wanted[1]}", "dev", name)
+    await _ip("link", "set", name, *(("mtu", str(mtu_bytes)) if mtu_bytes else ()), "up")
     Path(f"/proc/sys/net/ipv4/conf/{name}/send_redirects").write_text("0")
 
 
-def ensure_route(destination: str, source: str) -> None:
+async def ensure_route(destination: str, source: str) -> None:
     """A route by loopback with ``source`` as the address of packets this node itself sends there.
 
     Packets are redirected (or refused) by nftables before they would follow it; but without a route, on a host that
     has no default one, there would be no packet.
     """
-    with IPRoute() as route:
-        loopback = _index(route, "lo")
-        route.route("replace", dst=destination, oif=loopback, prefsrc=source, proto=ROUTE_PROTOCOL, scope=LINK_SCOPE)
+    await _ip("route", "replace", destination, "dev", "lo", "proto", "static", "scope", "link", "src", source)
 
 
-def delete_route(destination: str) -> None:
+async def delete_route(destination: str) -> None:
     """Delete our route to there. Idempotent."""
-    with IPRoute() as route, contextlib.suppress(NetlinkError):
-        route.route("del", dst=destination, oif=_index(route, "lo"), proto=ROUTE_PROTOCOL, scope=LINK_SCOPE)
+    with contextlib.suppress(LinkError):
+        await _ip("route", "del", destination, "dev", "lo", "proto", "static", "scope", "link")
 
 
-def delete_bridge(name: str) -> None:
+async def delete_bridge(name: str) -> None:
     """Delete the bridge and the pods' links on it. Idempotent."""
-    with IPRoute() as route:
-        index = _index(route, name)
-        if index is None:
-            return
-        for port in route.get_links(master=index):
-            route.link("del", index=port["index"])
-        route.link("del", index=index)
+    if name not in await _names("show"):
+        return
+    for port in await _names("show", "master", name):
+        with contextlib.suppress(LinkError):  # its other end may have gone, and it with it
+            await _ip("link", "del", port)
+    await _ip("link", "del", name)
 
 
-def other_bridges(name: str) -> list[str]:
+async def other_bridges(name: str) -> list[str]:
     """The bridges of other clusters on this host."""
-    with IPRoute() as route:
-        names = [link.get_attr("IFLA_IFNAME") for link in route.get_links(kind="bridge")]
+    names = await _names("show", "type", "bridge")
     return [other for other in names if other.startswith(BRIDGE_PREFIX) and other != name]
 
 
-def uplink_mtu_bytes() -> int:
+async def uplink_mtu_bytes() -> int:
     """The MTU of the link with the default route; 0 when there is no such route."""
-    with IPRoute() as route:
-        for message in route.get_default_routes(family=2):
-            index = message.get_attr("RTA_OIF")
-            if index is not None:
-                return int(route.get_links(index)[0].get_attr("IFLA_MTU"))
+    for route in await _ip("-4", "route", "show", "default"):
+        for link in await _ip("link", "show", "dev", route["dev"]) if "dev" in route else ():
+            return int(link["mtu"])
     return 0

@@ -26,14 +26,14 @@ class NodeNetwork:
     async def ensure(self, pod_cidr: str) -> None:
         """Make the network for this podCIDR; pods can be started when it returns. Idempotent, repairs what is amiss.
 
-        Raises SysctlError, NftError or OSError.
+        Raises SysctlError, LinkError, NftError or OSError.
         """
         name = self._config.name
         sysctl.ensure(self._sysctl_record)
-        mtu_bytes = await asyncio.to_thread(links.uplink_mtu_bytes)
-        await asyncio.to_thread(links.ensure_bridge, name, cni.gateway(pod_cidr), pod_cidr, mtu_bytes)
+        mtu_bytes = await links.uplink_mtu_bytes()
+        await links.ensure_bridge(name, cni.gateway(pod_cidr), pod_cidr, mtu_bytes)
         if self._config.service_cidr:
-            await asyncio.to_thread(links.ensure_route, self._config.service_cidr, cni.gateway(pod_cidr))
+            await links.ensure_route(self._config.service_cidr, cni.gateway(pod_cidr))
         await nft.apply(masquerade.script(name, pod_cidr, self._config.cluster_cidr))
         await forward_policy.ensure(name)
         await asyncio.to_thread(self._write, cni.conflist(name, pod_cidr, self._config.state_dir, mtu_bytes))
@@ -43,15 +43,15 @@ class NodeNetwork:
         name = self._config.name
         self._conflist.unlink(missing_ok=True)
         if self._config.service_cidr:
-            await asyncio.to_thread(links.delete_route, self._config.service_cidr)
-        await asyncio.to_thread(links.delete_bridge, name)
+            await links.delete_route(self._config.service_cidr)
+        await links.delete_bridge(name)
         with contextlib.suppress(nft.NftError, TimeoutError):
             await forward_policy.restore(name)
         for table in (name, self._config.host_ports_table):
             with contextlib.suppress(nft.NftError):
                 if await nft.table_exists(masquerade.FAMILY, table):
                     await nft.apply(nft.delete_table(masquerade.FAMILY, table))
-        if not await asyncio.to_thread(links.other_bridges, name):
+        if not await links.other_bridges(name):
             sysctl.restore(self._sysctl_record)
         with contextlib.suppress(OSError):
             self._config.host_state_dir.rmdir()  # only when empty

@@ -97,11 +97,12 @@ async def test_two_clusters_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("empty_host")
-def test_deleting_a_bridge_deletes_what_hangs_on_it() -> None:
-    links.ensure_bridge("tiphys-0badcafe", "10.244.3.1", "10.244.3.0/24", 0)
+async def test_deleting_a_bridge_deletes_what_hangs_on_it() -> None:
+    await links.ensure_bridge("tiphys-0badcafe", "10.244.3.1", "10.244.3.0/24", 0)
     run("ip link add pod type veth peer name far")
     run("ip link set pod master tiphys-0badcafe")
-    links.delete_bridge("tiphys-0badcafe")
+    await links.delete_bridge("tiphys-0badcafe")
+    await links.delete_bridge("tiphys-0badcafe")
     assert "far" not in run("ip link")
 
 
