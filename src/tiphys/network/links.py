@@ -1,6 +1,6 @@
 """Links, addresses and routes of the node, by iproute2's ``ip``: a few calls in a node's life.
 
-(A netlink library would stay in the memory of the node's process for them, 20 MB for good.)
+(A netlink library would stay in the memory of the node's process for them, 12 MB for good.)
 """
 
 from __future__ import annotations
