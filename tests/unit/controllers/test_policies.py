@@ -1,5 +1,6 @@
 """Disruption budgets, quotas, aggregation, mirroring, namespaces and what every namespace has."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -185,3 +186,8 @@ def test_controllers_are_chosen_by_upstreams_names() -> None:
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_every_controller_is_named_as_upstream_names_it(name: str) -> None:
     assert factory(name).name == name  # type: ignore[attr-defined]
+
+
+def test_the_guide_names_every_controller() -> None:
+    guide = (Path(__file__).resolve().parents[3] / "docs" / "controllers.md").read_text()
+    assert [name for name in CONTROLLERS if f"`{name}`" not in guide] == []
