@@ -44,22 +44,6 @@ def pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
     return found["spec"]
 
 
-def test_what_go_leaves_out_is_left_out() -> None:
-    plain = pod()
-    noisy = pod(
-        {"stdin": False, "tty": False, "workingDir": "", "env": []},
-        hostNetwork=False,
-        hostPID=False,
-        hostname="",
-        nodeName="",
-        priorityClassName="",
-    )
-    assert noisy == plain
-    probe = {"tcpSocket": {"port": 1}}
-    assert pod({"livenessProbe": {**probe, "initialDelaySeconds": 0}}) == pod({"livenessProbe": probe})
-    assert pod({"env": [{"name": "A", "value": ""}]}) == pod({"env": [{"name": "A"}]})
-
-
 def test_requests_follow_limits_in_pods_only() -> None:
     limits = {"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}}
     assert pod(limits)["containers"][0]["resources"]["requests"] == {"cpu": "500m", "memory": "1Gi"}

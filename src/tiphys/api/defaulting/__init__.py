@@ -27,7 +27,6 @@ _WITH_DEFAULTS: Final = frozenset(
         "autoscaling_v1",
         "autoscaling_v2",
         "batch_v1",
-        "certificates_v1",
         "core_v1",
         "discovery_v1",
         "flowcontrol_v1",

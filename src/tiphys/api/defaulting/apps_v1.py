@@ -41,18 +41,12 @@ def _deployment(obj: Deployment) -> None:
         spec.revision_history_limit = REVISION_HISTORY_LIMIT
     if spec.progress_deadline_seconds is None:
         spec.progress_deadline_seconds = PROGRESS_DEADLINE_SECONDS
-    if spec.min_ready_seconds == 0:
-        spec.min_ready_seconds = None
-    if spec.paused is False:
-        spec.paused = None
 
 
 def _replica_set(obj: ReplicaSet) -> None:
     default_pod_spec(obj.spec.template.spec)
     if obj.spec.replicas is None:
         obj.spec.replicas = 1
-    if obj.spec.min_ready_seconds == 0:
-        obj.spec.min_ready_seconds = None
 
 
 def _daemon_set(obj: DaemonSet) -> None:
@@ -70,8 +64,6 @@ def _daemon_set(obj: DaemonSet) -> None:
             strategy.rolling_update.max_surge = 0
     if spec.revision_history_limit is None:
         spec.revision_history_limit = REVISION_HISTORY_LIMIT
-    if spec.min_ready_seconds == 0:
-        spec.min_ready_seconds = None
 
 
 def _stateful_set(obj: StatefulSet) -> None:
@@ -103,10 +95,6 @@ def _stateful_set(obj: StatefulSet) -> None:
         spec.replicas = 1
     if spec.revision_history_limit is None:
         spec.revision_history_limit = REVISION_HISTORY_LIMIT
-    if spec.min_ready_seconds == 0:
-        spec.min_ready_seconds = None
-    if spec.service_name == "":
-        spec.service_name = None
     if obj.status.available_replicas is None:
         # The field has no omitempty upstream: it is on the wire even when nothing is available.
         obj.status.available_replicas = 0

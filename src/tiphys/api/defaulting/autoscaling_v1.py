@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from tiphys.api.types.autoscaling_v1 import HorizontalPodAutoscaler, Scale
+from tiphys.api.types.autoscaling_v1 import HorizontalPodAutoscaler
 
 METRICS_ANNOTATION: Final = "autoscaling.alpha.kubernetes.io/metrics"
 TARGET_CPU_PERCENT: Final = 80
@@ -19,12 +19,6 @@ def _horizontal_pod_autoscaler(obj: HorizontalPodAutoscaler) -> None:
         spec.target_cpu_utilization_percentage = TARGET_CPU_PERCENT
 
 
-def _scale(obj: Scale) -> None:
-    if obj.spec.replicas == 0:
-        obj.spec.replicas = None
-
-
 DEFAULTS: Final[dict[type, Callable[[Any], None]]] = {
     HorizontalPodAutoscaler: _horizontal_pod_autoscaler,
-    Scale: _scale,
 }

@@ -1,8 +1,4 @@
-"""Defaults of containers: pull policy, ports, probes, hooks, environment.
-
-Fields that Go leaves out when they are zero (``initialDelaySeconds: 0``, ``stdin: false``) are left out here too, so
-that an object that names them equals one that does not.
-"""
+"""Defaults of containers: pull policy, ports, probes, hooks, environment."""
 
 from __future__ import annotations
 
@@ -51,23 +47,10 @@ def default_container(container: Container | EphemeralContainer) -> None:
     for port in container.ports:
         if not port.protocol:
             port.protocol = "TCP"
-        if port.host_port == 0:
-            port.host_port = None
-        if port.name == "":
-            port.name = None
     for variable in container.env:
-        if variable.value == "":
-            variable.value = None
         source = variable.value_from
         if source is not None and source.field_ref is not None:
             default_field_ref(source.field_ref)
-    for mount in container.volume_mounts:
-        if mount.read_only is False:
-            mount.read_only = None
-        if mount.sub_path == "":
-            mount.sub_path = None
-        if mount.sub_path_expr == "":
-            mount.sub_path_expr = None
     if container.liveness_probe is not None:
         default_probe(container.liveness_probe)
     if container.readiness_probe is not None:
@@ -80,14 +63,6 @@ def default_container(container: Container | EphemeralContainer) -> None:
         if container.lifecycle.pre_stop is not None:
             _default_handler(container.lifecycle.pre_stop)
     round_resources(container.resources)
-    if container.stdin is False:
-        container.stdin = None
-    if container.stdin_once is False:
-        container.stdin_once = None
-    if container.tty is False:
-        container.tty = None
-    if container.working_dir == "":
-        container.working_dir = None
 
 
 def default_field_ref(reference: ObjectFieldSelector) -> None:
@@ -106,8 +81,6 @@ def default_probe(probe: Probe) -> None:
         probe.success_threshold = 1
     if not probe.failure_threshold:
         probe.failure_threshold = 3
-    if probe.initial_delay_seconds == 0:
-        probe.initial_delay_seconds = None
     if probe.http_get is not None:
         _default_http_get(probe.http_get)
     if probe.grpc is not None and probe.grpc.service is None:
@@ -124,8 +97,6 @@ def _default_http_get(action: HTTPGetAction) -> None:
         action.path = "/"
     if not action.scheme:
         action.scheme = "HTTP"
-    if action.host == "":
-        action.host = None
 
 
 def default_requests(container: Container) -> None:

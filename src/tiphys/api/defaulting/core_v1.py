@@ -47,8 +47,6 @@ def _replication_controller(obj: ReplicationController) -> None:
             obj.metadata.labels = dict(labels)
     if spec.replicas is None:
         spec.replicas = 1
-    if spec.min_ready_seconds == 0:
-        spec.min_ready_seconds = None
 
 
 def _pod_template(obj: PodTemplate) -> None:
@@ -83,7 +81,6 @@ def default_service(obj: Service) -> None:
         for ingress in obj.status.load_balancer.ingress:
             if ingress.ip and ingress.ip_mode is None:
                 ingress.ip_mode = "VIP"
-    _drop_service_zeros(spec)
 
 
 def _has_external_address(spec: ServiceSpec) -> bool:
@@ -95,23 +92,6 @@ def _default_service_port(port: ServicePort) -> None:
         port.protocol = "TCP"
     if port.target_port is None or port.target_port in (0, ""):
         port.target_port = port.port
-    if port.node_port == 0:
-        port.node_port = None
-    if port.name == "":
-        port.name = None
-
-
-def _drop_service_zeros(spec: ServiceSpec) -> None:
-    if spec.publish_not_ready_addresses is False:
-        spec.publish_not_ready_addresses = None
-    if spec.health_check_node_port == 0:
-        spec.health_check_node_port = None
-    if spec.external_name == "":
-        spec.external_name = None
-    if spec.load_balancer_ip == "":
-        spec.load_balancer_ip = None
-    if spec.cluster_ip == "":
-        spec.cluster_ip = None
 
 
 def _endpoints(obj: Endpoints) -> None:
@@ -119,8 +99,6 @@ def _endpoints(obj: Endpoints) -> None:
         for port in subset.ports:
             if not port.protocol:
                 port.protocol = "TCP"
-            if port.name == "":
-                port.name = None
 
 
 def _persistent_volume(obj: PersistentVolume) -> None:
@@ -131,8 +109,6 @@ def _persistent_volume(obj: PersistentVolume) -> None:
         spec.persistent_volume_reclaim_policy = "Retain"
     if spec.volume_mode is None:
         spec.volume_mode = "Filesystem"
-    if spec.storage_class_name == "":
-        spec.storage_class_name = None
     if spec.capacity:
         round_to_milli(spec.capacity)
     default_persistent_source(spec)
@@ -164,10 +140,6 @@ def _node(obj: Node) -> None:
         spec.pod_cidrs = (spec.pod_cidr,)
     elif spec.pod_cidrs and not spec.pod_cidr:
         spec.pod_cidr = spec.pod_cidrs[0]
-    if spec.external_id == "":
-        spec.external_id = None
-    if spec.unschedulable is False:
-        spec.unschedulable = None
     if status.capacity:
         round_to_milli(status.capacity)
     if status.allocatable:

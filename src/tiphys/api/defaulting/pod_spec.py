@@ -65,33 +65,6 @@ def default_pod_spec(spec: PodSpec) -> None:
         round_to_milli(spec.overhead)
     if spec.resources is not None:
         round_resources(spec.resources)
-    _drop_zeros(spec)
-
-
-def _drop_zeros(spec: PodSpec) -> None:
-    if spec.host_network is False:
-        spec.host_network = None
-    if spec.host_pid is False:
-        spec.host_pid = None
-    if spec.host_ipc is False:
-        spec.host_ipc = None
-    if spec.node_name == "":
-        spec.node_name = None
-    if spec.hostname == "":
-        spec.hostname = None
-    if spec.subdomain == "":
-        spec.subdomain = None
-    if spec.priority_class_name == "":
-        spec.priority_class_name = None
-    for toleration in spec.tolerations:
-        if toleration.value == "":
-            toleration.value = None
-        if toleration.effect == "":
-            toleration.effect = None
-        if toleration.operator == "":
-            toleration.operator = None
-        if toleration.key == "":
-            toleration.key = None
 
 
 def _default_pod_requests(spec: PodSpec) -> None:

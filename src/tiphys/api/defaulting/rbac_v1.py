@@ -16,8 +16,6 @@ def _binding(obj: RoleBinding | ClusterRoleBinding) -> None:
     for subject in obj.subjects:
         if not subject.api_group:
             subject.api_group = GROUP if subject.kind in ("User", "Group") else None
-        if subject.namespace == "":
-            subject.namespace = None
 
 
 DEFAULTS: Final[dict[type, Callable[[Any], None]]] = {ClusterRoleBinding: _binding, RoleBinding: _binding}

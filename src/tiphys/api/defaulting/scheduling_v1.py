@@ -13,8 +13,6 @@ def _priority_class(obj: PriorityClass) -> None:
         obj.preemption_policy = "PreemptLowerPriority"
     if obj.value is None:
         obj.value = 0
-    if obj.global_default is False:
-        obj.global_default = None
 
 
 DEFAULTS: Final[dict[type, Callable[[Any], None]]] = {PriorityClass: _priority_class}

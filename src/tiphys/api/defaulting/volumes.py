@@ -39,9 +39,6 @@ def default_volume(volume: Volume) -> None:
     elif volume.secret is not None:
         if volume.secret.default_mode is None:
             volume.secret.default_mode = DEFAULT_MODE
-    elif volume.empty_dir is not None:
-        if volume.empty_dir.medium == "":
-            volume.empty_dir.medium = None
     elif volume.host_path is not None:
         _default_host_path(volume.host_path)
     elif volume.downward_api is not None:
@@ -51,9 +48,6 @@ def default_volume(volume: Volume) -> None:
     elif volume.ephemeral is not None:
         if volume.ephemeral.volume_claim_template is not None:
             default_claim_spec(volume.ephemeral.volume_claim_template.spec)
-    elif volume.persistent_volume_claim is not None:
-        if volume.persistent_volume_claim.read_only is False:
-            volume.persistent_volume_claim.read_only = None
     elif volume.image is not None:
         if not volume.image.pull_policy:
             volume.image.pull_policy = pull_policy(volume.image.reference)
@@ -93,8 +87,6 @@ def default_claim_spec(spec: PersistentVolumeClaimSpec) -> None:
     """Fill in a claim's spec, also inside ephemeral volumes and StatefulSets."""
     if spec.volume_mode is None:
         spec.volume_mode = "Filesystem"
-    if spec.volume_name == "":
-        spec.volume_name = None
     if spec.resources.requests:
         round_to_milli(spec.resources.requests)
     if spec.resources.limits:
@@ -106,11 +98,8 @@ def _default_projected(projected: ProjectedVolumeSource) -> None:
         projected.default_mode = DEFAULT_MODE
     for source in projected.sources:
         token = source.service_account_token
-        if token is not None:
-            if token.expiration_seconds is None:
-                token.expiration_seconds = TOKEN_EXPIRATION_SECONDS
-            if token.audience == "":
-                token.audience = None
+        if token is not None and token.expiration_seconds is None:
+            token.expiration_seconds = TOKEN_EXPIRATION_SECONDS
         if source.downward_api is not None:
             _default_files(source.downward_api.items)
         certificate = source.pod_certificate

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 import yaml
 
-from tiphys.api import codec, errors, go_types, strict, times
+from tiphys.api import codec, errors, go_types, strict, times, zeros
 from tiphys.api.scheme import RESOURCES, Resource
 from tiphys.apiserver import protobuf
 from tiphys.base.http.messages import Request
@@ -95,6 +95,7 @@ def decode_json(
         obj.kind, obj.api_version = kind, api_version
     if problem := go_types.range_error(struct, body) or times.settle(obj):
         raise _cannot_handle(kind, api_version, problem)
+    zeros.drop(obj, body)
     if validation != "Ignore":
         found = repeated + strict.inspect(struct, body).all
         if found and validation == "Strict":

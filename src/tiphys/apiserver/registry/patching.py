@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from tiphys.api import codec, defaulting, errors, field_errors, go_types, strict, times
+from tiphys.api import codec, defaulting, errors, field_errors, go_types, strict, times, zeros
 from tiphys.api.patch import json_patch, merge_patch, of_definition, server_side_apply, strategic_merge
 from tiphys.api.scheme import Resource
 from tiphys.api.types.meta_v1 import Status, StatusDetails
@@ -162,6 +162,7 @@ class Patcher:
         encoded = codec.encode_any(data)
         if problem := go_types.range_error(struct, encoded) or times.settle(obj):
             raise _unfit(data, problem)
+        zeros.drop(obj, encoded)
         if options.field_validation != "Ignore":
             unknown = strict.inspect(struct, encoded).unknown
             if unknown and options.field_validation == "Strict":
