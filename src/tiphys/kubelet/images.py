@@ -143,7 +143,7 @@ def credentials(secret: Secret, reference: str) -> list[AuthConfig]:
         entries: Any = parsed.get("auths", {}) if nested else parsed
         repository = repository_of(reference)
         matching = sorted((h for h in entries if _matches(h, repository)), key=len, reverse=True)
-        return [_auth(host, entries[host]) for host in matching]
+        return [_auth(entries[host]) for host in matching]
     except (msgspec.DecodeError, binascii.Error, AttributeError, TypeError, ValueError):
         return []
 
@@ -160,14 +160,14 @@ def _matches(host: str, repository: str) -> bool:
     return repository == bare or repository.startswith(bare + "/")
 
 
-def _auth(host: str, entry: dict[str, str]) -> AuthConfig:
+def _auth(entry: dict[str, str]) -> AuthConfig:
+    """Without the server's address: runtimes read it as a URL, and who gets it was decided here."""
     username, password = entry.get("username", ""), entry.get("password", "")
     if entry.get("auth"):
         username, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
     return AuthConfig(
         username=username,
         password=password,
-        server_address=host,
         identity_token=entry.get("identitytoken", ""),
         registry_token=entry.get("registrytoken", ""),
     )

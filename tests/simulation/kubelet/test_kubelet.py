@@ -76,6 +76,24 @@ async def test_a_missing_configmap_is_waited_for_and_noticed_when_it_comes(world
     await world.until(world.is_ready)
 
 
+async def test_a_pod_that_waits_says_for_what(world: World) -> None:
+    volumes = [{"name": "v", "configMap": {"name": "missing"}}]
+    await world.create(spec={"volumes": volumes})
+
+    async def creating() -> bool:
+        pod = await world.pod()
+        statuses = pod.status.container_statuses if pod is not None else ()
+        return bool(statuses) and statuses[0].state.waiting.reason == "ContainerCreating"
+
+    await world.until(creating)
+    assert (await world.pod()).status.start_time
+    text = 'MountVolume.SetUp failed for volume "v" : configmap "missing" not found'
+    assert text in await world.events("FailedMount")
+    meta = ObjectMeta(name="missing", namespace="default")
+    await world.admin.create(ConfigMap(metadata=meta, data={"a": "1"}))
+    await world.until(world.is_ready)
+
+
 async def test_a_sandbox_that_fails_once_is_tried_again(world: World) -> None:
     world.runtime.fail("run_sandbox", CriError(CriCode.UNKNOWN, "no network yet"))
     await world.create()

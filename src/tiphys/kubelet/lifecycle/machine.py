@@ -141,6 +141,7 @@ class PodLifecycle:
     def _adopted(self, event: events.Adopted, now: float) -> None:
         for container in adoption.adopt(self.state, event, now, self._out):
             instances.resume(self.state, container, self._out)
+        self._changed()
 
     def _refused(self, event: events.Refused, now: float) -> None:
         self.state.stage = Stage.REFUSED
