@@ -47,7 +47,7 @@ class Keyspace:
     def page(self, prefix: str, *, limit: int, after: str) -> Page:
         """`Backend.list` at the newest revision."""
         keys = self._ordered()
-        start = bisect_right(keys, after) if after > prefix else bisect_left(keys, prefix)
+        start = bisect_right(keys, after) if after >= prefix else bisect_left(keys, prefix)
         end = bisect_left(keys, prefix_end(prefix), lo=start)
         stop = min(end, start + limit) if limit else end
         live = self._live
