@@ -88,7 +88,7 @@ class WorkQueue(Generic[K]):
         self._failures.pop(key, None)
 
     async def get(self) -> K:
-        """The next key, which is processing until `done(key)`. Raises ShutDown once shut down and empty; cancel-safe."""
+        """The next key, processing until `done(key)`. Raises ShutDown once shut down and empty; cancel-safe."""
         while not self._queue:
             if self._shut_down:
                 raise ShutDown
