@@ -235,7 +235,10 @@ class Client:
         allow_bookmarks: bool = False,
         timeout_seconds: int = 0,
     ) -> AsyncIterator[builtins.list[WatchEvent[T]]]:
-        """As `watch`, with the events that arrived together in one list: one wake-up for a burst."""
+        """As `watch`, with the events that arrived together in one list: one wake-up for a burst.
+
+        The first list is empty: it says that the server has accepted the watch.
+        """
         view = view_of(kind)
         query = _query(
             watch="true",
@@ -249,6 +252,7 @@ class Client:
             self.transport.stream("GET", path_of(view.resource, namespace) + query) as chunks,
             aclosing(decode_events(view.struct, chunks)) as batches,  # type: ignore[type-var]
         ):
+            yield []
             async for batch in batches:
                 yield batch
 

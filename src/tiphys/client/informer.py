@@ -73,6 +73,8 @@ class Informer(Generic[T]):
         self.view = view_of(kind)
         self.cache: ObjectCache[T] = ObjectCache(indexes)
         self.resource_version = ""
+        self.connected_since: float | None = None
+        """Since when (monotonic) the cache follows the server without a failure; None while it does not."""
         self._client = client
         self._namespace = namespace
         self._label_selector = label_selector
@@ -135,7 +137,6 @@ class Informer(Generic[T]):
                     await self._list()
                     listed = True
                 if await self._watch():
-                    self._failing = False
                     refused.reset()
                     unanswered.reset()
                     continue
@@ -191,7 +192,10 @@ class Informer(Generic[T]):
         # A server that dies without a word would otherwise be listened to for ever.
         async with asyncio.timeout(timeout_seconds + _STALLED_SECONDS), aclosing(batches):  # type: ignore[type-var]
             async for batch in batches:
-                heard = True
+                if self.connected_since is None:
+                    self.connected_since = self._clock.monotonic()
+                    self._failing = False
+                heard = heard or bool(batch)
                 for event in batch:
                     self._apply(event)
         return heard or self._clock.monotonic() - started >= 1.0
@@ -251,6 +255,7 @@ class Informer(Generic[T]):
         # Of a row of failures the first is news.
         log = _logger.debug if self._failing else _logger.info
         self._failing = True
+        self.connected_since = None
         log("list or watch failed", resource=self.view.resource.qualified, error=str(error) or repr(error))
 
 

@@ -14,18 +14,17 @@ from tiphys.client.transport import HeaderPairs, Transport
 class FaultyTransport:
     """Before each request it may refuse, after it it may lose the answer, and it may cut a stream after any chunk.
 
-    Each happens with `probability` while `active`. A lost answer is the hard one: it happened, and nobody knows.
+    Each happens with `probability` (1: nothing gets through). A lost answer is the hard one: it happened, and nobody knows.
     """
 
     def __init__(self, inner: Transport, seed: int, *, probability: float = 0.1) -> None:
-        self.active = True
         self.faults = 0
         self._inner = inner
         self._random = Random(seed)
-        self._probability = probability
+        self.probability = probability
 
     def _strikes(self) -> bool:
-        hit = self.active and self._random.random() < self._probability
+        hit = self._random.random() < self.probability
         self.faults += hit
         return hit
 

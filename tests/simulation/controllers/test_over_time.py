@@ -171,3 +171,22 @@ def test_what_happened_is_told_in_events() -> None:
             assert any(m.startswith("Scaled down replica set web-") and m.endswith("from 2 to 1") for m in messages)
 
     virtual_time.run(scenario())
+
+
+def test_a_manager_that_was_cut_off_does_not_take_silence_for_dead_nodes() -> None:
+    async def scenario() -> None:
+        async with world(config=ControllerManagerConfig()) as w:
+            names = ("node-1", "node-2", "node-3")
+            beating = asyncio.ensure_future(heartbeats(w.client, *names))
+            await asyncio.sleep(30)
+            w.network.probability = 1.0
+            await asyncio.sleep(600)
+            w.network.probability = 0.0
+            for _ in range(600):
+                await asyncio.sleep(0.1)
+                for node in (await w.client.list(Node)).items:
+                    assert not node.spec.taints
+                    assert any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
+            beating.cancel()
+
+    virtual_time.run(scenario())

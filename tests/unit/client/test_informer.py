@@ -173,3 +173,19 @@ async def test_a_server_that_is_gone_for_long_is_noticed_soon_after_it_is_back()
         api.refuse.clear()
         await clock.advance(1.0)
         assert informer.synced
+
+
+async def test_it_says_since_when_it_follows_the_server() -> None:
+    api, clock = FakeApi(), FakeClock()
+    informer = Informer(api.client(), Pod, clock=clock, draw=lambda: 0.0)
+    assert informer.connected_since is None
+    async with running(informer):
+        assert informer.connected_since == 1000.0
+        api.refuse = [ConnectionRefusedError("down")] * 3
+        api.cut()
+        await settle()
+        await clock.advance(0.15)
+        assert informer.connected_since is None
+        await clock.advance(5.0)
+        assert informer.connected_since is not None
+        assert informer.connected_since > 1000.0

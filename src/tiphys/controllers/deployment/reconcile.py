@@ -122,8 +122,6 @@ def _roll(
         new, step = _create(step, deployment, old)
         return _reported(step, deployment, new, old, now)
     size = rollout.new_size(deployment, replicas_of(new), rollout.total([*old, new]))
-    if replicas_of(new) > revisions.desired_of(deployment):
-        size = revisions.desired_of(deployment)
     if size != replicas_of(new):
         step, (new,) = _scaled(step, deployment, [new], {rollout.name_of(new): size})
         return _reported(step, deployment, new, old, now)

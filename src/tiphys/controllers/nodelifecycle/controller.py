@@ -57,11 +57,16 @@ class NodeLifecycleController(KeyedController):
         await self._taint(key, node)
 
     def _remaining_seconds(self, node: Node) -> float:
-        heard = self._heard.setdefault(node.metadata.name or "", self._clock.monotonic())
+        now = self._clock.monotonic()
+        heard = self._heard.setdefault(node.metadata.name or "", now)
         grace = self._config.node_monitor_grace_period_seconds
         if conditions.find(node.status.conditions, "Ready") is None:
             grace = max(grace, STARTUP_GRACE_SECONDS)
-        return heard + grace - self._clock.monotonic()
+        connected = self._leases.connected_since
+        if connected is None:
+            # It is this side that hears nobody: silence says nothing about the node.
+            return grace
+        return max(heard, connected) + grace - now
 
     async def _give_up(self, node: Node) -> Node:
         wanted = reconcile.lost(node, self._clock.now())
