@@ -17,7 +17,7 @@ from tiphys.kubelet.spec.downward import NodeFacts
 from tiphys.kubelet.volumes import atomic, hostpath, subpath
 from tiphys.kubelet.volumes.atomic import FileContent
 from tiphys.kubelet.volumes.manager import VolumeManager
-from tiphys.kubelet.volumes.mounts import mounts_below
+from tiphys.kubelet.volumes.mounts import mounts_below, unmount
 from tiphys.kubelet.volumes.payload import VolumeError
 from tiphys.testing.clock import FakeClock, settle
 
@@ -197,6 +197,24 @@ def test_sub_paths_stay_in_their_volume(tmp_path: Path) -> None:
     volume.mkdir()
     made = subpath.pin(volume, "a/b", tmp_path / "pins" / "0", read_only=False)
     assert made == volume / "a" / "b"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+def test_a_pinned_sub_path_follows_the_volume_at_the_next_start(tmp_path: Path) -> None:
+    volume, target = tmp_path / "volume", tmp_path / "pins" / "0"
+    volume.mkdir()
+    atomic.write(volume, files(a=b"old"), stamp="1")
+    try:
+        subpath.pin(volume, "a", target, read_only=True)
+        atomic.write(volume, files(a=b"new"), stamp="2")
+        assert target.read_bytes() == b"old"
+        assert subpath.pin(volume, "a", target, read_only=True) == target
+        assert target.read_bytes() == b"new"
+        assert subpath.pin(volume, "a", target, read_only=True) == target
+        assert len(mounts_below(target)) == 1
+    finally:
+        for point in mounts_below(tmp_path):
+            unmount(point)
 
 
 def test_sub_paths_that_lead_outside_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tiphys.kubelet.volumes.mounts import bind_mount, mounts_below, open_beneath
+from tiphys.kubelet.volumes.mounts import bind_mount, mounts_below, open_beneath, unmount
 
 
 def pin(volume: Path, sub_path: str, target: Path, *, read_only: bool, mode: int = 0o750) -> Path:
@@ -32,7 +32,11 @@ def pin(volume: Path, sub_path: str, target: Path, *, read_only: bool, mode: int
         if os.geteuid() != 0:
             return Path(f"/proc/self/fd/{found}").readlink()
         if target in mounts_below(target):
-            return target
+            if os.path.samestat(os.fstat(found), target.stat()):
+                return target
+            # The volume has changed since the container last started: it gets what is there now.
+            unmount(target)
+            _remove_empty(target)
         target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         if os.path.isdir(f"/proc/self/fd/{found}"):  # noqa: PTH112 (a descriptor, not a path)
             target.mkdir(mode=0o750, exist_ok=True)
@@ -42,6 +46,14 @@ def pin(volume: Path, sub_path: str, target: Path, *, read_only: bool, mode: int
         return target
     finally:
         os.close(found)
+
+
+def _remove_empty(target: Path) -> None:
+    """Remove what the last pin was mounted on, which may have been a file where now a folder is needed."""
+    if target.is_dir():
+        target.rmdir()
+    else:
+        target.unlink()
 
 
 def _make_folders(root: int, sub_path: str, mode: int) -> None:
