@@ -69,7 +69,7 @@ def _comparable(row: Row) -> tuple[Any, Any]:
 
 def _unserved(paths: list[str]) -> set[str]:
     """Single checks, profiling and custom resources' groups: paths no client relies on."""
-    parts = ("/healthz/", "/livez/", "/readyz/", "/metrics/", "/debug", "/logs", "/statusz", "/flagz", "/apis/ex")
+    parts = ("/healthz/", "/livez/", "/readyz/", "/metrics/", "/debug", "/logs", "/statusz", "/flagz", "/apis/ext.")
     return {path for path in paths if path.startswith(parts) or path in ("/apis/", "/openapi/v3/")}
 
 

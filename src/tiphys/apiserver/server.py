@@ -10,7 +10,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from tiphys.api import codec, errors
-from tiphys.api.scheme import RESOURCES
+from tiphys.api.scheme import RESOURCES, Resource
 from tiphys.apiserver.admission.chain import Chain, Lookup
 from tiphys.apiserver.admission.escalation import PrivilegeEscalation
 from tiphys.apiserver.admission.plugins import default_plugins
@@ -18,6 +18,7 @@ from tiphys.apiserver.allocators.services import ServiceAllocator
 from tiphys.apiserver.bootstrap.keeper import Keeper
 from tiphys.apiserver.bootstrap.objects import Bootstrap
 from tiphys.apiserver.config import ApiServerConfig
+from tiphys.apiserver.customresources.definitions import Definitions
 from tiphys.apiserver.discovery import Discovery
 from tiphys.apiserver.handling import Handling, Limits, error_response
 from tiphys.apiserver.health import Health
@@ -70,6 +71,7 @@ class ApiServer:
         self.security = Security(config, self.context, self.lookup)
         chain.append(PrivilegeEscalation(self.security.authorizer))
         self.registry = Registry(self.context, self.feed)
+        self.definitions = Definitions(self.registry, self.router, SYSTEM, self._announce)
         self._kubelets = add_subresources(self.registry, self.security, self.lookup, config)
         address = f"{config.advertise_address}:{config.port}" if config.advertise_address else ""
         self.discovery = Discovery(RESOURCES, address)
@@ -98,7 +100,9 @@ class ApiServer:
         await self.feed.start()
         bootstrap = Bootstrap(self.config, self.registry, SYSTEM)
         await bootstrap.run()
+        await self.definitions.load()
         self._tasks = Supervisor("apiserver")
+        self._tasks.spawn(self.definitions.run, "custom-resources")
         self._tasks.spawn(self._send_bookmarks, "bookmarks")
         self._tasks.spawn(Keeper(self.feed, bootstrap, self.clock).run, "bootstrap")
         if self.config.certificate:
@@ -151,6 +155,11 @@ class ApiServer:
             known = {*_PATHS, *self.security.paths, *self.discovery.paths, *self.openapi.paths}
             return Response(200, codec.encode_any({"paths": sorted(known)}))
         return Response(404, b"404 page not found\n", _TEXT)
+
+    def _announce(self, resources: list[Resource]) -> None:
+        """Describe exactly these resources to clients."""
+        self.discovery.replace(resources)
+        self.openapi.replace(resources)
 
     async def _send_bookmarks(self) -> None:
         while True:

@@ -142,12 +142,23 @@ def _decode_anyhow(body: bytes, struct: type[Any], api_version: str, kind: str, 
 def _check_kind(found_kind: str, found_version: str, kind: str, api_version: str) -> None:
     if (found_kind, found_version) == (kind, api_version):
         return
+    if (api_version, kind) not in _KNOWN_KINDS:
+        raise _not_custom(found_kind, found_version, kind, api_version)
     version = found_version.rpartition("/")[2]
     if (found_version, found_kind) in _KNOWN_KINDS:
         reason = f"converting ({version}.{found_kind}) to ({api_version.rpartition('/')[2]}.{kind}): unknown conversion"
         raise _cannot_handle(found_kind, found_version, reason, as_kind=kind)
     reason = f'no kind "{found_kind}" is registered for version "{found_version}" in scheme {_SCHEME}'
     raise _cannot_handle(found_kind, found_version, reason, as_kind=kind)
+
+
+def _not_custom(found_kind: str, found_version: str, kind: str, api_version: str) -> errors.ApiError:
+    """What is said of an object of another kind than a custom resource's."""
+    if found_version != api_version:
+        what, found, expected = "API version", found_version, api_version
+    else:
+        what, found, expected = "kind", found_kind, kind
+    return errors.bad_request(f"the {what} in the data ({found}) does not match the expected {what} ({expected})")
 
 
 def _cannot_handle(kind: str, api_version: str, reason: str, *, as_kind: str = "") -> errors.ApiError:

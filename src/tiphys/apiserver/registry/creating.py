@@ -11,6 +11,7 @@ from tiphys.apiserver.registry import field_managers
 from tiphys.apiserver.registry.bodies import decode_body
 from tiphys.apiserver.registry.committing import encode_parts, put
 from tiphys.apiserver.registry.context import Context, NotYet, Write
+from tiphys.apiserver.registry.custom import Custom
 from tiphys.apiserver.registry.kinds import qualified_kind
 from tiphys.apiserver.registry.options import WriteOptions, write_options
 from tiphys.apiserver.registry.views import View
@@ -34,10 +35,18 @@ def random_suffix() -> str:
 class Creator:
     """The create verb of one resource."""
 
-    def __init__(self, resource: Resource, cache: ResourceCache, context: Context, view: View | None = None) -> None:
+    def __init__(
+        self,
+        resource: Resource,
+        cache: ResourceCache,
+        context: Context,
+        view: View | None = None,
+        custom: Custom | None = None,
+    ) -> None:
         self.resource = resource
         self._wire = resource if view is None else view.resource
         self._view = view
+        self._custom = custom
         self.cache = cache
         self._context = context
 
@@ -48,6 +57,8 @@ class Creator:
         obj = decode_body(request, wire.struct, wire.api_version, wire.kind, options.field_validation, warnings)
         if self._view is not None:
             obj = self._view.kept(obj)
+        if self._custom is not None:
+            self._custom.read(obj, options.field_validation, warnings)
         return await self.create_object(obj, info, options, request.user, warnings)
 
     async def create_object(
@@ -99,11 +110,17 @@ class Creator:
             user=user, dry_run=options.dry_run, warnings=warnings, options=options,
         )  # fmt: skip
         if not applied:
-            field_managers.created(obj, resource, options.field_manager, now)
+            known = None if self._custom is None else self._custom.known("")
+            field_managers.created(obj, options.field_manager, now, known)
         context.admission.admit(write)
         strategy.prepare_create(obj, now=now)
+        if self._custom is not None:
+            self._custom.prepare_create(obj)
         try:
-            if found := validation.validate_create(obj):
+            found = validation.validate_create(obj)
+            if self._custom is not None:
+                found = [*found, *self._custom.validate(obj)]
+            if found:
                 raise errors.invalid(qualified_kind(resource), meta.name or "", found)
             context.admission.validate(write)
             for allocate in context.allocations.get((resource.group, resource.plural), ()):

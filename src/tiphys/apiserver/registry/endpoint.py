@@ -10,6 +10,7 @@ from tiphys.api.scheme import Resource
 from tiphys.apiserver.negotiation import negotiate
 from tiphys.apiserver.registry.context import Context
 from tiphys.apiserver.registry.creating import Creator
+from tiphys.apiserver.registry.custom import Custom
 from tiphys.apiserver.registry.deleting import Deleter
 from tiphys.apiserver.registry.parts import PARTS
 from tiphys.apiserver.registry.patching import Patcher
@@ -40,15 +41,22 @@ class Subresource(Protocol):
 class Endpoint:
     """Serves everything below ``…/<plural>``. Raises ApiError, at once or when awaited."""
 
-    def __init__(self, resource: Resource, cache: ResourceCache, context: Context, view: View | None = None) -> None:
+    def __init__(
+        self,
+        resource: Resource,
+        cache: ResourceCache,
+        context: Context,
+        view: View | None = None,
+        custom: Custom | None = None,
+    ) -> None:
         self.resource = resource
         self._view = view
         self.cache = cache
         self.reader = Reader(resource, cache, context.feed, context.backend, view)
         self.watcher = WatchVerb(resource, cache, context.feed, view)
-        self.creator = Creator(resource, cache, context, view)
-        self.updater = Updater(resource, cache, context, self.creator, view)
-        self.patcher = Patcher(resource, cache, context, self.creator, self.updater, view)
+        self.creator = Creator(resource, cache, context, view, custom)
+        self.updater = Updater(resource, cache, context, self.creator, view, custom)
+        self.patcher = Patcher(resource, cache, context, self.creator, self.updater, view, custom)
         self.deleter = Deleter(resource, cache, context, self.updater)
         self.deprecation = _DEPRECATIONS.get((resource.group, resource.plural), "")
         self.subresources: dict[str, Subresource] = {}

@@ -15,6 +15,7 @@ from tiphys.api.types.meta_v1 import Status, StatusDetails
 from tiphys.apiserver.registry.bodies import YAML_LOADER
 from tiphys.apiserver.registry.context import Context
 from tiphys.apiserver.registry.creating import Creator
+from tiphys.apiserver.registry.custom import Custom
 from tiphys.apiserver.registry.kinds import qualified_kind
 from tiphys.apiserver.registry.options import WriteOptions, write_options
 from tiphys.apiserver.registry.updating import Changed, Stored, Updater
@@ -28,6 +29,11 @@ _MERGE: Final = b"application/merge-patch+json"
 _STRATEGIC: Final = b"application/strategic-merge-patch+json"
 _APPLY: Final = b"application/apply-patch+yaml"
 _ACCEPTED: Final = (_JSON, _MERGE, _STRATEGIC, _APPLY, b"application/apply-patch+cbor")
+_CUSTOM_ACCEPTED: Final = (
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/apply-patch+yaml",
+)
 _OPTIONS: Final = "PatchOptions.meta.k8s.io"
 
 Patch = Callable[[dict[str, Any]], dict[str, Any]]
@@ -44,10 +50,12 @@ class Patcher:
         creator: Creator,
         updater: Updater,
         view: View | None = None,
+        custom: Custom | None = None,
     ) -> None:
         self.resource = resource
         self._wire = resource if view is None else view.resource
         self._view = view
+        self._custom = custom
         self.cache = cache
         self._context = context
         self._creator = creator
@@ -59,6 +67,8 @@ class Patcher:
         kind = request.headers.get(b"content-type").partition(b";")[0].strip().lower()
         if kind not in _ACCEPTED[:4]:
             raise unsupported_patch()
+        if kind == _STRATEGIC and self._custom is not None:
+            raise errors.unsupported_media_type(_CUSTOM_ACCEPTED)
         options = write_options(request, "PatchOptions")
         _check_options(options, kind)
         if kind == _APPLY:
@@ -112,6 +122,7 @@ class Patcher:
                 now=now,
                 force=bool(options.force),
                 subresource=info.subresource,
+                known=None if self._custom is None else self._custom.known(info.subresource),
                 api_version=self._wire.api_version,
                 kind=self._wire.kind,
             )
@@ -168,7 +179,10 @@ class Patcher:
             if unknown and options.field_validation == "Strict":
                 raise _unfit(data, f"strict decoding error: {', '.join(unknown)}")
             warnings += unknown
-        return obj if self._view is None else self._view.kept(obj)
+        obj = obj if self._view is None else self._view.kept(obj)
+        if self._custom is not None:
+            self._custom.read(obj, options.field_validation, warnings)
+        return obj
 
     def _document(self, stored: Stored) -> dict[str, Any]:
         """What is patched: the object as this endpoint shows it."""

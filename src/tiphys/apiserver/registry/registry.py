@@ -44,6 +44,14 @@ class Registry:
         resource = endpoint.resource
         self._endpoints[resource.group, resource.version, resource.plural] = endpoint
 
+    def serve_as(self, resource: Resource, endpoint: Endpoint) -> None:
+        """Serve `endpoint` at a resource's path, which may not be that of what it stores."""
+        self._endpoints[resource.group, resource.version, resource.plural] = endpoint
+
+    def withdraw(self, resource: Resource) -> None:
+        """Serve one resource less; unknown ones are ignored."""
+        self._endpoints.pop((resource.group, resource.version, resource.plural), None)
+
     def add_unstored(self, group: str, version: str, plural: str, served: Subresource) -> None:
         """Serve a resource whose objects are answered and not kept."""
         self._unstored[group, version, plural] = served

@@ -13,6 +13,7 @@ from tiphys.apiserver.registry.bodies import decode_body
 from tiphys.apiserver.registry.committing import encode_parts, put, remove
 from tiphys.apiserver.registry.context import Context, Write
 from tiphys.apiserver.registry.creating import Creator, fit_namespace
+from tiphys.apiserver.registry.custom import Custom
 from tiphys.apiserver.registry.kinds import qualified_kind
 from tiphys.apiserver.registry.options import WriteOptions, write_options
 from tiphys.apiserver.registry.parts import PARTS
@@ -61,9 +62,11 @@ class Updater:
         context: Context,
         creator: Creator,
         view: View | None = None,
+        custom: Custom | None = None,
     ) -> None:
         self.resource = resource
         self._view = view
+        self._custom = custom
         self.cache = cache
         self._context = context
         self._creator = creator
@@ -147,11 +150,14 @@ class Updater:
         obj, old, options, subresource = write.obj, write.old, write.options, write.subresource
         if not changed.managed:
             now = self._context.times.now()
-            field_managers.updated(stored.value, obj, self.resource, options.field_manager, subresource, now)
+            known = None if self._custom is None else self._custom.known(subresource)
+            field_managers.updated(stored.value, obj, options.field_manager, subresource, now, known)
         strategy.begin_update(obj.metadata, old.metadata)
         obj.metadata.resource_version = str(stored.revision)
         self._context.admission.admit(write)
-        if subresource in _STATUS_LIKE:
+        if self._custom is not None:
+            self._custom.prepare_update(obj, old, subresource)
+        elif subresource in _STATUS_LIKE:
             strategy.prepare_status_update(obj, old)
         elif subresource in PARTS:
             PARTS[subresource](obj, old)
@@ -162,7 +168,10 @@ class Updater:
         check = validation.validate_status_update if write.subresource in _STATUS_LIKE else validation.validate_update
         if write.subresource in PARTS:
             check = partial(validation.validate_part_update, write.subresource)
-        if found := check(write.obj, write.old):
+        found = check(write.obj, write.old)
+        if self._custom is not None:
+            found = [*found, *self._custom.validate(write.obj)]
+        if found:
             raise errors.invalid(qualified_kind(self.resource), write.name, found)
         self._context.admission.validate(write)
         if not write.subresource:
@@ -176,6 +185,8 @@ class Updater:
         obj = decode_body(request, wire.struct, wire.api_version, wire.kind, options.field_validation, warnings)
         if self._view is not None:
             obj = self._view.kept(obj)
+        if self._custom is not None:
+            self._custom.read(obj, options.field_validation, warnings)
         meta = obj.metadata
         if meta.name != info.name:
             text = f"the name of the object ({meta.name or ''}) does not match the name on the URL ({info.name})"

@@ -73,5 +73,5 @@ class Reviews:
         return answer
 
     def _owned(self, review: Any, options: WriteOptions) -> Any:
-        field_managers.created(review, None, options.field_manager, self._context.times.now())
+        field_managers.created(review, options.field_manager, self._context.times.now())
         return review

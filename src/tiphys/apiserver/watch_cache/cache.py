@@ -58,7 +58,9 @@ class ResourceCache:
                 listener(CacheEvent(object_revision, obj, None, 0.0))
 
     def apply(self, key: str, value: bytes | None, revision: int) -> None:
-        """Follow one committed change (None: deletion) and tell watchers."""
+        """Follow one committed change (None: deletion) and tell watchers. What was loaded already is passed over."""
+        if revision <= self.history.complete_after:
+            return
         previous = self.objects.get(key)
         current: CachedObject | None = None
         if value is not None:

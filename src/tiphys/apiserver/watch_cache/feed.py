@@ -31,6 +31,7 @@ class WatchCache:
 
     def __init__(self, backend: Backend, resources: Iterable[Resource], monotonic: Callable[[], float]) -> None:
         self._backend = backend
+        self._monotonic = monotonic
         self.caches: dict[tuple[str, str], ResourceCache] = {}
         self._by_prefix: dict[str, ResourceCache] = {}
         for resource in resources:
@@ -55,6 +56,23 @@ class WatchCache:
         for _, future in self._waiting:
             future.cancel()
         self._waiting.clear()
+
+    async def add(self, resource: Resource) -> ResourceCache:
+        """The cache of one more resource, loaded; the one there is if it is known already."""
+        key = (resource.group, resource.plural)
+        known = self.caches.get(key)
+        if known is not None and known.resource == resource:
+            return known
+        prefix = prefix_of(resource)
+        cache = ResourceCache(resource, prefix, self._monotonic)
+        while True:
+            page = await self._backend.list(prefix)
+            # Loaded in the same turn of the loop: an event over the page's revision comes after this.
+            if page.revision >= self.revision:
+                break
+        cache.load(((item.key[len(prefix) :], item.value, item.mod_revision) for item in page.items), page.revision)
+        self.caches[key] = self._by_prefix[prefix] = cache
+        return cache
 
     @property
     def fresh(self) -> bool:

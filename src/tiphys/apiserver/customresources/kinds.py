@@ -1,0 +1,132 @@
+"""A definition's kind as the registry knows kinds: a resource, a struct whose members are plain data, and its rules."""
+
+from __future__ import annotations
+
+import keyword
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from tiphys.api import errors, field_errors
+from tiphys.api.field_errors import FieldError
+from tiphys.api.patch import Tracked, of_custom, of_structural_schema
+from tiphys.api.scheme import ALL_VERBS, Resource, Subresource
+from tiphys.api.types.apiextensions_v1 import CustomResourceDefinition, CustomResourceDefinitionVersion
+from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.api.types.model import Model
+from tiphys.apiserver.customresources import schemas
+
+_OWN: Final = ("kind", "apiVersion", "metadata")
+_STATUS: Final = Subresource("status", "", ("get", "patch", "update"))
+
+
+class CustomKind:
+    """One version of a custom resource.
+
+    Objects are structs of `resource.struct`: metadata typed, every other member plain data. The schema rules the rest.
+    """
+
+    def __init__(self, definition: CustomResourceDefinition, version: CustomResourceDefinitionVersion) -> None:
+        names, spec = definition.spec.names, definition.spec
+        self.has_status = version.subresources is not None and version.subresources.status is not None
+        self.schema: schemas.Schema = version.schema.open_apiv3_schema if version.schema is not None else {}
+        self.resource = Resource(
+            group=spec.group,
+            version=version.name,
+            kind=names.kind,
+            plural=names.plural,
+            namespaced=spec.scope == "Namespaced",
+            short_names=names.short_names,
+            categories=names.categories,
+            subresources=(_status_of(names.kind),) if self.has_status else (),
+            verbs=ALL_VERBS,
+        )
+        struct = _struct(self.resource, self.schema)
+        # The scheme finds built-in structs by module; a cached property takes what is there already.
+        self.resource.__dict__["struct"] = struct
+        self._members = {f.encode_name: f.name for f in msgspec.structs.fields(struct) if f.encode_name not in _OWN}
+        self._plan = of_structural_schema(self.schema, names.kind)
+        self._tracked: dict[str, Tracked] = {}
+
+    def known(self, subresource: str) -> Tracked:
+        """Which fields have owners."""
+        found = self._tracked.get(subresource)
+        if found is None:
+            found = self._tracked[subresource] = of_custom(self._plan, subresource, has_status=self.has_status)
+        return found
+
+    def read(self, obj: Any, validation: str, warnings: list[str]) -> None:
+        """Prune and default a decoded object, in place. Raises ApiError 400 for unknown fields if they are refused."""
+        data = self._data(obj)
+        unknown = [f'unknown field "{path}"' for path in schemas.prune(self.schema, data)]
+        if unknown and validation == "Strict":
+            resource = self.resource
+            reason = f"strict decoding error: {', '.join(unknown)}"
+            text = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {reason}'
+            raise errors.bad_request(text)
+        if validation == "Warn":
+            warnings += unknown
+        schemas.fill(self.schema, data)
+        for name, attribute in self._members.items():
+            setattr(obj, attribute, data.get(name))
+
+    def prepare_create(self, obj: Any) -> None:
+        """A new object has no status of its own, and is the first of its generations."""
+        obj.metadata.generation = 1
+        if self.has_status and "status" in self._members:
+            obj.status = None
+
+    def prepare_update(self, new: Any, old: Any, subresource: str) -> None:
+        """Take over what this endpoint does not change; count what is asked for."""
+        if subresource == "status":
+            managed = new.metadata.managed_fields
+            for attribute in self._members.values():
+                if attribute != "status":
+                    setattr(new, attribute, getattr(old, attribute))
+            new.metadata = msgspec.structs.replace(old.metadata, managed_fields=managed)
+            return
+        content = [a for a in self._members.values() if not (self.has_status and a == "status")]
+        if self.has_status and "status" in self._members:
+            new.status = old.status
+        if any(getattr(new, attribute) != getattr(old, attribute) for attribute in content):
+            new.metadata.generation = (old.metadata.generation or 0) + 1
+
+    def validate(self, obj: Any) -> list[FieldError]:
+        """What the schema says against the object."""
+        data = self._data(obj)
+        required = (name for name in self.schema.get("required", ()) if name not in data and name not in _OWN)
+        found = [field_errors.required(name) for name in required]
+        properties = self.schema.get("properties", {})
+        for name, value in data.items():
+            if name in properties:
+                found += schemas.check(properties[name], value, name)
+        return found
+
+    def _data(self, obj: Any) -> dict[str, Any]:
+        """The object's members but for type and metadata; the values are the object's own."""
+        values = ((name, getattr(obj, attribute)) for name, attribute in self._members.items())
+        return {name: value for name, value in values if value is not None}
+
+
+def _status_of(kind: str) -> Subresource:
+    return Subresource(_STATUS.name, kind, _STATUS.verbs)
+
+
+def _struct(resource: Resource, schema: schemas.Schema) -> type[Any]:
+    """A struct with the schema's members (and spec and status in any case), each plain data."""
+    names = dict.fromkeys((*schema.get("properties", {}), "spec", "status"))
+    members = [name for name in names if name not in _OWN]
+    attributes = {
+        name: name if name.isidentifier() and not keyword.iskeyword(name) and name.islower() else f"member_{index}"
+        for index, name in enumerate(members)
+    }
+    fields: list[Any] = [
+        ("kind", str, msgspec.field(default_factory=partial(str, resource.kind))),
+        ("api_version", str, msgspec.field(default_factory=partial(str, resource.api_version), name="apiVersion")),
+        ("metadata", ObjectMeta, msgspec.field(default_factory=ObjectMeta)),
+        *((attributes[name], Any, msgspec.field(default=None, name=name)) for name in members),
+    ]
+    return msgspec.defstruct(
+        resource.kind, fields, bases=(Model,), module="custom_resources", kw_only=True, omit_defaults=True, gc=False
+    )
