@@ -14,7 +14,7 @@ from tiphys.client.transport import HeaderPairs, Transport
 class FaultyTransport:
     """Before each request it may refuse, after it it may lose the answer, and it may cut a stream after any chunk.
 
-    Each happens with `probability` (1: nothing gets through). A lost answer is the hard one: it happened, and nobody knows.
+    Each happens with `probability` (1: nothing gets through). A lost answer is the hard one: it happened, unknown.
     """
 
     def __init__(self, inner: Transport, seed: int, *, probability: float = 0.1) -> None:

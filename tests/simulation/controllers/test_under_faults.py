@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+from dataclasses import replace
+
 import pytest
 
-from tests.simulation.controllers.world import World, world
+from tests.simulation.controllers.world import QUIET_NODES, World, world
 from tiphys.api.types.apps_v1 import DaemonSet, DaemonSetSpec, Deployment, ReplicaSet, StatefulSet, StatefulSetSpec
 from tiphys.api.types.batch_v1 import Job, JobSpec
+from tiphys.api.types.coordination_v1 import Lease
 from tiphys.api.types.core_v1 import ConfigMap, Endpoints, Namespace, Pod, ServiceAccount
 from tiphys.api.types.discovery_v1 import EndpointSlice
 from tiphys.api.types.meta_v1 import LabelSelector, ObjectMeta
@@ -147,5 +152,42 @@ def test_a_namespace_is_furnished_and_emptied(seed: int) -> None:
             await w.until(lambda: w.is_gone(Namespace, "x", ""))
             assert not (await w.client.list(Pod, "x")).items
             assert not (await w.client.list(ConfigMap, "x")).items
+
+    virtual_time.run(scenario())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_manager_that_is_killed_again_and_again_gets_there(seed: int) -> None:
+    async def scenario() -> None:
+        async with world(seed, faults=0.02) as w:
+            moments = random.Random(seed)
+            await w.client.create(bare(builders.deployment(replicas=8)))
+            change = {"spec": {"template": {"metadata": {"annotations": {"version": "2"}}}}}
+            for step in range(12):
+                await asyncio.sleep(moments.random() * 0.1)
+                await w.kill(w.managers[-1])
+                w.start_manager()
+                if step == 6:
+                    await w.client.patch(Deployment, "web", "x", change, type="strategic")
+            await w.until(lambda: rolled_out(w, "web", 8))
+            assert len([pod for pod in await w.pods(app="web") if is_active(pod)]) == 8
+
+    virtual_time.run(scenario())
+
+
+def test_of_two_managers_one_works_and_the_other_takes_over() -> None:
+    async def scenario() -> None:
+        first = replace(QUIET_NODES, leader_elect=True, identity="first")
+        async with world(config=first) as w:
+            w.start_manager(replace(first, identity="second"))
+            await w.client.create(bare(builders.deployment(replicas=3)))
+            await w.until(lambda: rolled_out(w, "web", 3))
+            lease = await w.client.get(Lease, "kube-controller-manager", "kube-system")
+            assert lease.spec.holder_identity == "first"
+            await w.kill(w.managers[0])
+            await w.client.patch(Deployment, "web", "x", {"spec": {"replicas": 5}})
+            assert await w.until(lambda: rolled_out(w, "web", 5)) < 20
+            lease = await w.client.get(Lease, "kube-controller-manager", "kube-system")
+            assert (lease.spec.holder_identity, lease.spec.lease_transitions) == ("second", 1)
 
     virtual_time.run(scenario())

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import Namespace, Pod
@@ -33,6 +33,20 @@ class World:
     client: Client
     network: FaultyTransport
     kubelet: PretendKubelet
+    config: ControllerManagerConfig
+    managers: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def start_manager(self, config: ControllerManagerConfig | None = None) -> asyncio.Task[None]:
+        """Run (one more) controller manager."""
+        clock = self.plane.clock
+        manager = ControllerManager(Client(self.network, clock=clock), config or self.config, clock=clock)
+        self.managers.append(asyncio.ensure_future(manager.run()))
+        return self.managers[-1]
+
+    async def kill(self, manager: asyncio.Task[None]) -> None:
+        """Stop a controller manager wherever it is."""
+        manager.cancel()
+        await asyncio.wait((manager,))
 
     async def until(self, check: Callable[[], Awaitable[bool]], *, seconds: float = 600.0) -> float:
         """How long (virtual) it took until `check` held; AssertionError if it never did."""
@@ -70,7 +84,6 @@ async def world(
     clock = VirtualClock()
     async with control_plane(clock=clock) as plane:
         network = FaultyTransport(InProcessTransport(plane.server.handler, MANAGER), seed, probability=faults)
-        manager = ControllerManager(Client(network, clock=clock), config or QUIET_NODES, clock=clock)
         kubelet = PretendKubelet(plane.client, decide=decide, clock=clock)
         for name in ("node-1", "node-2", "node-3"):
             await plane.client.create(builders.node(name))
@@ -78,10 +91,13 @@ async def world(
             found.status = builders.node(name).status
             await plane.client.update_status(found)
         await plane.client.create(Namespace(metadata=ObjectMeta(name="x")))
-        tasks = [asyncio.ensure_future(manager.run()), asyncio.ensure_future(kubelet.run())]
+        running = asyncio.ensure_future(kubelet.run())
+        made = World(plane, plane.client, network, kubelet, config or QUIET_NODES)
+        made.start_manager()
         try:
-            yield World(plane, plane.client, network, kubelet)
+            yield made
         finally:
+            tasks = [running, *made.managers]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
