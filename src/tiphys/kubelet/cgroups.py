@@ -92,14 +92,6 @@ class Cgroups:
                 if folder.is_dir():
                     _remove_tree(folder)
 
-    def remove_root(self) -> None:
-        """Remove what is left of the node's cgroups, if no pod is in them."""
-        for hierarchy in self._hierarchies():
-            root = hierarchy / self._root
-            if root.is_dir():
-                with contextlib.suppress(OSError):
-                    _remove_tree(root)
-
     def leftovers(self) -> set[str]:
         """The uids that have a cgroup."""
         found: set[str] = set()

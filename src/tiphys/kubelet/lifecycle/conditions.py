@@ -8,8 +8,6 @@ from tiphys.api.types.core_v1 import PodCondition
 from tiphys.kubelet.lifecycle import times
 from tiphys.kubelet.lifecycle.state import ContainerState, PodState, Role, SandboxStep, Step
 
-ORDER = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
-
 
 def conditions(state: PodState, phase: str, now: float) -> tuple[PodCondition, ...]:
     """What the kubelet says about the pod; transition times move only when a status does."""

@@ -22,7 +22,7 @@ from tiphys.kubelet.lifecycle.conditions import conditions
 from tiphys.kubelet.lifecycle.qos import qos_class
 from tiphys.kubelet.lifecycle.restart import restarts
 from tiphys.kubelet.lifecycle.state import ContainerState as State
-from tiphys.kubelet.lifecycle.state import Exit, PodState, Role, SandboxStep, Stage, Step
+from tiphys.kubelet.lifecycle.state import Exit, PodState, Role, Stage, Step
 
 RUNTIME_SCHEME = "containerd://"
 
@@ -193,6 +193,3 @@ def _terminated(exited: Exit | None) -> ContainerState:
             container_id=f"{RUNTIME_SCHEME}{exited.id}" if exited.id else None,
         )
     )
-
-
-__all__ = ["SandboxStep", "build", "phase", "start_time_of"]

@@ -71,8 +71,3 @@ def _termination_message(status: ContainerStatus) -> str:
     if not said and fallback and status.exit_code != 0 and status.log_path:
         said = tail_text(Path(status.log_path), max_lines=FALLBACK_LINES, max_bytes=FALLBACK_BYTES)
     return ": ".join([*parts, said] if said else parts)
-
-
-def container_path_of_pod(logs_dir: Path, folder: str, container: str, attempt: int) -> Path:
-    """Where an instance's log is."""
-    return logs_dir / folder / container / f"{attempt}.log"
