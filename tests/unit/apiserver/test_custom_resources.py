@@ -172,3 +172,23 @@ def test_schemas_accept() -> None:
     spec = {"color": "red", "port": "http", "items": ["a"], "free": {"x": [1, {"y": None}]}}
     assert list(schemas.check(SCHEMA["properties"]["spec"], spec, "spec")) == []
     assert schemas.prune(SCHEMA["properties"]["spec"], spec, "spec") == []
+
+
+async def test_columns_are_printed_as_defined(api: Api) -> None:
+    body = definition()
+    body["spec"]["versions"][0]["additionalPrinterColumns"] = [
+        {"name": "Color", "type": "string", "jsonPath": ".spec.color"},
+        {"name": "Size", "type": "integer", "jsonPath": ".spec.size", "priority": 1},
+        {"name": "First", "type": "string", "jsonPath": ".spec.items[0]"},
+        {"name": "Ready", "type": "string", "jsonPath": '.spec.free.conditions[?(@.type=="Ready")].status'},
+        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    ]
+    await define(api, body)
+    free = {"conditions": [{"type": "Other", "status": "False"}, {"type": "Ready", "status": "True"}]}
+    await api.create(WIDGETS, widget("a", items=["x"], free=free))
+    accept = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    table = (await api.call("GET", WIDGETS, headers=accept)).body
+    assert [column["name"] for column in table["columnDefinitions"]] == [
+        *("Name", "Color", "Size", "First", "Ready", "Age")
+    ]
+    assert table["rows"][0]["cells"][:5] == ["a", "red", 3, "x", "True"]

@@ -18,6 +18,7 @@ from tiphys.api.types.apiextensions_v1 import (
     CustomResourceDefinitionStatus,
 )
 from tiphys.api.types.meta_v1 import DeleteOptions
+from tiphys.apiserver import tables
 from tiphys.apiserver.customresources.kinds import CustomKind
 from tiphys.apiserver.registry.endpoint import Endpoint
 from tiphys.apiserver.registry.options import WriteOptions
@@ -100,6 +101,7 @@ class Definitions:
             if not version.served:
                 continue
             kind = kept if version.storage else CustomKind(definition, version)
+            tables.define(kind.resource, version.additional_printer_columns)
             view = None if version.storage else View(kind.resource, kept.resource, dict, dict)
             endpoints.append((kind.resource, Endpoint(kept.resource, cache, context, view, kept)))
             served.append(kind.resource)
@@ -114,6 +116,8 @@ class Definitions:
         for resource in self._served.pop(name, []):
             self._registry.withdraw(resource)
             self._router.remove(resource)
+            if announce:
+                tables.define(resource, ())
         if announce:
             self._tell()
 

@@ -3,7 +3,7 @@
 What may enter: printers (pure functions from an object and the time to cells) and the Table's encoding.
 """
 
-from tiphys.apiserver.tables.printers import Column, printer_of
+from tiphys.apiserver.tables.printers import Column, define, printer_of
 from tiphys.apiserver.tables.render import render_event, render_list, render_object
 
-__all__ = ["Column", "printer_of", "render_event", "render_list", "render_object"]
+__all__ = ["Column", "define", "printer_of", "render_event", "render_list", "render_object"]

@@ -7,7 +7,7 @@ saying, and ``Name`` has the format ``name``. Priority 1 is shown by ``kubectl g
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +15,8 @@ import msgspec
 
 from tiphys.api import codec
 from tiphys.api.scheme import Resource
-from tiphys.apiserver.tables import cluster, core, network, pods, storage, workloads
+from tiphys.api.types.apiextensions_v1 import CustomResourceColumnDefinition
+from tiphys.apiserver.tables import cluster, core, custom, network, pods, storage, workloads
 
 Cells = Callable[[Any, float], list[Any]]
 
@@ -50,9 +51,30 @@ class Printer(NamedTuple):
     conditions: Callable[[Any], list[dict[str, str]] | None] | None
 
 
-@cache
+_defined: Final[dict[tuple[str, str, str], Printer]] = {}
+
+
+def define(resource: Resource, columns: Sequence[CustomResourceColumnDefinition]) -> None:
+    """Print a custom resource with these columns from now on; with no columns, as any other."""
+    key = (resource.group, resource.version, resource.plural)
+    if not columns:
+        _defined.pop(key, None)
+        return
+    shown = (
+        Column("Name", "string", "name", 0),
+        *(Column(c.name, c.type, c.format or "", c.priority or 0) for c in columns),
+    )
+    _defined[key] = Printer(shown, _columns_json(shown), custom.decode, custom.cells_of(columns), None)
+
+
 def printer_of(resource: Resource) -> Printer:
     """The resource's own table, or name and time of creation."""
+    found = _defined.get((resource.group, resource.version, resource.plural)) if _defined else None
+    return _built_in(resource) if found is None else found
+
+
+@cache
+def _built_in(resource: Resource) -> Printer:
     group = resource.api_version if resource.group == "autoscaling" else resource.group
     text, cells = _PRINTERS.get((group, resource.plural), (_OTHERS, _created))
     columns = parse_columns(text)
