@@ -11,6 +11,8 @@ seen on another node than assumed moves there.
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from tiphys.api.types.core_v1 import Pod
 from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.template import PodInfo, Templates
@@ -24,8 +26,9 @@ class PodCache:
         self._templates = templates
         self._assumed_seconds = assumed_seconds
         self._pods: dict[PodKey, PodInfo] = {}
-        #: Assumed pods; with the moment they expire once bound.
-        self._assumed: dict[PodKey, float | None] = {}
+        self._assumed: set[PodKey] = set()
+        #: Of the assumed, the bound ones with the moment they expire: in order of it, for all have the same time.
+        self._deadlines: dict[PodKey, float] = {}
 
     def __len__(self) -> int:
         return len(self._pods)
@@ -39,13 +42,13 @@ class PodCache:
     def assume(self, info: PodInfo, node_name: str) -> None:
         """We decided; the binding is on its way."""
         self._pods[info.key] = info
-        self._assumed[info.key] = None
+        self._assumed.add(info.key)
         self._cluster.place(info, node_name)
 
     def bound(self, info: PodInfo, now: float) -> None:
         """The binding was accepted; the pod is expected to be observed soon."""
         if self._pods.get(info.key) is info and info.key in self._assumed:
-            self._assumed[info.key] = now + self._assumed_seconds
+            self._deadlines[info.key] = now + self._assumed_seconds
 
     def forget(self, info: PodInfo) -> bool:
         """The binding failed; returns whether the pod was still assumed."""
@@ -61,7 +64,8 @@ class PodCache:
         if known is None:
             self._add(pod)
             return True
-        news = self._assumed.pop(key, ABSENT_DEADLINE) is ABSENT_DEADLINE
+        news = key not in self._assumed
+        self._confirm(key)
         if (known.uid, known.node_name) != (pod.metadata.uid or "", pod.spec.node_name) or _placed_otherwise(
             known.pod, pod
         ):
@@ -80,12 +84,12 @@ class PodCache:
 
     def expire(self, now: float) -> list[PodInfo]:
         """Drop the assumed pods whose time is over."""
-        due = [key for key, deadline in self._assumed.items() if deadline is not None and deadline <= now]
+        due = [key for key, _ in takewhile(lambda item: item[1] <= now, self._deadlines.items())]
         return [info for key in due if (info := self._drop(key)) is not None]
 
     def next_expiry(self) -> float | None:
         """When `expire` has something to do next, if ever."""
-        return min((deadline for deadline in self._assumed.values() if deadline is not None), default=None)
+        return next(iter(self._deadlines.values()), None)
 
     def _add(self, pod: Pod) -> None:
         info = PodInfo(pod, self._templates.of(pod))
@@ -94,14 +98,14 @@ class PodCache:
 
     def _drop(self, key: PodKey) -> PodInfo | None:
         info = self._pods.pop(key, None)
-        self._assumed.pop(key, None)
+        self._confirm(key)
         if info is not None:
             self._cluster.remove(info)
         return info
 
-
-ABSENT_DEADLINE = -1.0
-"""No deadline: the pod was not assumed."""
+    def _confirm(self, key: PodKey) -> None:
+        self._assumed.discard(key)
+        self._deadlines.pop(key, None)
 
 
 def _placed_otherwise(old: Pod, new: Pod) -> bool:
