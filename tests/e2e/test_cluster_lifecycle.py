@@ -100,6 +100,7 @@ def test_kill_9_of_any_process_is_survived(cluster: Cluster, namespace: str) -> 
         eventually(lambda n=name, p=pid: cluster.processes()[n] not in (None, p), f"{name} is started again")
     containerd = int((cluster.data_dir / "containerd" / "containerd.pid").read_text().split()[0])
     os.kill(containerd, signal.SIGKILL)
+    eventually(lambda: cluster.output("get", "--raw", "/readyz") == "ok", "the apiserver is ready again")
     cluster.kubectl("scale", "deployment/web", "--replicas=3", "-n", namespace, timeout_seconds=60)
     eventually(
         lambda: cluster.get("deployment", "web", "-n", namespace)["status"].get("readyReplicas") == 3, "work goes on"
