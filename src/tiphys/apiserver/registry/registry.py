@@ -81,7 +81,9 @@ class Registry:
         return endpoint.serve(request, info)
 
     def send_bookmarks(self) -> None:
-        """Tell every watcher that asked for bookmarks how far the server has come."""
+        """Tell every watcher that asked for bookmarks how far the server has come; forget old events meanwhile."""
+        now = self.context.clock.monotonic()
         for endpoint in self._endpoints.values():
+            endpoint.cache.history.trim(now)
             if len(endpoint.cache.watchers):
                 endpoint.watcher.send_bookmarks()
