@@ -13,6 +13,8 @@ from .server_stream import Flusher
 
 SWEEP_SECONDS = 5.0
 TLS_HANDSHAKE_TIMEOUT_SECONDS = 10.0
+# Clients that keep a connection unused do not answer a goodbye until they use it again.
+TLS_SHUTDOWN_TIMEOUT_SECONDS = 0.5
 
 
 def plain_error(status: int, message: str) -> Response:
@@ -70,6 +72,7 @@ class HttpServer:
             ssl=self._tls,
             backlog=1024,
             ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT_SECONDS if self._tls else None,
+            ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT_SECONDS if self._tls else None,
         )
         self._listeners.append(listener)
         bound: int = listener.sockets[0].getsockname()[1]
