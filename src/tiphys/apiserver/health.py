@@ -27,7 +27,7 @@ class Health:
 
     def serve(self, request: Request) -> Response | None:
         """The answer for a health path, None for other paths."""
-        endpoint, _, single = request.path.lstrip("/").partition("/")
+        endpoint, _, single = request.path.strip("/").partition("/")
         if endpoint not in ("healthz", "livez", "readyz"):
             return None
         checks = dict(self._checks)

@@ -135,7 +135,7 @@ class ApiServer:
         _logger.info("serving", address=config.bind_address, port=self.port)
 
     def _serve_path(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
-        path = request.path
+        path = request.path.rstrip("/") or "/"
         health = self.health.serve(request)
         if health is not None:
             return health

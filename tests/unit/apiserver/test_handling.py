@@ -100,6 +100,8 @@ async def test_metrics_count_requests(api: Api) -> None:
 
 async def test_version_and_index(api: Api) -> None:
     assert (await api.get("/version"))["minor"] == "36"
+    assert await api.get("/version/") == await api.get("/version")
+    assert (await api.get("/apis/"))["kind"] == "APIGroupList"
     assert {"/api/v1", "/apis/apps/v1", "/openapi/v3", "/readyz"} <= set((await api.get("/"))["paths"])
 
 

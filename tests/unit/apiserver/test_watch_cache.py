@@ -82,6 +82,19 @@ def test_a_deletion_of_what_is_not_there_is_nothing() -> None:
     assert len(cache.history) == 0
 
 
+def test_a_listener_that_fails_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    cache = cache_of("pods")
+    heard: list[int] = []
+
+    def fail(event: CacheEvent) -> None:
+        raise ValueError
+
+    cache.listen(fail)
+    cache.listen(lambda event: heard.append(event.revision))
+    put(cache, "a/x", 1)
+    assert heard == [1] and "a change was not understood" in caplog.text
+
+
 def event(revision: int, seconds: float = 0.0) -> CacheEvent:
     return CacheEvent(revision, CachedObject("k", b"", revision, {}, ""), None, seconds)
 

@@ -15,7 +15,9 @@ from tiphys.apiserver.watch_cache.history import CacheEvent, History
 from tiphys.apiserver.watch_cache.labels import LabelIndex
 from tiphys.apiserver.watch_cache.objects import CachedObject, ObjectFormat
 from tiphys.apiserver.watch_cache.watchers import Watchers
+from tiphys.base.logging import get_logger
 
+_logger = get_logger(__name__)
 T = TypeVar("T")
 Listener = Callable[[CacheEvent], None]
 _DECODED_LIMIT: Final = 1024
@@ -54,8 +56,7 @@ class ResourceCache:
             self.objects[key] = obj
             self.keys.append(key)
             self._index(None, obj)
-            for listener in self._listeners:
-                listener(CacheEvent(object_revision, obj, None, 0.0))
+            self._tell(CacheEvent(object_revision, obj, None, 0.0))
 
     def apply(self, key: str, value: bytes | None, revision: int) -> None:
         """Follow one committed change (None: deletion) and tell watchers. What was loaded already is passed over."""
@@ -76,9 +77,16 @@ class ResourceCache:
         self._index(previous, current)
         event = CacheEvent(revision, current, previous, self._monotonic())
         self.history.append(event)
-        for listener in self._listeners:
-            listener(event)
+        self._tell(event)
         self.watchers.deliver(event)
+
+    def _tell(self, event: CacheEvent) -> None:
+        """A listener that fails must not keep events from everybody else."""
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:
+                _logger.exception("a change was not understood", resource=self.resource.qualified, at=event.revision)
 
     def get(self, key: str) -> bytes | None:
         """The object's full JSON, or None."""
