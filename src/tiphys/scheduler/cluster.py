@@ -39,6 +39,8 @@ class Cluster:
         #: Templates that some pod on some node has; and of those, the ones whose pods bear on others.
         self.placed: dict[Template, int] = {}
         self.placed_with_terms: dict[Template, int] = {}
+        #: The priorities of pods on nodes, each with their number.
+        self.priorities: dict[int, int] = {}
         #: Host ports in use: by port, then row, the number of pods.
         self.host_ports: dict[HostPort, dict[int, int]] = {}
         self._aside: dict[str, dict[PodKey, PodInfo]] = {}
@@ -136,6 +138,7 @@ class Cluster:
             nodes.nonzero[row] -= template.nonzero
         _tally(template.terminating if info.terminating else template.running, row, sign)
         _tally(self.placed, template, sign)
+        _tally(self.priorities, info.priority, sign)
         if template.has_terms:
             known = template in self.placed_with_terms
             _tally(self.placed_with_terms, template, sign)

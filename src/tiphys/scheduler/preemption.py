@@ -56,6 +56,10 @@ def preempt(
     unhelpful = diagnosis.nodes - len(diagnosis.resolvable)
     if unhelpful:
         reasons[messages.NOT_HELPFUL] = unhelpful
+    if min(cluster.priorities, default=info.priority) >= info.priority:
+        # The usual case, and it must be cheap: everyone is as important as the pod.
+        reasons[messages.NO_VICTIMS] += len(diagnosis.resolvable)
+        return Refusal(messages.unavailable(diagnosis.nodes, +reasons))
     for row in map(int, diagnosis.resolvable):
         lower = [pod for pod in cluster.pods_on[row].values() if pod.priority < info.priority]
         if not lower:
