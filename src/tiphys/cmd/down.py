@@ -12,7 +12,7 @@ from tiphys.cmd import config as cluster_config
 from tiphys.cmd import supervision
 from tiphys.cmd.config import ClusterConfig, ConfigError
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 def down(data_dir: Path, *, keep_data: bool, purge: bool) -> None:

@@ -20,7 +20,7 @@ from tiphys.cmd.images import ImageError, list_images, load
 from tiphys.cmd.node import containerd_of, image_cache
 from tiphys.cri.errors import CriError
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 def build(packages: list[str], folder: Path | None, name: str, entrypoint: str, output: Path) -> None:

@@ -12,7 +12,7 @@ from tiphys.cli.nodes import show_nodes
 from tiphys.cmd import config as cluster_config
 from tiphys.cmd import supervision
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 def status(data_dir: Path) -> int:

@@ -26,7 +26,7 @@ from tiphys.cmd.prepare import prepare
 
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.05
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)
