@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Awaitable
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
@@ -156,10 +156,10 @@ class ApiServer:
             return Response(200, codec.encode_any({"paths": sorted(known)}))
         return Response(404, b"404 page not found\n", _TEXT)
 
-    def _announce(self, resources: list[Resource]) -> None:
+    def _announce(self, resources: list[Resource], schemas: dict[str, Any]) -> None:
         """Describe exactly these resources to clients."""
         self.discovery.replace(resources)
-        self.openapi.replace(resources)
+        self.openapi.replace(resources, schemas)
 
     async def _send_bookmarks(self) -> None:
         while True:

@@ -192,3 +192,14 @@ async def test_columns_are_printed_as_defined(api: Api) -> None:
         *("Name", "Color", "Size", "First", "Ready", "Age")
     ]
     assert table["rows"][0]["cells"][:5] == ["a", "red", 3, "x", "True"]
+
+
+async def test_they_are_described(api: Api) -> None:
+    await define(api)
+    document = await api.get("/openapi/v3/apis/example.com/v1")
+    schemas_ = document["components"]["schemas"]
+    (name,) = [
+        n for n, s in schemas_.items() if s.get("x-kubernetes-group-version-kind", [{}])[0].get("kind") == "Widget"
+    ]
+    assert schemas_[name]["properties"]["spec"]["properties"]["size"]["default"] == 3
+    assert f"{WIDGETS.replace('default', '{namespace}')}/{{name}}" in document["paths"]

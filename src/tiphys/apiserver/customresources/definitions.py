@@ -38,18 +38,20 @@ _OPTIONS: Final = WriteOptions(field_manager="kube-apiserver", field_validation=
 _INFO: Final = ("", "update", GROUP, "v1", PLURAL)
 
 
+Announce = Callable[[list[Resource], dict[str, Any]], None]
+"""Told all served resources, and the schemas of the custom ones by their definition's name."""
+
+
 class Definitions:
     """Serves custom resources while their definitions exist. `announce` is told all served resources after changes."""
 
-    def __init__(
-        self, registry: Registry, router: Router, user: Any, announce: Callable[[list[Resource]], None]
-    ) -> None:
+    def __init__(self, registry: Registry, router: Router, user: Any, announce: Announce) -> None:
         self._registry = registry
         self._router = router
         self._user = user
         self._announce = announce
         self._endpoint = registry.endpoint(GROUP, "v1", PLURAL)
-        self._served: dict[str, list[Resource]] = {}
+        self._served: dict[str, list[CustomKind]] = {}
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._endpoint.cache.listen(self._follow)
 
@@ -95,7 +97,7 @@ class Definitions:
         kept = CustomKind(definition, storage)
         context = self._registry.context
         cache = await context.feed.add(kept.resource)
-        served: list[Resource] = []
+        served: list[CustomKind] = []
         endpoints: list[tuple[Resource, Endpoint]] = []
         for version in definition.spec.versions:
             if not version.served:
@@ -104,7 +106,7 @@ class Definitions:
             tables.define(kind.resource, version.additional_printer_columns)
             view = None if version.storage else View(kind.resource, kept.resource, dict, dict)
             endpoints.append((kind.resource, Endpoint(kept.resource, cache, context, view, kept)))
-            served.append(kind.resource)
+            served.append(kind)
         self._withdraw(name, announce=False)
         for resource, endpoint in endpoints:
             self._registry.serve_as(resource, endpoint)
@@ -113,7 +115,7 @@ class Definitions:
         self._tell()
 
     def _withdraw(self, name: str, *, announce: bool = True) -> None:
-        for resource in self._served.pop(name, []):
+        for resource in (kind.resource for kind in self._served.pop(name, [])):
             self._registry.withdraw(resource)
             self._router.remove(resource)
             if announce:
@@ -122,7 +124,9 @@ class Definitions:
             self._tell()
 
     def _tell(self) -> None:
-        self._announce([*RESOURCES, *(resource for served in self._served.values() for resource in served)])
+        kinds = [kind for served in self._served.values() for kind in served]
+        schemas = {kind.resource.definition: kind.schema for kind in kinds}
+        self._announce([*RESOURCES, *(kind.resource for kind in kinds)], schemas)
 
     async def _clean_up(self, name: str, definition: CustomResourceDefinition) -> None:
         """Delete all objects, then let the definition go."""
@@ -130,9 +134,10 @@ class Definitions:
             return
         served = self._served.get(name)
         if served:
-            endpoint = self._registry.of(served[0])
+            resource = served[0].resource
+            endpoint = self._registry.of(resource)
             for obj in list(endpoint.cache.in_namespace("")):
-                await self._delete(endpoint, served[0], obj.namespace, obj.name)
+                await self._delete(endpoint, resource, obj.namespace, obj.name)
             if endpoint.cache.keys:
                 # Their finalizers hold them; the definition is looked at again when time has passed.
                 raise errors.service_unavailable(f"instances of {name} remain")

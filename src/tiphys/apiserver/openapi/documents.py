@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from tiphys.api import facts
@@ -16,8 +16,8 @@ _UNAUTHORIZED: Final = {"401": {"description": "Unauthorized"}}
 _TEXT: Final = {"type": "string"}
 
 
-def version_2(resources: Sequence[Resource], title_version: str) -> Document:
-    """``/openapi/v2``."""
+def version_2(resources: Sequence[Resource], title_version: str, custom: Mapping[str, Any] | None = None) -> Document:
+    """``/openapi/v2``. custom: schemas of custom resources, by their definition's name."""
     found = [operation for resource in resources for operation in operations.of_resource(resource)]
     descriptions = Descriptions()
     groups = frozenset(resource.group for resource in resources)
@@ -26,14 +26,15 @@ def version_2(resources: Sequence[Resource], title_version: str) -> Document:
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": title_version},
         "paths": _paths(found, _operation_2, _parameters_2),
-        "definitions": {name: schemas.definition(name, descriptions, groups, version=2) for name in names},
+        "definitions": {name: schemas.definition(name, descriptions, groups, version=2) for name in names}
+        | _custom(resources, custom, version=2),
         "securityDefinitions": {"BearerToken": _BEARER},
         "security": [{"BearerToken": []}],
     }
 
 
-def version_3(resources: Sequence[Resource], title_version: str) -> Document:
-    """``/openapi/v3/…``: the resources of one group version."""
+def version_3(resources: Sequence[Resource], title_version: str, custom: Mapping[str, Any] | None = None) -> Document:
+    """``/openapi/v3/…``: the resources of one group version; `custom` as in `version_2`."""
     found = [operation for resource in resources for operation in operations.of_resource(resource)]
     descriptions = Descriptions()
     groups = frozenset(resource.group for resource in resources)
@@ -43,7 +44,8 @@ def version_3(resources: Sequence[Resource], title_version: str) -> Document:
         "info": {"title": "Kubernetes", "version": title_version},
         "paths": _paths(found, _operation_3, _parameters_3),
         "components": {
-            "schemas": {name: schemas.definition(name, descriptions, groups, version=3) for name in names},
+            "schemas": {name: schemas.definition(name, descriptions, groups, version=3) for name in names}
+            | _custom(resources, custom, version=3),
             "securitySchemes": {"BearerToken": _BEARER},
         },
     }
@@ -63,7 +65,19 @@ def _roots(resources: Iterable[Resource], found: Iterable[Operation]) -> set[str
         names |= {resource.definition, f"{resource.definition}List"}
     for operation in found:
         names |= {operation.body, operation.answer}
+    if any(resource.definition not in facts.definitions() for resource in resources):
+        names |= {f"{operations.META}.ObjectMeta", f"{operations.META}.ListMeta"}
     return names - {""}
+
+
+def _custom(resources: Iterable[Resource], custom: Mapping[str, Any] | None, *, version: int) -> Document:
+    """The definitions of custom resources and their lists."""
+    found: Document = {}
+    for resource in resources:
+        schema = (custom or {}).get(resource.definition)
+        if schema is not None:
+            found |= schemas.custom_definitions(resource, schema, version=version)
+    return found
 
 
 def _paths(found: Iterable[Operation], render: Any, parameters: Any) -> Document:

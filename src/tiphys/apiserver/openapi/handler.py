@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 from tiphys.api import codec, errors
 from tiphys.api.scheme import RESOURCES, Resource
@@ -24,18 +24,20 @@ class OpenApi:
 
     def __init__(self, resources: Iterable[Resource] = RESOURCES, version: str = _VERSION) -> None:
         self._version = version
+        self._custom: Mapping[str, Any] = {}
         self._kept: dict[str, bytes] = {}
         self._groups: dict[str, list[Resource]] = {}
         self._tags: dict[str, str] = {}
         self.replace(resources)
 
-    def replace(self, resources: Iterable[Resource]) -> None:
-        """Describe exactly these from now on."""
+    def replace(self, resources: Iterable[Resource], custom: Mapping[str, Any] | None = None) -> None:
+        """Describe exactly these from now on. custom: schemas of custom resources, by their definition's name."""
+        self._custom = custom or {}
         self._kept.clear()
         self._tags.clear()
         self._groups = {}
         for resource in resources:
-            if schemas.needed((resource.definition,)):
+            if resource.definition in self._custom or schemas.needed((resource.definition,)):
                 root = f"apis/{resource.group}/{resource.version}" if resource.group else f"api/{resource.version}"
                 self._groups.setdefault(root, []).append(resource)
 
@@ -54,7 +56,7 @@ class OpenApi:
         if b"protobuf" in accept and not _takes_json(accept):
             raise errors.not_acceptable("only application/json is available")
         if path == "/openapi/v2":
-            return self._document(request, "v2", lambda: documents.version_2(self._all(), self._version))
+            return self._document(request, "v2", lambda: documents.version_2(self._all(), self._version, self._custom))
         if path == "/openapi/v3":
             return _maybe_unchanged(request, self._index(), self._tag("index"), _V3_JSON, ())
         root = path.removeprefix("/openapi/v3/")
@@ -65,7 +67,7 @@ class OpenApi:
         if asked and asked != self._tag(root):
             location = f"/openapi/v3/{root}?hash={self._tag(root)}".encode()
             return Response(301, b"", "", ((b"Location", location),))
-        return self._document(request, root, lambda: documents.version_3(resources, self._version))
+        return self._document(request, root, lambda: documents.version_3(resources, self._version, self._custom))
 
     def _all(self) -> list[Resource]:
         return [resource for resources in self._groups.values() for resource in resources]
@@ -75,7 +77,8 @@ class OpenApi:
         found = self._tags.get(key)
         if found is None:
             resources = self._groups.get(key) or self._all()
-            source = repr((self._version, key, schemas.described(), resources))
+            own = [self._custom.get(resource.definition) for resource in resources]
+            source = repr((self._version, key, schemas.described(), resources, own))
             found = self._tags[key] = hashlib.sha512(source.encode()).hexdigest()[:64].upper()
         return found
 

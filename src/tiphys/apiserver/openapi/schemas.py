@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from tiphys.api import facts
+from tiphys.api.scheme import Resource
 from tiphys.apiserver.openapi.operations import DELETE_OPTIONS, META
 
 Schema = dict[str, Any]
@@ -101,6 +102,29 @@ def definition(name: str, descriptions: Descriptions, groups: frozenset[str], *,
         kinds = source[_GVK]
         schema[_GVK] = [kind for kind in kinds if kind["group"] in groups] if name in _MULTIPLE else kinds
     return schema
+
+
+def custom_definitions(resource: Resource, schema: Mapping[str, Any], *, version: int) -> Schema:
+    """A custom resource's definition and that of its list, by name."""
+    root = _V2 if version == 2 else _V3
+    head: Schema = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+    gvk = {"group": resource.group, "version": resource.version}
+    metadata = {"$ref": f"{root}{META}.ObjectMeta"}
+    own = {name: value for name, value in schema.get("properties", {}).items() if name not in (*head, "metadata")}
+    items = {"type": "array", "items": {"$ref": f"{root}{resource.definition}"}}
+    return {
+        resource.definition: {
+            **schema,
+            "properties": head | {"metadata": metadata} | own,
+            _GVK: [{**gvk, "kind": resource.kind}],
+        },
+        f"{resource.definition}List": {
+            "type": "object",
+            "required": ["items"],
+            "properties": head | {"metadata": {"$ref": f"{root}{META}.ListMeta"}, "items": items},
+            _GVK: [{**gvk, "kind": f"{resource.kind}List"}],
+        },
+    }
 
 
 def _either(name: str, version: int) -> Schema:
