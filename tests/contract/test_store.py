@@ -336,7 +336,7 @@ async def test_a_key_expires(store: Backend, clock: FakeClock) -> None:
     waiting = asyncio.ensure_future(anext(watch))  # type: ignore[arg-type]
     await clock.advance(59)
     assert await store.get("/k") is not None
-    await clock.advance(3)
+    await clock.advance(7)
     async with asyncio.timeout(5):
         events = await waiting
     assert [(event.type, event.key) for event in events] == [(DELETE, "/k")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from tiphys.base.metrics import REGISTRY
 
@@ -20,4 +20,10 @@ DECISION_SECONDS = Histogram(
 )
 PREEMPTION_ATTEMPTS = Counter(
     "scheduler_preemption_attempts", "Total preemption attempts in the cluster till now.", registry=REGISTRY
+)
+PENDING = Gauge(
+    "scheduler_pending_pods",
+    "Number of pending pods, by the queue they are in.",
+    ["queue"],
+    registry=REGISTRY,
 )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from tiphys.api.types.core_v1 import Pod
@@ -21,6 +22,7 @@ from tiphys.scheduler.cluster import PodKey
 from tiphys.scheduler.framework import Trigger
 from tiphys.scheduler.template import PodInfo, Template
 
+PLACES = ("active", "backoff", "unschedulable", "gated")
 Group = tuple[Template, frozenset[str]]
 
 
@@ -71,11 +73,8 @@ class SchedulingQueue:
 
     def counts(self) -> dict[str, int]:
         """How many pods are in each place."""
-        counts = {"active": 0, "backoff": 0, "unschedulable": 0, "gated": 0}
-        for queued in self._pods.values():
-            if queued.place:
-                counts[queued.place] += 1
-        return counts
+        places = Counter(queued.place for queued in self._pods.values())
+        return {place: places[place] for place in PLACES}
 
     def add(self, pod: Pod, now: float) -> None:
         """A new pod, or one that lost its chance at a node."""

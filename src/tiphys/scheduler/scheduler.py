@@ -115,6 +115,8 @@ class Scheduler:
 
     async def _sleep(self) -> None:
         """Until something happens, or the next backoff is over."""
+        for place, count in self.queue.counts().items():
+            metrics.PENDING.labels(place).set(count)
         moments = [moment for moment in (self.queue.next_flush(), self.cache.next_expiry()) if moment is not None]
         timer: asyncio.Task[None] | None = None
         if moments:

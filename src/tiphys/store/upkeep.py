@@ -32,7 +32,7 @@ class Expiry:
     """Deletes keys when their time to live is over, at most `sweep_seconds` late."""
 
     def __init__(
-        self, delete: Callable[[str, int], Awaitable[KeyValue]], clock: Clock, sweep_seconds: float = 1.0
+        self, delete: Callable[[str, int], Awaitable[KeyValue]], clock: Clock, sweep_seconds: float = 5.0
     ) -> None:
         self._delete = delete
         self._clock = clock
@@ -67,7 +67,7 @@ class Expiry:
         outcomes = await asyncio.gather(*(self._delete(key, rev) for _, key, rev in expired), return_exceptions=True)
         for (_, key, revision), outcome in zip(expired, outcomes, strict=True):
             if isinstance(outcome, StoreError) and not isinstance(outcome, RevisionMismatch):
-                heapq.heappush(self._due, (now + 10 * self._sweep_seconds, key, revision))
+                heapq.heappush(self._due, (now + 2 * self._sweep_seconds, key, revision))
 
 
 class Compactor:
