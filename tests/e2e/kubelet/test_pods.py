@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -177,3 +178,17 @@ def test_nothing_of_a_deleted_pod_is_left(cluster: Cluster, namespace: str) -> N
     assert not list(Path("/sys/fs/cgroup").glob(f"*/*/*/pod{uid}"))
     assert not (cluster.data_dir / "kubelet" / "pods" / uid).exists()
     eventually(lambda: not list((cluster.data_dir / "kubelet" / "logs" / "pods").glob(f"*_{uid}")), "its logs to go")
+
+
+def test_a_running_container_is_resized(cluster: Cluster, namespace: str) -> None:
+    script = "while :; do cat /sys/fs/cgroup/cpu.max /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null; sleep 0.2; done"
+    sizes = {"requests": {"cpu": "100m"}, "limits": {"cpu": "200m"}}
+    cluster.apply(pod("grows", ["sh", "-c", script], container={"resources": sizes}), namespace)
+    cluster.kubectl("wait", "pod/grows", "--for=condition=Ready", "-n", namespace, "--timeout=60s")
+    sizes = {"requests": {"cpu": "100m"}, "limits": {"cpu": "300m"}}
+    patch = {"spec": {"containers": [{"name": "main", "resources": sizes}]}}
+    cluster.kubectl("patch", "pod", "grows", "-n", namespace, "--subresource=resize", "-p", json.dumps(patch))
+    eventually(lambda: "30000" in cluster.output("logs", "grows", "-n", namespace), "the new quota")
+    status = cluster.get("pod", "grows", "-n", namespace)["status"]["containerStatuses"][0]
+    assert status["restartCount"] == 0
+    assert status["resources"]["limits"]["cpu"] == "300m"

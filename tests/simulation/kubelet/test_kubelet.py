@@ -243,3 +243,39 @@ async def test_a_status_that_someone_else_wrote_is_set_right(world: World) -> No
     await world.admin.patch(Pod, "p", "default", patch, type="strategic", subresource="status")
     pod = await world.until(world.is_ready)
     assert "theirs" in {c.type for c in pod.status.conditions}
+
+
+async def test_a_pod_is_resized_in_place_when_there_is_room(world: World) -> None:
+    def resources(cpu: str) -> dict[str, object]:
+        return {"name": "web", "image": "img", "imagePullPolicy": "Never", "resources": {"requests": {"cpu": cpu}}}
+
+    await world.create("p", {"containers": [resources("1")]})
+    await world.create("other", {"containers": [resources("2")]})
+    await world.until(world.is_ready)
+    before = await world.until(lambda: world.is_ready("other"))
+    patch = {"spec": {"containers": [{"name": "web", "resources": {"requests": {"cpu": "3"}}}]}}
+    await world.admin.patch(Pod, "other", "default", patch, type="strategic", subresource="resize")
+
+    async def pending() -> bool:
+        pod = await world.pod("other")
+        assert pod is not None
+        return any(c.type == "PodResizePending" and c.reason == "Deferred" for c in pod.status.conditions) or False
+
+    async def resized() -> Pod | None:
+        pod = await world.pod("other")
+        status = pod.status if pod is not None else None
+        done = status is not None and status.container_statuses[0].resources.requests == {"cpu": "3"}
+        return pod if done and not any(c.type.startswith("PodResize") for c in status.conditions) else None
+
+    resized_pod = await world.until(resized)
+    assert resized_pod.status.container_statuses[0].container_id == before.status.container_statuses[0].container_id
+    patch = {"spec": {"containers": [{"name": "web", "resources": {"requests": {"cpu": "3500m"}}}]}}
+    await world.admin.patch(Pod, "other", "default", patch, type="strategic", subresource="resize")
+    await world.until(pending)
+    await world.admin.delete(Pod, "p", "default")
+
+    async def grown() -> bool:
+        pod = await world.pod("other")
+        return pod is not None and pod.status.container_statuses[0].resources.requests == {"cpu": "3500m"}
+
+    await world.until(grown)

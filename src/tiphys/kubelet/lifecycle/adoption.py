@@ -82,9 +82,12 @@ def _adopt_container(
         return
     container.step = Step.RUNNING
     container.hooked = True
+    container.applied = container.spec.resources
     if status is not None and (status.container_id or "").endswith(newest.id):
         container.started = bool(status.started)
         container.passing = status.ready
+        if status.resources is not None:
+            container.applied = status.resources
 
 
 def _exit(seen: Sighting) -> Exit:

@@ -8,6 +8,9 @@ from tiphys.api.types.core_v1 import PodCondition
 from tiphys.kubelet.lifecycle import times
 from tiphys.kubelet.lifecycle.state import ContainerState, PodState, Role, SandboxStep, Step
 
+PASSING = ("PodResizePending", "PodResizeInProgress")
+"""Conditions that are there only while they hold."""
+
 
 def conditions(state: PodState, phase: str, now: float) -> tuple[PodCondition, ...]:
     """What the kubelet says about the pod; transition times move only when a status does."""
@@ -23,6 +26,12 @@ def conditions(state: PodState, phase: str, now: float) -> tuple[PodCondition, .
     }
     if state.ending is not None and state.ending.disruption:
         wanted["DisruptionTarget"] = _condition("DisruptionTarget", True, "TerminationByKubelet", state.ending.message)
+    if state.resize_pending is not None:
+        wanted["PodResizePending"] = _condition("PodResizePending", True, *state.resize_pending)
+    errors = [c.resize_error for c in state.containers.values() if c.resize_error]
+    if errors or any(c.resizing is not None for c in state.containers.values()):
+        reason = "Error" if errors else ""
+        wanted["PodResizeInProgress"] = _condition("PodResizeInProgress", True, reason, "; ".join(errors))
     generation = state.pod.metadata.generation
     result = []
     for type_, condition in wanted.items():
@@ -32,6 +41,9 @@ def conditions(state: PodState, phase: str, now: float) -> tuple[PodCondition, .
         else:
             since = times.render(now)
         result.append(replace(condition, last_transition_time=since, observed_generation=generation))
+    for passing in PASSING:
+        if passing not in wanted:
+            state.conditions.pop(passing, None)
     state.conditions = {**state.conditions, **{c.type: c for c in result}}
     return tuple(result)
 

@@ -100,6 +100,27 @@ class Evicted:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizePending:
+    """The node cannot give what the pod asks for now; it runs on with what it has. "" for a reason: it can again."""
+
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerResized:
+    name: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeFailed:
+    name: str
+    id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class VolumesReady:
     pass
 
@@ -227,6 +248,9 @@ Event = (
     | Adopted
     | Refused
     | Evicted
+    | ResizePending
+    | ContainerResized
+    | ResizeFailed
     | VolumesReady
     | VolumesFailed
     | SandboxStarted

@@ -67,6 +67,8 @@ def exited(container: ContainerState, seen: Sighting, now: float, out: list[Inst
     )
     container.hooked = container.started = container.passing = False
     container.condemned = ""
+    container.applied = container.resizing = None
+    container.resize_error = ""
     container.retry_at = container.stop_by = 0.0
     container.waiting_reason = container.waiting_message = ""
     container.crash_announced = False

@@ -68,6 +68,14 @@ class StopContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeContainer:
+    """Give a running instance, and the pod, the limits of the spec. Answer: ContainerResized or ResizeFailed."""
+
+    name: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveContainer:
     """Forget a dead instance nobody may ask for any more. No answer."""
 
@@ -136,6 +144,7 @@ Instruction = (
     | StartContainer
     | RunPostStart
     | StopContainer
+    | ResizeContainer
     | RemoveContainer
     | StartProbe
     | StopProbes

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tiphys.api.types.core_v1 import Pod, PodStatus
-from tiphys.kubelet.lifecycle import adoption, ending, events, instances, progress, status
+from tiphys.kubelet.lifecycle import adoption, ending, events, instances, progress, resize, status
 from tiphys.kubelet.lifecycle.events import Event, Health, ProbeKind
 from tiphys.kubelet.lifecycle.instructions import (
     Instruction,
@@ -49,6 +49,9 @@ class PodLifecycle:
             events.Adopted: self._adopted,
             events.Refused: self._refused,
             events.Evicted: self._evicted,
+            events.ResizePending: self._resize_pending,
+            events.ContainerResized: self._container_resized,
+            events.ResizeFailed: self._resize_failed,
             events.VolumesReady: self._volumes_ready,
             events.VolumesFailed: self._volumes_failed,
             events.SandboxStarted: self._sandbox_started,
@@ -82,6 +85,7 @@ class PodLifecycle:
             ending.begin_if_due(state, now, out, wakes)
         if state.stage in (Stage.SETTING_UP, Stage.ACTIVE):
             progress.advance(state, now, out, wakes)
+            resize.advance(state, now, out)
         if state.stage not in (Stage.SETTING_UP, Stage.ACTIVE):
             ending.advance(state, now, out, wakes)
         self._wake(wakes, now)
@@ -128,7 +132,25 @@ class PodLifecycle:
                 if container.spec.image != spec.image:
                     container.image_ref = ""
                     progress.image_changed(state, container, now, self._out)
+                if container.resize_error and container.spec.resources != spec.resources:
+                    container.resize_error = ""
                 container.spec = spec
+
+    def _resize_pending(self, event: events.ResizePending, now: float) -> None:
+        pending = (event.reason, event.message) if event.reason else None
+        if self.state.resize_pending != pending:
+            self.state.resize_pending = pending
+            if pending is not None:
+                self._out.append(
+                    Record("Warning", f"Resize{event.reason}", f"Pod resize {event.reason}: {event.message}")
+                )
+            self._changed(urgent=True)
+
+    def _container_resized(self, event: events.ContainerResized, now: float) -> None:
+        resize.done(self.state, self.state.containers[event.name], event, self._out)
+
+    def _resize_failed(self, event: events.ResizeFailed, now: float) -> None:
+        resize.failed(self.state.containers[event.name], event, self._out)
 
     def _pod_gone(self, event: events.PodGone, now: float) -> None:
         self.state.gone = True
@@ -236,6 +258,7 @@ class PodLifecycle:
             self._exited(container, seen, now)
             return
         container.step = Step.RUNNING
+        container.applied = container.starting
         lifecycle = container.spec.lifecycle
         if lifecycle is not None and lifecycle.post_start is not None and self.state.stage is Stage.ACTIVE:
             self._out.append(RunPostStart(container.name, container.id))

@@ -118,6 +118,7 @@ def _drive(state: PodState, container: ContainerState, now: float, out: list[Ins
         out.append(PullImage(container.name))
     elif state.sandbox is not None:
         container.step = Step.STARTING
+        container.starting = container.spec.resources
         out.append(
             StartContainer(
                 container.name, container.attempt, container.image_ref, state.sandbox.id, state.sandbox.attempt

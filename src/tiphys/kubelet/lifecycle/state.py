@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from tiphys.api.types.core_v1 import Container, EphemeralContainer, Pod, PodCondition
+from tiphys.api.types.core_v1 import Container, EphemeralContainer, Pod, PodCondition, ResourceRequirements
 
 AnyContainer = Container | EphemeralContainer
 
@@ -114,6 +114,14 @@ class ContainerState:
     """Starts again after this exit whatever its restart policy: its definition has changed."""
     stop_by: float = 0.0
     """STOPPING: when the grace given to it ends."""
+    starting: ResourceRequirements | None = None
+    """What the instance being started was given."""
+    applied: ResourceRequirements | None = None
+    """What the running instance may use; differs from the spec's while a resize is under way. None when none runs."""
+    resizing: ResourceRequirements | None = None
+    """What ResizeContainer was asked for and has not been answered."""
+    resize_error: str = ""
+    """Why the last resize failed; "" when it did not."""
     dead_ids: list[str] = field(default_factory=list)
     """Instances before the current one that the runtime still keeps, oldest first."""
     probing: set[str] = field(default_factory=set)
@@ -203,6 +211,8 @@ class PodState:
     """(reason, message) when REFUSED."""
     conditions: dict[str, PodCondition] = field(default_factory=dict)
     """By type, as last published by the kubelet: transition times are kept from here."""
+    resize_pending: tuple[str, str] | None = None
+    """(reason, message) while the node cannot give what the pod asks for."""
     wake_at: float = 0.0
     """The time last asked for by WakeAt; 0 for none."""
 

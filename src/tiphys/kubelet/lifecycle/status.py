@@ -136,7 +136,7 @@ def _status(state: PodState, container: State) -> ContainerStatus:
         image=container.image or container.spec.image or "",
         image_id=container.image_id,
         container_id=f"{RUNTIME_SCHEME}{known_id}" if known_id else None,
-        resources=container.spec.resources if running and isinstance(container.spec, Container) else None,
+        resources=container.applied if running and isinstance(container.spec, Container) else None,
         allocated_resources=container.spec.resources.requests if running else {},
         user=_user(container) if running else None,
         volume_mounts=tuple(

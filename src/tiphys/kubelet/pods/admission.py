@@ -68,6 +68,22 @@ def _requests(pod: Pod) -> dict[str, int]:
     return result
 
 
+def resize_refusal(pod: Pod, others: Iterable[Pod], node: Node) -> Refusal | None:
+    """None when the pod may grow (or shrink) to what its spec asks for; Deferred may become possible."""
+    wanted = _requests(pod)
+    allocatable = node.status.allocatable
+    placed = [_requests(other) for other in others]
+    for name in ("cpu", "memory"):
+        quantity = allocatable.get(name)
+        capacity = 0 if quantity is None else (quantity.milli if name == "cpu" else quantity.value)
+        if wanted[name] > capacity:
+            text = f"Node didn't have enough capacity: {name}, requested: {wanted[name]}, capacity: {capacity}"
+            return Refusal("Infeasible", text)
+        if wanted[name] + sum(other[name] for other in placed) > capacity:
+            return Refusal("Deferred", f"Node didn't have enough resource: {name}")
+    return None
+
+
 def _ports(pod: Pod) -> set[tuple[str, str, int]]:
     every = (*(c for c in pod.spec.init_containers if c.restart_policy == "Always"), *pod.spec.containers)
     return {

@@ -15,8 +15,9 @@ from tiphys.cri.errors import CriError
 from tiphys.kubelet.lifecycle import events
 from tiphys.kubelet.lifecycle.events import Adopted
 from tiphys.kubelet.lifecycle.state import VolumeStep
-from tiphys.kubelet.pods.admission import admit
+from tiphys.kubelet.pods.admission import admit, resize_refusal
 from tiphys.kubelet.pods.eviction import REASON, choose
+from tiphys.kubelet.pods.resources import as_running, resources_differ, with_resources_of
 from tiphys.kubelet.pods.services import NodeServices
 from tiphys.kubelet.pods.worker import PodWorker
 from tiphys.kubelet.spec.names import is_mirror, key_of, uid_of
@@ -60,6 +61,7 @@ class PodManager:
         self._node_object = node_object
         self._workers: dict[str, PodWorker] = {}
         self._found: dict[str, Adopted] = {}
+        self._deferred: set[str] = set()
 
     def all(self) -> list[PodWorker]:
         return list(self._workers.values())
@@ -93,7 +95,9 @@ class PodManager:
 
     def _begin(self, pod: Pod, *, static: bool) -> None:
         uid = uid_of(pod)
-        worker = PodWorker(pod, self._node, self._forgotten)
+        running = as_running(pod)
+        worker = PodWorker(running, self._node, self._forgotten)
+        worker.api_pod = pod
         self._workers[uid] = worker
         worker.has_api_object = not static
         if not static:
@@ -104,6 +108,8 @@ class PodManager:
             self._admit(worker)
         if not worker.ended:
             worker.handle(adopted)
+        if resources_differ(pod, running):
+            worker.handle(events.PodChanged(self._resized(worker, pod)))
 
     def _admit(self, worker: PodWorker) -> None:
         """Refuse a pod the node cannot take."""
@@ -127,12 +133,40 @@ class PodManager:
             self._mirrors.seen(pod)
             self._node.statuses.publish(worker.uid, urgent=False)
             return
-        worker.handle(events.PodChanged(pod))
+        worker.handle(events.PodChanged(self._resized(worker, pod)))
         described = old.metadata.labels != pod.metadata.labels or old.metadata.annotations != pod.metadata.annotations
         if described and worker.lifecycle.state.volumes is VolumeStep.READY:
             worker.refresh_volumes()
         if old.status.conditions != pod.status.conditions and pod.spec.readiness_gates:
             self._node.statuses.publish(worker.uid, urgent=True)
+
+    def _resized(self, worker: PodWorker, pod: Pod) -> Pod:
+        """The pod with the resources it is to have now: those of its spec if the node can give them, else its own."""
+        if not resources_differ(pod, worker.pod):
+            self._deferred.discard(worker.uid)
+            if worker.lifecycle.state.resize_pending is not None:
+                worker.handle(events.ResizePending(""))
+            return pod
+        node = self._node_object()
+        others = [w.pod for w in self._workers.values() if w is not worker and not w.ended]
+        refusal = resize_refusal(pod, others, node) if node is not None else None
+        if refusal is None:
+            self._deferred.discard(worker.uid)
+            worker.handle(events.ResizePending(""))
+            return pod
+        if refusal.reason == "Deferred":
+            self._deferred.add(worker.uid)
+        worker.handle(events.ResizePending(refusal.reason, refusal.message))
+        return with_resources_of(pod, worker.pod)
+
+    def _retry_resizes(self) -> None:
+        """Room was made: pods that wait to grow may fit."""
+        for uid in list(self._deferred):
+            worker = self._workers.get(uid)
+            if worker is None:
+                self._deferred.discard(uid)
+            else:
+                worker.handle(events.PodChanged(self._resized(worker, worker.api_pod)))
 
     def removed(self, pod: Pod) -> None:
         """The API object is gone."""
@@ -186,6 +220,7 @@ class PodManager:
     def _forgotten(self, worker: PodWorker) -> None:
         if self._workers.get(worker.uid) is worker:
             del self._workers[worker.uid]
+            self._retry_resizes()
 
     # -- the runtime (pleg.Watched) --------------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from tiphys.kubelet.lifecycle.conditions import PASSING
+
 _MERGED_BY_TYPE: Final = "conditions"
 _MERGED_BY_IP: Final = ("podIPs", "hostIPs")
 
@@ -38,6 +40,8 @@ def _changed_conditions(old: list[dict[str, Any]], new: list[dict[str, Any]]) ->
         previous = before.get(condition["type"])
         if previous == condition:
             continue
-        gone = {key: None for key in (previous or {}) if key not in condition}
+        gone: dict[str, Any] = {key: None for key in (previous or {}) if key not in condition}
         changed.append({**gone, **condition})
+    kept = {condition["type"] for condition in new}
+    changed.extend({"type": t, "$patch": "delete"} for t in PASSING if t in before and t not in kept)
     return changed

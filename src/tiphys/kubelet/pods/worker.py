@@ -24,6 +24,7 @@ from tiphys.kubelet.pods.probing import Probing
 from tiphys.kubelet.pods.services import NodeServices
 from tiphys.kubelet.pods.sightings import sighting
 from tiphys.kubelet.pods.starting import config_of_sandbox, start_container, start_sandbox
+from tiphys.kubelet.spec.container import container_resources
 from tiphys.kubelet.spec.names import POD_UID, key_of, log_folder, uid_of
 from tiphys.kubelet.volumes.payload import VolumeError
 
@@ -56,6 +57,7 @@ class PodWorker:
             do.StartContainer: self._later(self._start_container),
             do.RunPostStart: self._later(self._post_start),
             do.StopContainer: self._later(self._stop_container),
+            do.ResizeContainer: self._later(self._resize_container),
             do.RemoveContainer: self._later(self._remove_container),
             do.StartProbe: lambda i: self._probing.start(self._container(i.name), i),
             do.StopProbes: lambda i: self._probing.stop(i),
@@ -318,6 +320,18 @@ class PodWorker:
                 _logger.info("container not seen", pod=key_of(self.pod), id=id, error=str(error))
             return
         self.handle(events.ContainerSeen(await sighting(status)))
+
+    async def _resize_container(self, order: do.ResizeContainer) -> None:
+        container = self._container(order.name)
+        resources = container_resources(self.pod, container, self._node.memory_capacity_bytes)
+        try:
+            if self._node.cgroups is not None:
+                self._node.cgroups.create(self.pod)
+            await self._node.runtime.update_container_resources(order.id, resources)
+        except (CriError, OSError) as error:
+            self.handle(events.ResizeFailed(order.name, order.id, str(error)))
+            return
+        self.handle(events.ContainerResized(order.name, order.id))
 
     async def _remove_container(self, order: do.RemoveContainer) -> None:
         with contextlib.suppress(CriError):
