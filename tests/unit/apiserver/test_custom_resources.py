@@ -198,8 +198,7 @@ async def test_they_are_described(api: Api) -> None:
     await define(api)
     document = await api.get("/openapi/v3/apis/example.com/v1")
     schemas_ = document["components"]["schemas"]
-    (name,) = [
-        n for n, s in schemas_.items() if s.get("x-kubernetes-group-version-kind", [{}])[0].get("kind") == "Widget"
-    ]
+    kinds = {name: schema.get("x-kubernetes-group-version-kind") or [{}] for name, schema in schemas_.items()}
+    (name,) = [name for name, (first, *_) in kinds.items() if first.get("kind") == "Widget"]
     assert schemas_[name]["properties"]["spec"]["properties"]["size"]["default"] == 3
     assert f"{WIDGETS.replace('default', '{namespace}')}/{{name}}" in document["paths"]
