@@ -62,12 +62,14 @@ class Algorithm:
             return Placed(nodes.names[row])
         return self._unplaceable(info, evaluation.diagnose(), blocked, budgets)
 
+    def concerns(self, group: Group, trigger: Trigger) -> bool:
+        """Whether an event is of a kind that may have made the group's pods schedulable."""
+        rejected_by = group[1]
+        return not rejected_by or any(self._helped_by[name] & trigger for name in rejected_by)
+
     def helps(self, group: Group, trigger: Trigger) -> bool:
-        """Whether an event may have made the group's pods schedulable: by kind, and then by asking."""
-        template, rejected_by = group
-        if rejected_by and not any(self._helped_by[name] & trigger for name in rejected_by):
-            return False
-        return bool(self.evaluations.of(template).feasible().any())
+        """Whether an event has made the group's pods schedulable: by its kind, and then by asking."""
+        return self.concerns(group, trigger) and bool(self.evaluations.of(group[0]).feasible().any())
 
     def _unplaceable(
         self, info: PodInfo, diagnosis: Diagnosis, blocked: Sequence[int], budgets: Budgets

@@ -126,6 +126,11 @@ class SchedulingQueue:
     def has_active(self) -> bool:
         return bool(self._active)
 
+    @property
+    def groups(self) -> int:
+        """How many groups of unschedulable pods there are."""
+        return len(self._groups)
+
     def unschedulable(self, queued: QueuedPod, rejected_by: frozenset[str], now: float) -> None:
         """No node fits; wait for an event that may help against `rejected_by`. Its `info` is set."""
         assert queued.info is not None

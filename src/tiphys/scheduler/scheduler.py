@@ -24,6 +24,7 @@ from tiphys.scheduler.cache import PodCache
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.config import SchedulerConfig
 from tiphys.scheduler.effects import SCHEDULER_ERROR, UNSCHEDULABLE, Calls, Effects
+from tiphys.scheduler.evaluation import MAXIMUM_EVALUATIONS
 from tiphys.scheduler.framework import Trigger
 from tiphys.scheduler.inputs import Inputs
 from tiphys.scheduler.preemption import Candidate
@@ -104,7 +105,7 @@ class Scheduler:
             self.queue.flush(now)
             if self._triggers:
                 trigger, self._triggers = self._triggers, Trigger(0)
-                self.queue.move(trigger, self._algorithm.helps, now)
+                self._move(trigger, now)
             ahead = len(self._calls) >= MAXIMUM_CALLS_AHEAD
             if not ahead:
                 self._turn(now)
@@ -112,6 +113,11 @@ class Scheduler:
                 await asyncio.sleep(0)
             else:
                 await self._sleep()
+
+    def _move(self, trigger: Trigger, now: float) -> None:
+        # Asking many groups takes longer than a turn may: then they are all tried, a turn at a time.
+        few = self.queue.groups <= MAXIMUM_EVALUATIONS // 2
+        self.queue.move(trigger, self._algorithm.helps if few else self._algorithm.concerns, now)
 
     async def _sleep(self) -> None:
         """Until something happens, or the next backoff is over."""

@@ -11,6 +11,7 @@ from tests.unit.scheduler.objects import node, pod
 from tiphys.api.types.core_v1 import Pod, Taint
 from tiphys.scheduler.algorithm import Algorithm, Placed, Unplaceable
 from tiphys.scheduler.cluster import Cluster
+from tiphys.scheduler.framework import Trigger
 from tiphys.scheduler.plugins import DEFAULT_PLUGINS
 from tiphys.scheduler.preemption import Disruption
 from tiphys.scheduler.template import PodInfo, Templates
@@ -157,3 +158,17 @@ def test_no_second_round_of_victims_while_the_first_terminates(setup: Setup) -> 
     assert isinstance(decision, Unplaceable)
     assert decision.preemption is None
     assert decision.message.endswith("preemption: not eligible due to a terminating pod on the nominated node.")
+
+
+def test_an_event_is_judged_by_kind_and_then_by_asking(setup: Setup) -> None:
+    setup.cluster.add_node(node("n1", cpu="1"))
+    occupant = setup.place("occupant", "n1", cpu="1")
+    info = setup.info(pod("new", cpu="1"))
+    refused = setup.algorithm.decide(info, lambda: [])
+    assert isinstance(refused, Unplaceable)
+    group = (info.template, refused.rejected_by)
+    assert not setup.algorithm.concerns(group, Trigger.POD_PLACED)
+    assert setup.algorithm.concerns(group, Trigger.POD_GONE)
+    assert not setup.algorithm.helps(group, Trigger.POD_GONE)
+    setup.cluster.remove(occupant)
+    assert setup.algorithm.helps(group, Trigger.POD_GONE)
