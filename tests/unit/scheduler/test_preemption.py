@@ -164,7 +164,7 @@ def test_an_event_is_judged_by_kind_and_then_by_asking(setup: Setup) -> None:
     setup.cluster.add_node(node("n1", cpu="1"))
     occupant = setup.place("occupant", "n1", cpu="1")
     info = setup.info(pod("new", cpu="1"))
-    refused = setup.algorithm.decide(info, lambda: [])
+    refused = setup.algorithm.decide(info, list)
     assert isinstance(refused, Unplaceable)
     group = (info.template, refused.rejected_by)
     assert not setup.algorithm.concerns(group, Trigger.POD_PLACED)
