@@ -42,6 +42,10 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(f"--service-cidr {services} is too small: it needs 16 addresses at least")
         if pods.prefixlen > 24:
             raise ConfigError(f"--pod-cidr {pods} is too small: every node gets a /24 of it")
+        address = _address(self.node_ip)
+        for flag, network in (("--service-cidr", services), ("--pod-cidr", pods)):
+            if address in network:
+                raise ConfigError(f"the node's address {address} lies in {flag} {network}: choose another range")
         if self.secure_port == self.kubelet_port:
             raise ConfigError(f"--secure-port and --kubelet-port are both {self.secure_port}: choose two ports")
 
@@ -98,6 +102,13 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     def socket_path(self) -> Path:
         """The supervisor's control socket."""
         return self.root / "supervisor.sock"
+
+
+def _address(text: str) -> ipaddress.IPv4Address:
+    try:
+        return ipaddress.IPv4Address(text)
+    except ValueError as error:
+        raise ConfigError(f"--node-ip {text} is not an IPv4 address: {error}") from None
 
 
 def _network(flag: str, text: str) -> ipaddress.IPv4Network:
