@@ -21,7 +21,7 @@ from tiphys.kubelet.spec.container import container_config
 from tiphys.kubelet.spec.dns import hosts_file, pod_dns
 from tiphys.kubelet.spec.environment import ConfigError, environment, referenced
 from tiphys.kubelet.spec.expansion import MissingVariable, expand_strictly
-from tiphys.kubelet.spec.names import DEFAULT_MESSAGE_PATH, hostname_of, uid_of
+from tiphys.kubelet.spec.names import CONTAINER_NAME, DEFAULT_MESSAGE_PATH, POD_UID, hostname_of, uid_of
 from tiphys.kubelet.spec.sandbox import sandbox_config
 
 NETWORK_WAIT_SECONDS = 30.0
@@ -59,10 +59,31 @@ async def start_sandbox(node: NodeServices, pod: Pod, order: StartSandbox) -> Sa
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(node.network.wait(), NETWORK_WAIT_SECONDS)
     async with node.start_slots:
-        id = await node.runtime.run_sandbox(sandbox, runtime_handler=handler)
-        status = await node.runtime.sandbox_status(id)
+        try:
+            id = await node.runtime.run_sandbox(sandbox, runtime_handler=handler)
+            status = await node.runtime.sandbox_status(id)
+        except CriError:
+            await _discard_sandbox(node, pod, order.attempt)
+            raise
     node.acted()
     return SandboxStarted(sandbox_sighting(status))
+
+
+async def _discard_sandbox(node: NodeServices, pod: Pod, attempt: int) -> None:
+    """Remove what a failed start has left: a call that timed out here may have succeeded there."""
+    with contextlib.suppress(CriError):
+        for sandbox in await node.runtime.list_sandboxes(labels={POD_UID: uid_of(pod)}):
+            if sandbox.attempt == attempt:
+                await node.runtime.stop_sandbox(sandbox.id)
+                await node.runtime.remove_sandbox(sandbox.id)
+
+
+async def _discard_container(node: NodeServices, pod: Pod, name: str, attempt: int) -> None:
+    """As `_discard_sandbox`: the name of an instance that was made unnoticed would stay taken."""
+    with contextlib.suppress(CriError):
+        for container in await node.runtime.list_containers(labels={POD_UID: uid_of(pod), CONTAINER_NAME: name}):
+            if container.attempt == attempt:
+                await node.runtime.remove_container(container.id)
 
 
 async def start_container(
@@ -90,6 +111,7 @@ async def start_container(
             id = await node.runtime.create_container(order.sandbox_id, config, sandbox)
         except CriError as error:
             tell("Warning", "Failed", f"Error: {error.message}")
+            await _discard_container(node, pod, order.name, order.attempt)
             return ContainerRefused(order.name, "CreateContainerError", error.message)
         tell("Normal", "Created", "Container created")
         try:
@@ -97,8 +119,12 @@ async def start_container(
         except CriError as error:
             tell("Warning", "Failed", f"Error: {error.message}")
             return ContainerRefused(order.name, "RunContainerError", error.message, await _remains(node, id))
+        try:
+            status = await node.runtime.container_status(id)
+        except CriError as error:
+            await _discard_container(node, pod, order.name, order.attempt)
+            return ContainerRefused(order.name, "RunContainerError", error.message)
         tell("Normal", "Started", "Container started")
-        status = await node.runtime.container_status(id)
     node.acted()
     return ContainerStarted(await sighting(status))
 

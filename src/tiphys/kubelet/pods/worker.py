@@ -30,6 +30,7 @@ from tiphys.kubelet.volumes.payload import VolumeError
 
 FIRST_LOOK_SECONDS: Final = 0.02
 LAST_LOOK_SECONDS: Final = 2.0
+REMOVAL_TRIES: Final = 12
 _logger = get_logger(__name__)
 
 
@@ -371,6 +372,18 @@ class PodWorker:
                 _logger.info("pod not deleted; trying again", pod=key_of(self.pod), error=repr(error))
             await self._node.clock.sleep(backoff.next_seconds())
 
+    async def _remove_sandboxes(self) -> None:
+        """Remove all the runtime keeps of the pod; what it refuses for minutes, the next kubelet removes."""
+        backoff = Backoff(0.2, 2.0, 30.0)
+        for _ in range(REMOVAL_TRIES):
+            try:
+                for sandbox in await self._node.runtime.list_sandboxes(labels={POD_UID: self.uid}):
+                    await self._node.runtime.remove_sandbox(sandbox.id)
+                return
+            except CriError as error:
+                _logger.info("sandbox not removed; trying again", pod=key_of(self.pod), error=str(error))
+            await self._node.clock.sleep(backoff.next_seconds())
+
     async def _forget(self, order: do.Forget) -> None:
         self._node.statuses.remove(self.uid)
         self._probing.close()
@@ -378,8 +391,6 @@ class PodWorker:
             self._alarm.cancel()
         self._on_forgotten(self)
         async with self._node.removal_slots:
-            with contextlib.suppress(CriError):
-                for sandbox in await self._node.runtime.list_sandboxes(labels={POD_UID: self.uid}):
-                    await self._node.runtime.remove_sandbox(sandbox.id)
+            await self._remove_sandboxes()
             logs = Path(self._node.config.logs_dir) / log_folder(self.pod)
             await asyncio.to_thread(shutil.rmtree, logs, True)
