@@ -377,8 +377,9 @@ class PodWorker:
         backoff = Backoff(0.2, 2.0, 30.0)
         for _ in range(REMOVAL_TRIES):
             try:
-                for sandbox in await self._node.runtime.list_sandboxes(labels={POD_UID: self.uid}):
-                    await self._node.runtime.remove_sandbox(sandbox.id)
+                async with self._node.removal_slots:
+                    for sandbox in await self._node.runtime.list_sandboxes(labels={POD_UID: self.uid}):
+                        await self._node.runtime.remove_sandbox(sandbox.id)
                 return
             except CriError as error:
                 _logger.info("sandbox not removed; trying again", pod=key_of(self.pod), error=str(error))
@@ -390,7 +391,6 @@ class PodWorker:
         if self._alarm is not None:
             self._alarm.cancel()
         self._on_forgotten(self)
-        async with self._node.removal_slots:
-            await self._remove_sandboxes()
-            logs = Path(self._node.config.logs_dir) / log_folder(self.pod)
-            await asyncio.to_thread(shutil.rmtree, logs, True)
+        await self._remove_sandboxes()
+        logs = Path(self._node.config.logs_dir) / log_folder(self.pod)
+        await asyncio.to_thread(shutil.rmtree, logs, True)
