@@ -36,6 +36,17 @@ def test_a_certificate_names_user_and_groups() -> None:
     assert user.node_name == "a"
 
 
+def test_identities_without_a_fingerprint_are_not_mixed_up() -> None:
+    asked = authenticator()
+    peers = (PeerIdentity("admin", ("system:masters",)), PeerIdentity("mallory"), PeerIdentity("admin"))
+    users = [asked.authenticate(request(peer=peer)) for peer in peers]
+    assert [(user.name, user.groups[:-1]) for user in users] == [
+        ("admin", ("system:masters",)),
+        ("mallory", ()),
+        ("admin", ()),
+    ]
+
+
 def test_static_tokens() -> None:
     assert authenticator().authenticate(request((b"authorization", b"Bearer secret"))) == JANE
     assert authenticator().authenticate(request((b"authorization", b"BEARER  plain"))).name == "joe"

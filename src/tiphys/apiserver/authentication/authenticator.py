@@ -47,7 +47,7 @@ class Authenticator:
         self._objects = objects
         self._static = {token.encode(): user for token, user in (static_tokens or {}).items()}
         self._allow_anonymous = allow_anonymous
-        self._certificates: dict[str, User] = {}
+        self._certificates: dict[PeerIdentity, User] = {}
         self._tokens: dict[bytes, _Verified] = {}
 
     def authenticate(self, request: Request) -> User:
@@ -66,13 +66,14 @@ class Authenticator:
         return ANONYMOUS
 
     def _of_certificate(self, peer: PeerIdentity) -> User:
-        user = self._certificates.get(peer.fingerprint_sha256)
+        # In process there is no certificate and so no fingerprint: the whole identity is the key.
+        user = self._certificates.get(peer)
         if user is None:
             extra = {CREDENTIAL_ID: (f"X509SHA256={peer.fingerprint_sha256}",)}
             user = User(peer.common_name, "", authenticated(peer.organizations), extra)
             if len(self._certificates) >= MAX_REMEMBERED:
                 self._certificates.clear()
-            self._certificates[peer.fingerprint_sha256] = user
+            self._certificates[peer] = user
         return user
 
     def of_token(self, token: bytes) -> User | None:
