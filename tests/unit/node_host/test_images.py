@@ -116,13 +116,8 @@ def test_a_program_without_its_library_is_noticed() -> None:
 
 def test_a_package_is_read_without_installing_it(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    for name in (
-        "DEBIAN/control",
-        "bin/app",
-        "usr/share/doc/app/copyright",
-        "usr/share/doc/app/NEWS",
-        "etc/init.d/app",
-    ):
+    document = "usr/share/doc/app"
+    for name in ("DEBIAN/control", "bin/app", f"{document}/copyright", f"{document}/NEWS", "etc/init.d/app"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("Package: app\nVersion: 1\nArchitecture: all\nMaintainer: m\nDescription: d\n")
     subprocess.run(["dpkg-deb", "-b", root, tmp_path / "app.deb"], check=True, capture_output=True)
