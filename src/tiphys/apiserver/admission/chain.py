@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from tiphys.api import codec, errors
+from tiphys.api.scheme import Resource
 from tiphys.apiserver.registry.context import Write
 from tiphys.apiserver.registry.kinds import resource_of
 from tiphys.apiserver.watch_cache.feed import WatchCache
+from tiphys.apiserver.watch_cache.objects import CachedObject
 
 T = TypeVar("T")
 Check = Callable[[Write], None]
@@ -67,6 +69,11 @@ class Lookup:
         resource = resource_of(kind)
         cache = self._feed.caches[resource.group, resource.plural]
         return bool(cache.keys) and next(iter(cache.in_namespace(namespace)), None) is not None
+
+    def versions(self, resource: Resource, namespace: str) -> Iterator[CachedObject]:
+        """The namespace's objects as they are stored, whatever their kind."""
+        cache = self._feed.caches.get((resource.group, resource.plural))
+        return iter(()) if cache is None else cache.in_namespace(namespace)
 
     def decode(self, kind: type[T], value: bytes) -> T:
         return codec.decode(kind, value)

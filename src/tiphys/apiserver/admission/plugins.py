@@ -13,6 +13,7 @@ from tiphys.apiserver.admission.limit_ranges import LimitRanger
 from tiphys.apiserver.admission.namespaces import NamespaceLifecycle
 from tiphys.apiserver.admission.node_restriction import NodeRestriction
 from tiphys.apiserver.admission.priorities import PriorityAdmission
+from tiphys.apiserver.admission.quotas import QuotaAdmission
 from tiphys.apiserver.admission.service_accounts import ServiceAccountAdmission
 from tiphys.apiserver.admission.tolerations import DefaultTolerationSeconds, TaintNodesByCondition
 from tiphys.apiserver.registry.creating import random_suffix
@@ -32,4 +33,5 @@ def default_plugins(lookup: Lookup) -> tuple[Plugin, ...]:
         StorageObjectInUseProtection(),
         RuntimeClassAdmission(lookup),
         DefaultIngressClass(lookup),
+        QuotaAdmission(lookup),
     )

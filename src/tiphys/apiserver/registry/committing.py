@@ -41,8 +41,11 @@ async def put(context: Context, write: Write, key: str, head: bytes, tail: bytes
         write.roll_back()
         raise
     write.committed()
-    if context.feed.revision < kept.mod_revision:
-        await context.feed.wait_for(kept.mod_revision)
+    try:
+        if context.feed.revision < kept.mod_revision:
+            await context.feed.wait_for(kept.mod_revision)
+    finally:
+        write.visible()
     return kept.value
 
 

@@ -45,7 +45,7 @@ class Write:
     operation: CREATE, UPDATE or DELETE. obj: the new object, unshared, to be changed in place; None for a DELETE.
     old: the stored object, not to be changed; None for a CREATE. warnings: texts for Warning headers.
     undo: called in reverse order if the write does not happen (allocations to give back).
-    done: called once it has happened.
+    done: called once it has happened. shown: called once it has happened and reads show it.
     """
 
     __slots__ = (
@@ -58,6 +58,7 @@ class Write:
         "operation",
         "options",
         "resource",
+        "shown",
         "subresource",
         "undo",
         "user",
@@ -92,6 +93,7 @@ class Write:
         self.options = options
         self.undo: list[Callable[[], None]] = []
         self.done: list[Callable[[], None]] = []
+        self.shown: list[Callable[[], None]] = []
 
     def roll_back(self) -> None:
         """Give back what was allocated for a write that did not happen."""
@@ -104,6 +106,11 @@ class Write:
         for act in self.done:
             act()
         self.done.clear()
+
+    def visible(self) -> None:
+        """Do what waits for the caches to show the write."""
+        while self.shown:
+            self.shown.pop()()
 
 
 @dataclass

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tiphys.api.quota import Amounts, in_scope, of_object, of_other, of_pod
 from tiphys.api.scheme import Resource
 from tiphys.api.types.apps_v1 import Deployment, ReplicaSet, StatefulSet
 from tiphys.api.types.batch_v1 import Job
@@ -23,7 +24,6 @@ from tiphys.client import ObjectKey, View, metadata_only
 from tiphys.controllers.discovery import Discovery, discover
 from tiphys.controllers.pods import is_terminal
 from tiphys.controllers.resourcequota.reconcile import status, total
-from tiphys.controllers.resourcequota.usage import Amounts, in_scope, of_claim, of_other, of_pod, of_service
 from tiphys.controllers.runtime import Environment, KeyedController
 
 _SETTLE_SECONDS: Final = 0.05
@@ -73,11 +73,7 @@ class ResourceQuotaController(KeyedController):
 
     @staticmethod
     def _counted(resource: Resource, objects: Iterable[Any]) -> list[Amounts]:
-        if resource.qualified == "services":
-            return [of_service(service) for service in objects]
-        if resource.qualified == "persistentvolumeclaims":
-            return [of_claim(claim) for claim in objects]
-        return [of_other(resource.plural, resource.group) for _ in objects]
+        return [of_object(resource.qualified, resource.plural, resource.group, obj) for obj in objects]
 
     async def _listed(self, qualified: str, namespace: str) -> list[Amounts]:
         if self._discovery is None:

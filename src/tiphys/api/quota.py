@@ -1,4 +1,7 @@
-"""What one object counts for in a quota. Pure; amounts are exact fractions by quota resource name."""
+"""What one object counts for in a quota. Pure; amounts are exact fractions by quota resource name.
+
+The controller adds these up into a quota's status; admission weighs new objects by them.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,16 @@ from tiphys.api.types.core_v1 import (
     ScopedResourceSelectorRequirement,
     Service,
 )
-from tiphys.controllers.pods import is_terminal
 
 Amounts = dict[str, Fraction]
+_FINISHED: Final = ("Succeeded", "Failed")
 _COMPUTE: Final = ("cpu", "memory", "ephemeral-storage")
 
 
 def of_pod(pod: Pod) -> Amounts:
     """A pod's counts: itself, its requests and its limits; nothing once it has finished."""
     used: Amounts = {"count/pods": Fraction(1)}
-    if is_terminal(pod):
+    if pod.status.phase in _FINISHED:
         return used
     used["pods"] = Fraction(1)
     requests = _effective(pod, lambda c: c.resources.requests)
@@ -100,6 +103,28 @@ def of_other(plural: str, group: str) -> Amounts:
     if not group and plural in ("configmaps", "secrets", "replicationcontrollers", "resourcequotas"):
         used[plural] = Fraction(1)
     return used
+
+
+def of_object(qualified: str, plural: str, group: str, obj: Any) -> Amounts:
+    """Any object's counts, by its resource."""
+    match qualified:
+        case "pods":
+            return of_pod(obj)
+        case "services":
+            return of_service(obj)
+        case "persistentvolumeclaims":
+            return of_claim(obj)
+    return of_other(plural, group)
+
+
+def rendered(amount: Fraction, like: Quantity) -> Quantity:
+    """An amount in the notation of `like`: binary suffixes where that has one."""
+    if amount.denominator != 1:
+        return Quantity(f"{int(amount * 10**9)}n")
+    whole = int(amount)
+    if like.endswith("i") and whole % 1024 == 0 and whole:
+        return Quantity(f"{whole // 1024}Ki")
+    return Quantity(str(whole))
 
 
 def in_scope(quota: ResourceQuota, pod: Pod) -> bool:
