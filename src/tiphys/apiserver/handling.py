@@ -153,6 +153,8 @@ def error_response(error: errors.ApiError, request: Request | None) -> Response:
 def _failure(error: Exception, request: Request) -> Response:
     if isinstance(error, errors.ApiError):
         return error_response(error, request)
+    if isinstance(error, RecursionError):
+        return error_response(errors.bad_request("the body of the request nests too deep"), request)
     _logger.exception("request failed", method=request.method, path=request.path)
     return error_response(errors.internal(str(error) or type(error).__name__), request)
 

@@ -6,12 +6,14 @@ import copy
 from collections.abc import Callable
 from typing import Any, Final
 
-from tiphys.api import errors
+from tiphys.api import codec, errors
 from tiphys.api.errors import ApiError
 from tiphys.api.patch.go_text import type_name
 from tiphys.api.types.meta_v1 import Status, StatusDetails
 
 MAXIMUM_OPERATIONS: Final = 10_000
+# What all copies of a patch may add: each may double the document.
+MAXIMUM_COPIED_BYTES: Final = 3 * 1024 * 1024
 _MISSING: Final = object()
 
 
@@ -32,11 +34,16 @@ def json_patch(document: dict[str, Any], operations: Any) -> dict[str, Any]:
         limit = f"The allowed maximum operations in a JSON patch is {MAXIMUM_OPERATIONS}, got {len(operations)}"
         raise errors.request_entity_too_large(limit)
     result: Any = document
+    copied_bytes = 0
     try:
         for operation in operations:
             if not isinstance(operation, dict):
                 kind = type_name(operation)
                 raise errors.bad_request(f"json: cannot unmarshal {kind} into Go value of type jsonpatch.Operation")
+            if operation.get("op") == "copy":
+                copied_bytes += len(codec.encode_any(_find(result, _steps(operation.get("from")))))
+                if copied_bytes > MAXIMUM_COPIED_BYTES:
+                    raise _NotApplicableError
             result = _apply(result, operation)
     except _NotApplicableError:
         raise _unprocessable() from None

@@ -13,6 +13,7 @@ import yaml
 from tiphys.api import codec, errors, go_types, strict, times, zeros
 from tiphys.api.scheme import RESOURCES, Resource
 from tiphys.apiserver import protobuf
+from tiphys.apiserver.registry import nesting
 from tiphys.base.http.messages import Request
 
 _JSON_TYPES: Final = frozenset({b"", b"application/json", b"*/*"})
@@ -43,6 +44,7 @@ def json_body(request: Request, kind: str, struct: type[Any]) -> bytes:
             return _protobuf_as_json(request.body, struct)
         if content_type not in _JSON_TYPES:
             raise errors.unsupported_media_type(_ACCEPTED)
+    nesting.check_json(request.body)
     return request.body
 
 
@@ -182,6 +184,7 @@ def _protobuf_as_json(body: bytes, struct: type[Any]) -> bytes:
 
 def _yaml_as_json(body: bytes, kind: str) -> bytes:
     try:
+        nesting.check_yaml(body)
         return codec.encode_any(yaml.load(body, Loader=YAML_LOADER))
     except (yaml.YAMLError, TypeError, ValueError) as error:
         raise errors.bad_request(f"error converting YAML to JSON: yaml: {error}") from error

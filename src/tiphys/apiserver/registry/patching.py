@@ -12,6 +12,7 @@ from tiphys.api import codec, defaulting, errors, field_errors, go_types, strict
 from tiphys.api.patch import json_patch, merge_patch, of_definition, server_side_apply, strategic_merge
 from tiphys.api.scheme import Resource
 from tiphys.api.types.meta_v1 import Status, StatusDetails
+from tiphys.apiserver.registry import nesting
 from tiphys.apiserver.registry.bodies import YAML_LOADER
 from tiphys.apiserver.registry.context import Context
 from tiphys.apiserver.registry.creating import Creator
@@ -81,6 +82,7 @@ class Patcher:
         return 200, await self._updater.change(info, change, options, request.user, warnings)
 
     def _parse(self, body: bytes, kind: bytes, options: WriteOptions, warnings: list[str]) -> Patch:
+        nesting.check_json(body)
         try:
             data = codec.decode_any(body)
         except msgspec.DecodeError as error:
@@ -100,8 +102,12 @@ class Patcher:
         self, request: Request, info: RequestInfo, options: WriteOptions, warnings: list[str]
     ) -> tuple[int, bytes]:
         try:
-            applied = yaml.load(request.body, Loader=YAML_LOADER) if request.body[:1] != b"{" else None
-            applied = codec.decode_any(request.body) if applied is None else applied
+            if request.body[:1] == b"{":
+                nesting.check_json(request.body)
+                applied = codec.decode_any(request.body)
+            else:
+                nesting.check_yaml(request.body)
+                applied = yaml.load(request.body, Loader=YAML_LOADER)
         except (yaml.YAMLError, msgspec.DecodeError) as error:
             raise errors.bad_request(f"error decoding YAML: {error}") from error
         if not isinstance(applied, dict):
@@ -171,6 +177,7 @@ class Patcher:
         except (msgspec.ValidationError, ValueError) as error:
             raise self._misfit(data, info, error) from error
         encoded = codec.encode_any(data)
+        nesting.check_json(encoded)  # a patch may put what is stored into itself
         if problem := go_types.range_error(struct, encoded) or times.settle(obj):
             raise _unfit(data, problem)
         zeros.drop(obj, encoded)

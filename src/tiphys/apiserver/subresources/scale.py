@@ -13,6 +13,7 @@ from tiphys.api.selectors import from_label_selector, from_labels
 from tiphys.api.types.autoscaling_v1 import Scale, ScaleSpec, ScaleStatus
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.apiserver.negotiation import negotiate
+from tiphys.apiserver.registry import nesting
 from tiphys.apiserver.registry.bodies import decode_body
 from tiphys.apiserver.registry.endpoint import Endpoint, warning_headers
 from tiphys.apiserver.registry.options import write_options
@@ -68,6 +69,7 @@ class ScaleSubresource:
         apply = _PATCHES.get(kind)
         if apply is None:
             raise unsupported_patch()
+        nesting.check_json(request.body)
         try:
             patch = codec.decode_any(request.body)
         except msgspec.DecodeError as error:
