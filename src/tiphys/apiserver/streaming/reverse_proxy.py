@@ -9,7 +9,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from tiphys.api import errors
-from tiphys.apiserver.streaming.upgrade import dialing_failed
 from tiphys.base.http.client import ClientStream, HttpClient, UpgradeRefused
 from tiphys.base.http.messages import (
     HeaderList,
@@ -57,11 +56,11 @@ async def reverse_proxy(
     """Forward `request` to `target` (path and query, percent-encoded) at `base_url` and return the answer as it comes.
 
     `prefix` is what of the request's path comes before the backend's part: Location headers and links in HTML are made
-    to point there. Raises ApiError 500 when the backend cannot be reached. Upgrades are passed through.
+    to point there. Raises ApiError 503 when the backend cannot be reached. Upgrades are passed through.
     """
     client = HttpClient(base_url, tls)
     if b"upgrade" in request.headers.tokens(b"connection"):
-        return await _upgrade(request, client, target)
+        return await _upgrade(request, client, target, base_url)
     stack = AsyncExitStack()
     stack.push_async_callback(client.close)
     headers = forwarded_headers(request, prefix)
@@ -71,7 +70,7 @@ async def reverse_proxy(
         )
     except (OSError, ssl.SSLError) as error:
         await stack.aclose()
-        raise dialing_failed(error) from error
+        raise _unreachable(error, base_url) from error
     content_type = stream.headers.get(b"content-type").decode("latin-1")
     returned = returned_headers(stream, prefix, base_url)
     if request.method == "HEAD" or stream.status in (204, 304):
@@ -93,6 +92,19 @@ async def reverse_proxy(
         async with stack:
             return Response(stream.status, await stream.read_all(), content_type, returned)
     return StreamResponse(run, stream.status, content_type, returned, abandoned=abandoned)
+
+
+def _unreachable(error: Exception, base_url: str) -> errors.ApiError:
+    """503 in upstream's words: the backend, not the apiserver, is at fault."""
+    url = urlsplit(base_url)
+    address = url.netloc if url.port else f"{url.netloc}:{443 if url.scheme == 'https' else 80}"
+    if isinstance(error, ConnectionRefusedError):
+        reason = f"dial tcp {address}: connect: connection refused"
+    elif isinstance(error, TimeoutError):
+        reason = f"dial tcp {address}: i/o timeout"
+    else:
+        reason = f"dial tcp {address}: {error or type(error).__name__}"
+    return errors.service_unavailable(f"error trying to reach service: {reason}")
 
 
 async def _rewritten(
@@ -151,7 +163,7 @@ def _location(location: bytes, prefix: str, base_url: str) -> bytes:
     return moved.geturl().encode("latin-1")
 
 
-async def _upgrade(request: Request, client: HttpClient, target: str) -> Response:
+async def _upgrade(request: Request, client: HttpClient, target: str, base_url: str) -> Response:
     protocol = request.headers.get(b"upgrade")
     headers = (
         (b"Connection", b"Upgrade"),
@@ -166,7 +178,7 @@ async def _upgrade(request: Request, client: HttpClient, target: str) -> Respons
         return Response(answer.status, answer.body, answer.headers.get(b"content-type").decode("latin-1"))
     except (OSError, ssl.SSLError) as error:
         await client.close()
-        raise dialing_failed(error) from error
+        raise _unreachable(error, base_url) from error
     returned = tuple((name.title(), value) for name, value in upgraded.headers if name not in _NOT_RETURNED)
 
     async def take_over(connection: RawConnection) -> None:
