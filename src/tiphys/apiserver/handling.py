@@ -8,6 +8,8 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from tiphys.api import codec, errors
 from tiphys.apiserver.routing import RequestInfo, Router
 from tiphys.base.http.messages import HeaderList, Query, Request, Response
@@ -155,6 +157,9 @@ def _failure(error: Exception, request: Request) -> Response:
         return error_response(error, request)
     if isinstance(error, RecursionError):
         return error_response(errors.bad_request("the body of the request nests too deep"), request)
+    if isinstance(error, msgspec.DecodeError) and request.body:
+        # JSON that no two readers agree on: a lone surrogate, a number beyond any type.
+        return error_response(errors.bad_request(f"the body of the request is malformed: {error}"), request)
     _logger.exception("request failed", method=request.method, path=request.path)
     return error_response(errors.internal(str(error) or type(error).__name__), request)
 

@@ -53,3 +53,24 @@ def test_what_is_common_passes() -> None:
     nesting.check_json(b"[" + b'{"[[":[]},' * 1000 + b"1]")
     nesting.check_json(deep(nesting.MAX_DEPTH))
     nesting.check_yaml(b"a: &a {b: 1}\nc: *a\nd: {<<: *a}\n---\ne: 1\n")
+
+
+@pytest.mark.parametrize("body", [b'{"kind":"\\ud800"}', b'{"a":1e999}', b'{"a":%s}' % (b"9" * 10_000)])
+@pytest.mark.parametrize("kind", ["json-patch+json", "merge-patch+json", "apply-patch+yaml"])
+async def test_values_nobody_can_read_are_the_callers_fault(api: Api, kind: str, body: bytes) -> None:
+    await api.create(CMS, config_map("a"))
+    assert (await api.call("PATCH", f"{CMS}/a?fieldManager=m", body, f"application/{kind}")).status < 500
+    assert (await api.call("POST", CMS, body)).status < 500
+    assert (await api.call("DELETE", f"{CMS}/b", body)).status < 500
+
+
+@pytest.mark.parametrize("body", [{"metadata": 5}, {"apiVersion": 5}, {"kind": [1]}])
+async def test_applied_objects_have_their_shape(api: Api, body: object) -> None:
+    answer = await api.call("PATCH", f"{CMS}/a?fieldManager=m", body, "application/apply-patch+yaml")
+    assert answer.status == 400
+
+
+async def test_removing_the_whole_document_does_not_apply(api: Api) -> None:
+    await api.create(CMS, config_map("a"))
+    remove = [{"op": "remove", "path": ""}]
+    assert (await api.call("PATCH", f"{CMS}/a", remove, "application/json-patch+json")).status == 422

@@ -123,7 +123,8 @@ def _find(document: Any, path: list[str], default: Any = _MISSING) -> Any:
 def _edit(document: Any, path: list[str], change: Callable[[Any, str], Any]) -> Any:
     """A copy of `document` with `change` made to (a copy of) the container that holds the last step."""
     if not path:
-        return change({"": document}, "")[""]
+        changed: dict[str, Any] = change({"": document}, "")
+        return changed.get("")  # removing the whole leaves null
     step, *rest = path
     if not isinstance(document, dict | list):
         raise _NotApplicableError

@@ -202,6 +202,9 @@ class Patcher:
         return _unfit(data, reason)
 
     def _check_applied(self, applied: dict[str, Any], info: RequestInfo) -> None:
+        for field, kind in (("metadata", dict), ("apiVersion", str), ("kind", str)):
+            if not isinstance(applied.get(field) or kind(), kind):
+                raise errors.bad_request(f"error decoding YAML: {field} is of a wrong type")
         name = (applied.get("metadata") or {}).get("name")
         if name is not None and name != info.name:
             text = f"the name of the object ({name}) does not match the name on the URL ({info.name})"
