@@ -87,6 +87,29 @@ async def test_a_token_opens_the_api(api: Api) -> None:
     assert bad.status == 401
 
 
+async def test_a_node_gets_tokens_of_its_own_pods_only(api: Api) -> None:
+    target = "/api/v1/namespaces/default/serviceaccounts/default/token"
+    for name in ("own", "foreign"):
+        spec = {"nodeName": name, "containers": [{"name": "c", "image": "i"}]}
+        await api.create(PODS, {"metadata": {"name": name}, "spec": spec})
+    kubelet = PeerIdentity("system:node:own", ("system:nodes",), "cc")
+
+    async def ask(name: str, uid: str | None = None) -> tuple[int, str]:
+        if uid is None:
+            uid = (await api.get(f"{PODS}/{name}"))["metadata"]["uid"]
+        bound = {"kind": "Pod", "apiVersion": "v1", "name": name, "uid": uid}
+        answer = await api.call("POST", target, {"spec": {"boundObjectRef": bound}}, peer=kubelet)
+        return answer.status, answer.body.get("message", "")
+
+    unbound = await api.call("POST", target, {"spec": {}}, peer=kubelet)
+    assert unbound.status == 403 and "not bound to a pod" in unbound.body["message"]
+    status, message = await ask("foreign")
+    assert status == 403 and "different node" in message
+    status, message = await ask("own", "")
+    assert status == 403 and "without a uid" in message
+    assert (await ask("own"))[0] == 201
+
+
 async def test_reviews_answer(api: Api) -> None:
     asked = {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "default"}}}
     mine = await api.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", asked)

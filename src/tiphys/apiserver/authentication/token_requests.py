@@ -45,8 +45,13 @@ class TokenRequests:
         self._objects = objects
         self._new_uid = new_uid
 
-    def create(self, namespace: str, name: str, request: TokenRequest, now: float) -> TokenRequest:
-        """`request` with its status: the token and when to ask for the next. Raises ApiError."""
+    def create(self, namespace: str, name: str, request: TokenRequest, now: float, *, node: str = "") -> TokenRequest:
+        """`request` with its status: the token and when to ask for the next. Raises ApiError.
+
+        `node` is the node whose kubelet asks: it gets only tokens that end with a pod of its own.
+        """
+        if node:
+            self._check_node(namespace, name, request.spec.bound_object_ref, node)
         account = self._objects.service_account(namespace, name)
         if account is None:
             raise errors.not_found("serviceaccounts", name)
@@ -68,6 +73,19 @@ class TokenRequests:
             spec=msgspec.structs.replace(spec, audiences=tuple(audiences), expiration_seconds=asked),
             status=TokenRequestStatus(token=token, expiration_timestamp=rfc3339(now + asked)),
         )
+
+    def _check_node(self, namespace: str, account: str, reference: BoundObjectReference | None, node: str) -> None:
+        pod = None
+        if reference is None or reference.kind != "Pod" or reference.api_version != "v1" or not reference.name:
+            reason = "not bound to a pod"
+        elif not reference.uid:
+            reason = "with a pod binding without a uid"
+        elif (pod := self._objects.pod(namespace, reference.name)) is None:
+            raise errors.not_found("pods", reference.name)
+        else:
+            reason = "bound to a pod scheduled on a different node"
+        if pod is None or pod.spec.node_name != node:
+            raise errors.forbidden("serviceaccounts", account, f"node requested token {reason}")
 
     def _is_for_api(self, audiences: tuple[str, ...]) -> bool:
         return not audiences or all(audience in self._key.audiences for audience in audiences)

@@ -67,7 +67,8 @@ class Reviews:
         """A token for the service account the path names."""
         if self._security.tokens is None:
             raise errors.route_not_found()
-        answer = self._security.tokens.create(info.namespace, info.name, asked, self._context.clock.now())
+        now, node = self._context.clock.now(), request.user.node_name
+        answer = self._security.tokens.create(info.namespace, info.name, asked, now, node=node)
         answer.metadata.name, answer.metadata.namespace = info.name, info.namespace
         answer.metadata.creation_timestamp = self._context.times.now()
         return answer
