@@ -57,6 +57,16 @@ def test_a_finished_job_pod_stops_its_sidecars_and_succeeds() -> None:
     assert play.status().phase == "Succeeded"
 
 
+def test_a_container_serves_until_it_is_gone() -> None:
+    play = Player(pod())
+    play.hold.add(do.StopContainer)
+    play.delete(30)
+    assert play.container("web").ready and play.container("web").started
+    assert play.condition("Ready") == "True"
+    play.release(play.held[0])
+    assert play.condition("Ready") == "False"
+
+
 def test_the_active_deadline_fails_the_pod() -> None:
     play = Player(pod({"activeDeadlineSeconds": 60}))
     play.advance(59)

@@ -334,12 +334,14 @@ class PodLifecycle:
 
     def _probe_changed(self, event: events.ProbeChanged, now: float) -> None:
         container = self._find(event.name, event.id)
-        if container is None or container.step is not Step.RUNNING:
+        if container is None or container.step not in (Step.RUNNING, Step.STOPPING):
             return
         if event.kind is ProbeKind.READINESS:
             if container.passing != event.healthy:
                 container.passing = event.healthy
                 self._changed(urgent=True)
+        elif container.step is Step.STOPPING:
+            return
         elif event.kind is ProbeKind.STARTUP and event.healthy:
             self._out.append(StopProbes(container.name, (ProbeKind.STARTUP,)))
             container.probing.discard(ProbeKind.STARTUP.value)

@@ -138,7 +138,8 @@ class ContainerState:
 
     @property
     def ready(self) -> bool:
-        return self.step is Step.RUNNING and self.started and self.passing
+        """Whether it serves; an instance that was asked to stop does until it is gone, or its probe says otherwise."""
+        return self.step in (Step.RUNNING, Step.STOPPING) and self.started and self.passing
 
 
 @dataclass(slots=True)

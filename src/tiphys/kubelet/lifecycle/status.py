@@ -118,7 +118,7 @@ def _status(state: PodState, container: State) -> ContainerStatus:
     # The count is of instances that came to be: while the next one has none yet, it does not count.
     count = container.attempt if container.id or not container.attempt else container.attempt - 1
     running = container.step in (Step.RUNNING, Step.STOPPING)
-    has_started = container.step is Step.RUNNING and container.started
+    has_started = running and container.started
     ready = container.ready
     if container.role is Role.INIT:
         has_started = False if not running else container.started
