@@ -281,7 +281,7 @@ class FakeRuntime(FakeImages):
     async def container_stats(self, container_id: str) -> ContainerStats:
         self._enter("container_stats")
         status = self._container(container_id).status
-        return self.stats.get(container_id) or ContainerStats(status.id, status.name, status.labels, self._now())
+        return self.stats.get(container_id) or ContainerStats(status.id, status.name, status.labels, self._now(), 0)
 
     async def list_container_stats(
         self, *, sandbox_id: str = "", labels: Mapping[str, str] | None = None
