@@ -11,6 +11,7 @@ from rich.console import Console
 from tiphys.cmd import config as cluster_config
 from tiphys.cmd import supervision
 from tiphys.cmd.config import ClusterConfig, ConfigError
+from tiphys.cmd.exclusive import exclusive
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -25,7 +26,10 @@ def down(data_dir: Path, *, keep_data: bool, purge: bool) -> None:
             )
         console.print(f"no cluster in {data_dir}")
     else:
-        _stop(cluster_config.load(data_dir), keep_data=keep_data)
+        with exclusive(data_dir):
+            # Another `down` may have been first.
+            if (data_dir / cluster_config.CLUSTER_FILE).exists():
+                _stop(cluster_config.load(data_dir), keep_data=keep_data)
     if purge:
         from tiphys.cmd.node import image_cache
 
@@ -42,5 +46,10 @@ def _stop(config: ClusterConfig, *, keep_data: bool) -> None:
     if keep_data:
         console.print(f"stopped; its state stays in {config.data_dir}, `tiphys up` resumes it")
         return
-    shutil.rmtree(config.root)
+    try:
+        shutil.rmtree(config.root)
+    except OSError as error:
+        # A directory that is a mount of its own stays, empty.
+        if not config.root.is_mount() or any(config.root.iterdir()):
+            raise ConfigError(f"{config.data_dir} cannot be removed: {error}") from error
     console.print(f"stopped and removed {config.data_dir}")

@@ -22,6 +22,7 @@ from tiphys.cmd import config as cluster_config
 from tiphys.cmd import supervision
 from tiphys.cmd.certificates import PkiError
 from tiphys.cmd.config import ClusterConfig, ConfigError
+from tiphys.cmd.exclusive import exclusive
 from tiphys.cmd.prepare import prepare
 
 _READY_SECONDS = 60.0
@@ -48,6 +49,20 @@ class UpOptions:
 def up(options: UpOptions) -> None:
     """Bring the cluster up; prints progress. Raises ConfigError with what is in the way and what to do."""
     started = time.monotonic()
+    with exclusive(options.data_dir.resolve()):
+        config, resumed = _start(options)
+    asyncio.run(_until_ready(config, options))
+    took = time.monotonic() - started
+    console.print(f"cluster {'was up' if resumed else 'up'} after {took:.1f} s, in {config.data_dir}")
+    if options.demo:
+        from tiphys.cmd.demo.deploy import deploy
+
+        deploy(config, console)
+    _next_steps(config, options)
+
+
+def _start(options: UpOptions) -> tuple[ClusterConfig, bool]:
+    """Have the cluster's supervisor run; the settings, and whether it ran before."""
     config = _decide(options)
     if not config.hollow:
         _host_programs()
@@ -60,14 +75,7 @@ def up(options: UpOptions) -> None:
     except PkiError as error:
         raise ConfigError(str(error)) from error
     supervision.start(config)
-    asyncio.run(_until_ready(config, options))
-    took = time.monotonic() - started
-    console.print(f"cluster {'was up' if resumed else 'up'} after {took:.1f} s, in {config.data_dir}")
-    if options.demo:
-        from tiphys.cmd.demo.deploy import deploy
-
-        deploy(config, console)
-    _next_steps(config, options)
+    return config, resumed
 
 
 def _decide(options: UpOptions) -> ClusterConfig:
@@ -177,6 +185,8 @@ async def _ready_nodes(client: Client, count: int) -> bool:
 async def _wait(condition: Callable[[], Awaitable[bool]], what: str, config: ClusterConfig, process: str) -> None:
     until = time.monotonic() + _READY_SECONDS
     while not await condition():
+        if not config.socket_path.exists():
+            raise ConfigError(f"the cluster in {config.data_dir} was stopped while it started")
         if time.monotonic() > until:
             log_path = config.log_dir / f"{process}.log"
             raise ConfigError(
