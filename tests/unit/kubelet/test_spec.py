@@ -252,7 +252,7 @@ def test_privileged_containers_see_everything() -> None:
 @pytest.mark.parametrize(
     ("own", "image", "message"),
     [
-        ({"runAsNonRoot": True}, Image("sha256:x"), "container has runAsNonRoot and image will run as root"),
+        ({"runAsNonRoot": True}, Image("sha256:x"), r'image will run as root \(pod: "p_ns\(u1\)", container: '),
         ({"runAsNonRoot": True, "runAsUser": 0}, Image("sha256:x"), "container's runAsUser breaks non-root policy"),
         (
             {"runAsNonRoot": True},

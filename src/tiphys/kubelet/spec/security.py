@@ -124,7 +124,8 @@ def _refuse_root(pod: Pod, container: AnyContainer, own: SecurityContext, user: 
     wanted = own.run_as_non_root if own.run_as_non_root is not None else (shared.run_as_non_root if shared else None)
     if not wanted:
         return
-    where = f"(pod: {pod.metadata.name}_{pod.metadata.namespace}({pod.metadata.uid}), container: {container.name})"
+    meta = pod.metadata
+    where = f'(pod: "{meta.name}_{meta.namespace}({meta.uid})", container: {container.name})'
     if username:
         raise ConfigError(
             f"container has runAsNonRoot and image has non-numeric user ({username}), "
