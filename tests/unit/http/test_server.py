@@ -89,6 +89,10 @@ async def test_pipelined_answers_keep_their_order_when_the_first_is_slow() -> No
         (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n80\r\n" + b"x" * 128 + b"\r\n", 413),
         (b"GET / HTTP/1.1\r\nHost: h\r\nExpect: wonders\r\n\r\n", 417),
         (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"y" * 9000, 431),
+        (
+            b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"X: y\r\n" * 5000 + b"\r\n",
+            431,
+        ),
     ],
 )
 async def test_what_cannot_be_served_is_refused_and_the_connection_closed(wire: bytes, status: int) -> None:
@@ -98,6 +102,20 @@ async def test_what_cannot_be_served_is_refused_and_the_connection_closed(wire: 
         answer, headers, _ = await peer.response()
         assert (answer, headers["connection"]) == (status, "close")
         assert await peer.rest() == b""
+
+
+async def test_trailers_are_no_headers() -> None:
+    seen: list[bytes] = []
+
+    def handler(request: Request) -> Response:
+        seen.append(request.headers.get(b"impersonate-user"))
+        return Response(200, b"")
+
+    wire = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nImpersonate-User: x\r\n\r\n"
+    async with serving(handler) as (_, port), Peer.connect(port) as peer:
+        peer.send(wire)
+        assert (await peer.response())[0] == 200
+    assert seen == [b""]
 
 
 async def test_expect_continue_is_answered_before_the_body_is_read() -> None:

@@ -100,6 +100,12 @@ class RequestParser:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.in_body:
+            # Trailers: nobody here wants any, and they must not pass for headers that were checked before the body.
+            self._head_bytes += len(name) + len(value)
+            if self._head_bytes > self._max_header_bytes:
+                raise BadRequest("request trailer fields too large", 431)
+            return
         self._headers.add(name, value)
 
     def on_headers_complete(self) -> None:
@@ -128,6 +134,7 @@ class RequestParser:
     def on_message_complete(self) -> None:
         self.in_body = False
         self.started = False
+        self._head_bytes = 0
         body = self._body
         method = self._parser.get_method()
         request = Request(
