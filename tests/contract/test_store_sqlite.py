@@ -37,6 +37,11 @@ async def reopened(path: Path, clock: FakeClock | None = None) -> SqliteBackend:
     return backend
 
 
+async def test_nobody_else_reads_its_files(store: SqliteBackend, path: Path) -> None:
+    await store.put("/k", b"v", b"", expected=0)
+    assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
+
+
 async def test_all_is_there_after_a_restart(path: Path) -> None:
     store = await reopened(path)
     items = [await store.put(f"/k/{n}", b"v", b"", expected=0) for n in range(10)]

@@ -79,6 +79,12 @@ class FileLock:
 def connect(path: Path) -> sqlite3.Connection:
     """Open the file durable and in WAL mode, making the schema if it is new. Raises StoreError if it is not ours."""
     # Autocommit: one INSERT is one transaction is one release of the interpreter's lock.
+    # Secrets are in it: SQLite gives its other files the permissions of this one.
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=96)
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
