@@ -75,7 +75,16 @@ class ProcessSupervisor:
     async def _keep(self, child: Child) -> None:
         backoff = Backoff(initial_seconds=0.2, maximum_seconds=10.0)
         while True:
-            await self._start(child)
+            try:
+                await self._start(child)
+            except OSError as error:  # no memory, no process, no disk: that may pass
+                delay_seconds = backoff.next_seconds()
+                reason = f"{type(error).__name__}: {error}"
+                _logger.warning(
+                    "process does not start", process=child.name, error=reason, again_in_seconds=delay_seconds
+                )
+                await asyncio.sleep(delay_seconds)
+                continue
             assert child.process is not None
             code = await child.process.wait()
             if time.monotonic() - child.started > _STABLE_SECONDS:

@@ -58,6 +58,7 @@ async def test_a_killed_child_runs_again_and_none_is_left(tmp_path: Path) -> Non
         os.kill(first, signal.SIGKILL)
         second = await wait_for_pid(socket, "one", other_than=first)
         assert (await ask(socket))["processes"][0]["restarts"] == 1
+        await eventually(lambda: "up" in (tmp_path / "logs" / "one.log").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(second, 0)
     assert not socket.exists()
@@ -75,3 +76,15 @@ async def test_one_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:
         await eventually(lambda: "up" in (tmp_path / "logs" / "stubborn.log").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+async def test_one_that_cannot_start_yet_is_tried_again(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    supervisor = ProcessSupervisor([Child("late", [str(program)])], tmp_path / "logs", tmp_path / "s.sock")
+    async with running(supervisor):
+        await eventually((tmp_path / "logs" / "late.log").exists)
+        partial = tmp_path / "partial"
+        partial.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(3600)\n")
+        partial.chmod(0o755)
+        partial.rename(program)
+        await wait_for_pid(tmp_path / "s.sock", "late")
