@@ -40,7 +40,7 @@ def check_json(body: bytes) -> None:
 def check_yaml(body: bytes) -> None:
     """Raise ApiError 400 for YAML text that nests too deep, expands to too much or contains itself; yaml.YAMLError for
     what is no YAML."""
-    sizes: dict[str, int] = {}
+    sizes: dict[str | None, int] = {}
     open_nodes: list[tuple[str | None, int]] = []  # (anchor, size of the document before it)
     total = 0
     for event in yaml.parse(body, Loader=yaml.CSafeLoader):
