@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tiphys.api.quantity import Quantity
+from tiphys.api.quota import in_scope, of_pod, of_service
 from tiphys.api.types.core_v1 import (
     Container,
     EndpointAddress,
@@ -30,7 +31,6 @@ from tiphys.controllers.namespace.reconcile import Emptied, finalized
 from tiphys.controllers.namespace.reconcile import status as namespace_status
 from tiphys.controllers.resourcequota.reconcile import status as quota_status
 from tiphys.controllers.resourcequota.reconcile import total
-from tiphys.api.quota import in_scope, of_pod, of_service
 from tiphys.controllers.rootca.reconcile import decide as root_ca
 from tiphys.controllers.serviceaccount.reconcile import missing
 from tiphys.testing import builders
