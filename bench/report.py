@@ -62,7 +62,12 @@ class Report:
     def write(self) -> Path:
         RESULTS.mkdir(exist_ok=True)
         path = RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{self.group}.json"
-        machine = {"cores": os.cpu_count(), "python": platform.python_version(), "kernel": platform.release()}
+        machine: dict[str, object] = {
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "kernel": platform.release(),
+        }
+        machine["load_average"] = os.getloadavg()
         document = {"machine": machine, "rows": [asdict(row) for row in self.rows], "skipped": self.skipped}
         path.write_text(json.dumps(document, indent=1) + "\n")
         return path

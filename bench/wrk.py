@@ -23,6 +23,10 @@ end
 """
 
 
+ROUNDS = 3
+"""Whatever else runs on the machine only ever makes a round slower, so the best one says most about the server."""
+
+
 def available() -> bool:
     return shutil.which("wrk") is not None
 
@@ -41,15 +45,21 @@ async def _run(*arguments: str) -> float:
     return float(found.group(1))
 
 
-async def get_per_second(url: str, token: str, *, connections: int, seconds: int = 5) -> float:
-    """Answers per second to GETs of one URL."""
-    return await _run("-t1", f"-c{connections}", f"-d{seconds}s", "-H", f"Authorization: Bearer {token}", url)
+async def get_per_second(url: str, token: str, *, connections: int, seconds: int = 3) -> float:
+    """Answers per second to GETs of one URL, in the best of `ROUNDS`."""
+    arguments = ("-t1", f"-c{connections}", f"-d{seconds}s", "-H", f"Authorization: Bearer {token}", url)
+    return max([await _run(*arguments) for _ in range(ROUNDS)])
 
 
 async def post_per_second(
-    server: str, path: str, body: str, token: str, *, prefix: str, connections: int, seconds: int = 5
+    server: str, path: str, body: str, token: str, *, prefix: str, connections: int, seconds: int = 3
 ) -> float:
-    """Creates per second; "NAME" in the body becomes a fresh name each time."""
+    """Creates per second in the best of `ROUNDS`; "NAME" in the body becomes a fresh name each time."""
+    rounds = [f"{prefix}-{index}" for index in range(ROUNDS)]
+    return max([await _post(server, path, body, token, name, connections, seconds) for name in rounds])
+
+
+async def _post(server: str, path: str, body: str, token: str, prefix: str, connections: int, seconds: int) -> float:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_POST.replace("%BODY%", body).replace("%PATH%", path).replace("%PREFIX%", prefix))
         script.flush()
