@@ -34,7 +34,7 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="session")
 def tiphys_cluster() -> Iterator[TiphysCluster]:
-    """A control plane with three hollow nodes, up in about a second: scheduled pods are Ready at once. Needs no root."""
+    """A control plane with three hollow nodes, up in about a second; scheduled pods are Ready at once. No root."""
     from tiphys.cmd.down import down
     from tiphys.cmd.up import UpOptions, up
 
