@@ -127,6 +127,21 @@ def test_a_bad_manifest_is_refused_with_field_paths_and_nothing_is_stored(cluste
     assert cluster.get("pods", "-n", namespace)["items"] == []
 
 
+def test_a_list_is_applied_and_what_get_prints_is_applied_again(cluster: Cluster, namespace: str) -> None:
+    # kubectl checks a List against OpenAPI version 2, which it takes in protobuf only.
+    items = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "b"}} for name in ("x", "y")
+    ]
+    cluster.apply({"apiVersion": "v1", "kind": "List", "items": items}, namespace)
+    printed = cluster.output("get", "configmaps", "x", "y", "-n", namespace, "-o", "yaml")
+    again = cluster.output("apply", "-n", namespace, "-f", "-", stdin=printed)
+    assert again.splitlines() == ["configmap/x configured", "configmap/y configured"]
+    items[1]["dato"] = {}
+    wrong = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    done = cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=wrong, check=False)
+    assert 'unknown field "dato" in io.k8s.api.core.v1.ConfigMap' in done.stderr
+
+
 def test_a_job_runs_to_completion(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl(
         "create", "job", "sum", "-n", namespace, "--image=busybox:1.36", "--", "sh", "-c", "echo $((40 + 2))"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -99,8 +100,48 @@ def test_refusals(server: OpenApi) -> None:
             _get(server, target)
         assert caught.value.code == 404
     with pytest.raises(ApiError) as caught:
-        _get(server, "/openapi/v2", (b"accept", b"application/com.github.proto-openapi.spec.v2@v1.0+protobuf"))
+        _get(server, "/openapi/v3/api/v1", (b"accept", b"application/com.github.proto-openapi.spec.v3@v1.0+protobuf"))
     assert caught.value.code == 406
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """(number, content) of a message's length-delimited fields; the only others are varints, which are passed over."""
+
+    def varint(at: int) -> tuple[int, int]:
+        value = shift = 0
+        while True:
+            value |= (message[at] & 0x7F) << shift
+            at, shift = at + 1, shift + 7
+            if message[at - 1] < 0x80:
+                return value, at
+
+    at = 0
+    while at < len(message):
+        key, at = varint(at)
+        size, at = varint(at)
+        if key & 7 == 2:
+            yield key >> 3, message[at : at + size]
+            at += size
+
+
+def test_version_2_comes_in_protobuf_as_kubectl_asks_for_it(server: OpenApi) -> None:
+    accept = (b"accept", b"application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
+    answer = _get(server, "/openapi/v2", accept)
+    assert answer.content_type == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+    document = dict(_fields(answer.body))
+    assert document[1] == b"2.0"
+    definitions = {}
+    for _, entry in _fields(document[9]):
+        pair = dict(_fields(entry))
+        definitions[pair[1].decode()] = pair[2]
+    config_map = list(_fields(definitions["io.k8s.api.core.v1.ConfigMap"]))
+    properties = [dict(_fields(entry)) for _, entry in _fields(dict(config_map)[25])]
+    assert {"apiVersion", "kind", "metadata", "data", "binaryData", "immutable"} == {p[1].decode() for p in properties}
+    metadata = next(p[2] for p in properties if p[1] == b"metadata")
+    assert b"#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta" in metadata
+    extensions = [dict(_fields(content)) for number, content in config_map if number == 31]
+    kinds = next(dict(_fields(e[2]))[2] for e in extensions if e[1] == b"x-kubernetes-group-version-kind")
+    assert b'"kind":"ConfigMap"' in kinds.replace(b" ", b"")
 
 
 def test_resources_may_change() -> None:

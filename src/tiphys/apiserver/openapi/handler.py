@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from tiphys.api import codec, errors
 from tiphys.api.scheme import RESOURCES, Resource
-from tiphys.apiserver.openapi import documents, schemas
+from tiphys.apiserver.openapi import documents, protobuf, schemas
 from tiphys.base.http.messages import Request, Response
 
 _VERSION: Final = "v1.36.0"
@@ -48,12 +48,14 @@ class OpenApi:
 
     def handle(self, request: Request) -> Response:
         """The answer for ``/openapi/…``. Raises ApiError: 404 for unknown documents, 405 for methods that
-        would write, 406 for clients that take nothing but protobuf."""
+        would write, 406 for clients that take version 3 in nothing but protobuf."""
         path = request.path.rstrip("/")
         if request.method not in ("GET", "HEAD"):
             raise errors.method_not_allowed()
         accept = request.headers.get(b"accept")
         if b"protobuf" in accept and not _takes_json(accept):
+            if path == "/openapi/v2" and b"spec.v2" in accept:
+                return self._protobuf(request)
             raise errors.not_acceptable("only application/json is available")
         if path == "/openapi/v2":
             return self._document(request, "v2", lambda: documents.version_2(self._all(), self._version, self._custom))
@@ -68,6 +70,17 @@ class OpenApi:
             location = f"/openapi/v3/{root}?hash={self._tag(root)}".encode()
             return Response(301, b"", "", ((b"Location", location),))
         return self._document(request, root, lambda: documents.version_3(resources, self._version, self._custom))
+
+    def _protobuf(self, request: Request) -> Response:
+        """Version 2 as kubectl asks for it when a manifest is of a kind it has no version 3 of, such as List."""
+        kept = self._kept.get("v2 protobuf")
+        if kept is None:
+            document = protobuf.encode(documents.version_2(self._all(), self._version, self._custom))
+            kept = self._kept["v2 protobuf"] = gzip.compress(document, _LEVEL, mtime=0)
+        tag = self._tag("v2 protobuf")
+        if b"gzip" in request.headers.get(b"accept-encoding"):
+            return _maybe_unchanged(request, kept, tag, protobuf.CONTENT_TYPE, ((b"Content-Encoding", b"gzip"),))
+        return _maybe_unchanged(request, gzip.decompress(kept), tag, protobuf.CONTENT_TYPE, ())
 
     def _all(self) -> list[Resource]:
         return [resource for resources in self._groups.values() for resource in resources]
