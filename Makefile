@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BENCH ?= all
 TEST_ARGS ?=
 
-.PHONY: help up down status test unit e2e lint bench lock generate clean
+.PHONY: help up down status test programs unit e2e lint bench lock generate clean
 
 help:
 	@echo "make up      install what is missing, start a one-node cluster, run the demo"
@@ -32,8 +32,12 @@ down:
 status:
 	@$(BIN)/tiphys status
 
-test: $(VENV)/.test lint
+test: $(VENV)/.test lint programs
 	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+# What tests need of the host: as root it is installed, else those tests are skipped by name.
+programs: $(VENV)/.test
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then $(BIN)/python scripts/install_test_programs.py; fi
 
 unit: $(VENV)/.test
 	@$(BIN)/python -m pytest tests/unit tests/property tests/contract tests/simulation tests/house $(TEST_ARGS)
