@@ -167,3 +167,25 @@ async def test_the_store_is_a_component(api: Api) -> None:
     assert [item["metadata"]["name"] for item in answer.body["items"]] == ["etcd-0"]
     assert answer.warnings == ['299 - "v1 ComponentStatus is deprecated in v1.19+"']
     assert (await api.call("GET", "/api/v1/componentstatuses/nope")).status == 404
+
+
+async def test_a_proxy_connects_to_pods_only_and_never_to_its_own_machine(api: Api) -> None:
+    await api.create(PODS, pod("a"))
+    for address in ("127.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1"):
+        await api.call("PATCH", f"{PODS}/a/status", {"status": {"podIP": address, "podIPs": [{"ip": address}]}}, MERGE)
+        answer = await api.call("GET", f"{PODS}/a/proxy/")
+        assert (answer.status, answer.body["message"]) == (400, "address not allowed")
+    services = "/api/v1/namespaces/default/services"
+    await api.create(services, {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}})
+    piece = {
+        "metadata": {"name": "s-1", "labels": {"kubernetes.io/service-name": "s"}},
+        "addressType": "IPv4",
+        "endpoints": [
+            {"addresses": ["10.1.2.3"]},
+            {"addresses": ["10.1.2.4"], "targetRef": {"kind": "Pod", "name": "a", "namespace": "default"}},
+        ],
+        "ports": [{"name": "", "port": 80}],
+    }
+    await api.create("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", piece)
+    answer = await api.call("GET", f"{services}/s/proxy/")
+    assert (answer.status, answer.body["message"]) == (503, 'no endpoints available for service "s"')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import random
 import ssl
 from collections.abc import Awaitable
@@ -10,7 +11,7 @@ from urllib.parse import quote
 
 from tiphys.api import errors
 from tiphys.api.types.core_v1 import Container, Node, Pod, Service, ServicePort
-from tiphys.api.types.discovery_v1 import EndpointSlice
+from tiphys.api.types.discovery_v1 import Endpoint, EndpointSlice
 from tiphys.apiserver.admission.chain import Lookup
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.streaming.reverse_proxy import reverse_proxy
@@ -63,10 +64,9 @@ class Proxy:
         pod = self._lookup.get(Pod, target.name, info.namespace)
         if pod is None:
             raise errors.not_found("pods", target.name)
-        if not pod.status.pod_ip:
-            raise errors.bad_request("address not allowed")
+        address = _outside(pod.status.pod_ip)
         port = target.port or _first_port(pod.spec.containers)
-        return self._url(target.scheme, pod.status.pod_ip, _named_port(pod.spec.containers, port))
+        return self._url(target.scheme, address, _named_port(pod.spec.containers, port))
 
     def _service(self, target: Target, info: RequestInfo) -> tuple[str, ssl.SSLContext | None]:
         service = self._lookup.get(Service, target.name, info.namespace)
@@ -80,12 +80,20 @@ class Proxy:
             number = next((p.port for p in slice_.ports if (p.name or "") == (port.name or "") and p.port), None)
             if number is not None:
                 ready = (e for e in slice_.endpoints if e.conditions is None or e.conditions.ready is not False)
-                backends += [(endpoint.addresses[0], number) for endpoint in ready if endpoint.addresses]
+                backends += [(e.addresses[0], number) for e in ready if self._is_pods(e, info.namespace)]
         if not backends:
             text = f'no endpoints available for service "{target.name}"'
             raise errors.service_unavailable(text)
         host, number = random.choice(backends)
-        return self._url(target.scheme, host, number)
+        return self._url(target.scheme, _outside(host), number)
+
+    def _is_pods(self, endpoint: Endpoint, namespace: str) -> bool:
+        """Whether the address is that of the pod it names: who writes slices must not choose where we connect to."""
+        reference = endpoint.target_ref
+        if not endpoint.addresses or reference is None or reference.kind != "Pod":
+            return False
+        pod = self._lookup.get(Pod, reference.name or "", namespace)
+        return pod is not None and endpoint.addresses[0] in {pod.status.pod_ip, *(ip.ip for ip in pod.status.pod_ips)}
 
     def _node(self, target: Target) -> tuple[str, ssl.SSLContext | None]:
         node = self._lookup.get(Node, target.name)
@@ -118,6 +126,17 @@ def parse_target(text: str) -> Target:
     if len(parts) == 3 and parts[0] in ("http", "https", ""):
         return Target(parts[0], parts[1], parts[2])
     raise errors.bad_request(f'invalid service request "{text}"')
+
+
+def _outside(address: str | None) -> str:
+    """The address; raises ApiError 400 for one of the apiserver's own machine or link, as upstream."""
+    try:
+        ip = ipaddress.ip_address(address or "")
+    except ValueError:
+        raise errors.bad_request("address not allowed") from None
+    if ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified:
+        raise errors.bad_request("address not allowed")
+    return str(ip)
 
 
 def _host(address: str) -> str:
