@@ -40,14 +40,14 @@ def server_config(config: ClusterConfig) -> ApiServerConfig:
 async def serving(config: ClusterConfig) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """A started server; it is closed, and the store with it, at the end."""
     server = ApiServer(server_config(config), SqliteBackend(config.store_path))
-    await server.start()
     client = Client(InProcessTransport(server.handler, PeerIdentity("system:apiserver", ("system:masters",))))
-    await ensure_addons(client, config)
 
     async def until_cancelled() -> None:
         await asyncio.Event().wait()
 
+    await server.start()
     try:
+        await ensure_addons(client, config)
         yield until_cancelled
     finally:
         await server.close()

@@ -109,7 +109,7 @@ COMPONENTS: dict[str, tuple[Component, str]] = {
 
 
 async def run(components: list[str], config: ClusterConfig, credentials: Path | None = None) -> None:
-    """Run `components` until SIGTERM or SIGINT, or until all of them end; raises what starting one raises."""
+    """Run `components` until SIGTERM or SIGINT; raises what starting one raises."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
