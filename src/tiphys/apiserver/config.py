@@ -16,6 +16,8 @@ class ApiServerConfig:
     port 0 chooses a free one. client_ca verifies client certificates and, unless kubelet_ca is given, kubelets.
     service_account_keys verify tokens; service_account_signing_key makes them. advertise_address is where pods find
     the server: the `kubernetes` Service's endpoint ("" for none). tokens: static bearer tokens to (user, groups).
+    requestheader_client_ca signed proxy_client_certificate, by which servers of aggregated groups know this server as
+    the front proxy; its name is among requestheader_allowed_names.
     """
 
     bind_address: str = "0.0.0.0"
@@ -33,6 +35,10 @@ class ApiServerConfig:
     service_cidr: str = "10.96.0.0/12"
     node_ports: tuple[int, int] = (30000, 32767)
     advertise_address: str = ""
+    requestheader_client_ca: bytes = b""
+    requestheader_allowed_names: tuple[str, ...] = ("front-proxy-client",)
+    proxy_client_certificate: bytes = b""
+    proxy_client_key: bytes = b""
     anonymous: bool = True
     tokens: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     max_requests_inflight: int = 2000

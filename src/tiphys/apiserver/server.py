@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
 from tiphys.api import codec, errors
 from tiphys.api.scheme import RESOURCES, Resource
+from tiphys.apiserver.admission.certificates import RequesterAdmission, SignerPermissions
 from tiphys.apiserver.admission.chain import Chain, Lookup
 from tiphys.apiserver.admission.escalation import PrivilegeEscalation
 from tiphys.apiserver.admission.plugins import default_plugins
+from tiphys.apiserver.aggregation import Aggregator
+from tiphys.apiserver.aggregation.aggregator import Served
 from tiphys.apiserver.allocators.services import ServiceAllocator
 from tiphys.apiserver.bootstrap.keeper import Keeper
 from tiphys.apiserver.bootstrap.objects import Bootstrap
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.customresources.definitions import Definitions
 from tiphys.apiserver.discovery import Discovery
+from tiphys.apiserver.discovery.documents import RemoteVersion
 from tiphys.apiserver.handling import Handling, Limits, error_response
 from tiphys.apiserver.health import Health
 from tiphys.apiserver.openapi import OpenApi
@@ -70,18 +74,22 @@ class ApiServer:
         self.context.allocations["", "services"] = (allocator,)
         self.security = Security(config, self.context, self.lookup)
         chain.append(PrivilegeEscalation(self.security.authorizer))
+        chain.append(SignerPermissions(self.security.authorizer))
+        chain.append(RequesterAdmission(self.context.times.now))
         self.registry = Registry(self.context, self.feed)
         self.definitions = Definitions(self.registry, self.router, SYSTEM, self._announce)
         self._kubelets = add_subresources(self.registry, self.security, self.lookup, config)
         address = f"{config.advertise_address}:{config.port}" if config.advertise_address else ""
         self.discovery = Discovery(RESOURCES, address)
         self.openapi = OpenApi(RESOURCES, GIT_VERSION)
+        identity = (config.proxy_client_certificate, config.proxy_client_key)
+        self.aggregator = Aggregator(self.registry, self.lookup, SYSTEM, identity, self._announce_remote)
         self.health = Health()
         self.statistics = RequestStatistics(self.registry)
         self._limits = Limits(config.max_requests_inflight, config.max_mutating_requests_inflight)
         self.handler: Handler = Handling(
             self.router,
-            self.registry.serve,
+            self._serve_resource,
             self._serve_path,
             self.security.authenticate,
             self.security.authorize,
@@ -103,6 +111,9 @@ class ApiServer:
         await self.definitions.load()
         self._tasks = Supervisor("apiserver")
         self._tasks.spawn(self.definitions.run, "custom-resources")
+        self.aggregator.serve_local([*RESOURCES, *self.definitions.resources])
+        await self.aggregator.load()
+        self._tasks.spawn(self.aggregator.run, "aggregator")
         self._tasks.spawn(self._send_bookmarks, "bookmarks")
         self._tasks.spawn(Keeper(self.feed, bootstrap, self.clock).run, "bootstrap")
         if self.config.certificate:
@@ -118,6 +129,7 @@ class ApiServer:
             self._http = None
         if self._kubelets is not None:
             await self._kubelets.close()
+        await self.aggregator.close()
         await self.feed.close()
         await self._backend.close()
 
@@ -134,6 +146,13 @@ class ApiServer:
         self.port = await self._http.start(config.bind_address, config.port)
         _logger.info("serving", address=config.bind_address, port=self.port)
 
+    def _serve_resource(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
+        if info.target is None:
+            remote = self.aggregator.remote(info.group, info.version)
+            if remote is not None:
+                return self.aggregator.serve(request, remote)
+        return self.registry.serve(request, info)
+
     def _serve_path(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
         path = request.path.rstrip("/") or "/"
         health = self.health.serve(request)
@@ -147,6 +166,8 @@ class ApiServer:
         served = self.security.serve_path(request)
         if served is not None:
             return served
+        if remote := self.aggregator.remote_at(path):
+            return self.aggregator.serve(request, remote)
         if f"{path}/".startswith(_API_ROOTS):
             return self.discovery.handle(request)
         if path.startswith("/openapi/"):
@@ -160,6 +181,15 @@ class ApiServer:
         """Describe exactly these resources to clients."""
         self.discovery.replace(resources)
         self.openapi.replace(resources, schemas)
+        self.aggregator.serve_local(resources)
+
+    def _announce_remote(self, served: Iterable[Served]) -> None:
+        """Describe what other servers serve."""
+        listed = tuple(served)
+        self.discovery.replace_remote(
+            RemoteVersion(one.remote.group, one.remote.version, one.resources, one.available) for one in listed
+        )
+        self.openapi.replace_remote({one.remote.path[1:]: one.openapi for one in listed if one.openapi})
 
     async def _send_bookmarks(self) -> None:
         while True:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from tiphys.api import codec, errors
 from tiphys.api.types import core_v1, discovery_v1, flowcontrol_v1, meta_v1, networking_v1, scheduling_v1
 from tiphys.apiserver.authorization import bootstrap as roles
-from tiphys.apiserver.bootstrap import flow_control
+from tiphys.apiserver.bootstrap import flow_control, front_proxy
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.registry.kinds import resource_of
 from tiphys.apiserver.registry.options import WriteOptions
@@ -48,6 +48,8 @@ class Bootstrap:
             await self._ensure(obj)
             if isinstance(obj, flowcontrol_v1.FlowSchema):
                 await self._mark(obj, _found)
+        if self._config.client_ca:
+            await self._follow_settings(front_proxy.published(self._config))
         address = self._config.advertise_address
         # Pods cannot reach a loopback address, and no endpoint may have one.
         if address and not ip_address(address).is_loopback:
@@ -140,6 +142,18 @@ class Bootstrap:
         info = _info("update", obj)
         info.subresource = "status"
         await endpoint.updater.change(info, change, _OPTIONS, self._user, [])
+
+    async def _follow_settings(self, published: core_v1.ConfigMap) -> None:
+        """Make the ConfigMap, and keep its data what the settings say."""
+        await self._ensure(published)
+        endpoint = self._registry.of(resource_of(core_v1.ConfigMap))
+
+        def change(stored: Stored) -> Changed:
+            new = codec.decode(core_v1.ConfigMap, stored.value)
+            new.data = {**new.data, **published.data}
+            return Changed(new)
+
+        await endpoint.updater.change(_info("update", published), change, _OPTIONS, self._user, [])
 
     async def _follow_address(self, obj: Any) -> None:
         await self._ensure(obj)

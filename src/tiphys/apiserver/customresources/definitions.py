@@ -60,6 +60,11 @@ class Definitions:
         while not self._queue.empty():
             await self._sync(self._queue.get_nowait())
 
+    @property
+    def resources(self) -> list[Resource]:
+        """The custom resources served now."""
+        return [kind.resource for served in self._served.values() for kind in served]
+
     async def run(self) -> None:
         """Until cancelled: follow definitions, one at a time; what fails is tried again."""
         backoff = Backoff(initial_seconds=0.1, maximum_seconds=30.0)

@@ -5,13 +5,23 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tiphys.api.scheme import Resource, Subresource
 
 Document = dict[str, Any]
 #: Group to its versions, preferred first; groups in the order clients should prefer them.
 Groups = Mapping[str, Mapping[str, Sequence[Resource]]]
+
+
+class RemoteVersion(NamedTuple):
+    """A group and version that another server serves. `resources` are the entries of its APIResourceList, as far as
+    they are known; it is not `current` while that server does not answer."""
+
+    group: str
+    version: str
+    resources: tuple[Document, ...]
+    current: bool
 
 
 def by_group(resources: Iterable[Resource]) -> dict[str, dict[str, list[Resource]]]:
@@ -28,9 +38,19 @@ def api_versions(server_address: str) -> Document:
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses}
 
 
-def group_list(groups: Groups) -> Document:
+def versions_by_group(groups: Groups, remote: Sequence[RemoteVersion]) -> dict[str, list[str]]:
+    """All groups' versions, those of other servers after our own."""
+    found = {name: list(versions) for name, versions in groups.items()}
+    for one in remote:
+        versions = found.setdefault(one.group, [])
+        if one.version not in versions:
+            versions.append(one.version)
+    return found
+
+
+def group_list(groups: Mapping[str, list[str]]) -> Document:
     """``/apis``."""
-    listed = [_group(name, list(versions)) for name, versions in groups.items() if name]
+    listed = [_group(name, versions) for name, versions in groups.items() if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
 
 
@@ -93,8 +113,27 @@ def _storage_hash(resource: Resource) -> str:
     return base64.b64encode(hashlib.sha256(kind.encode()).digest()[:8]).decode()
 
 
-def aggregated(groups: Groups, version: str) -> Document:
+def aggregated(groups: Groups, version: str, remote: Sequence[RemoteVersion] = ()) -> Document:
     """Everything about `groups` in one document; `version` of apidiscovery.k8s.io."""
+    items: dict[str, list[Document]] = {
+        name: [
+            {
+                "version": served,
+                "resources": [_discovered(resource) for resource in sorted(resources, key=_plural)],
+                "freshness": "Current",
+            }
+            for served, resources in versions.items()
+        ]
+        for name, versions in groups.items()
+    }
+    for one in remote:
+        items.setdefault(one.group, []).append(
+            {
+                "version": one.version,
+                "resources": _discovered_remotely(one),
+                "freshness": "Current" if one.current else "Stale",
+            }
+        )
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": f"apidiscovery.k8s.io/{version}",
@@ -102,18 +141,35 @@ def aggregated(groups: Groups, version: str) -> Document:
         "items": [
             {
                 "metadata": {"name": name, "creationTimestamp": None} if name else {"creationTimestamp": None},
-                "versions": [
-                    {
-                        "version": served,
-                        "resources": [_discovered(resource) for resource in sorted(resources, key=_plural)],
-                        "freshness": "Current",
-                    }
-                    for served, resources in versions.items()
-                ],
+                "versions": versions,
             }
-            for name, versions in groups.items()
+            for name, versions in items.items()
         ],
     }
+
+
+def _discovered_remotely(remote: RemoteVersion) -> list[Document]:
+    """The entries of an APIResourceList in the aggregated form."""
+    found: dict[str, Document] = {}
+    for entry in sorted(remote.resources, key=lambda entry: str(entry.get("name", ""))):
+        plural, _, subresource = str(entry.get("name", "")).partition("/")
+        group, version = entry.get("group") or remote.group, entry.get("version") or remote.version
+        common = {
+            "responseKind": _kind(group, version, str(entry.get("kind", ""))),
+            "verbs": list(entry.get("verbs") or ()),
+        }
+        if subresource:
+            if plural in found:
+                found[plural].setdefault("subresources", []).append({"subresource": subresource, **common})
+            continue
+        found[plural] = {
+            "resource": plural,
+            **common,
+            "scope": "Namespaced" if entry.get("namespaced") else "Cluster",
+            "singularResource": entry.get("singularName") or "",
+        }
+        found[plural] |= {name: list(entry[name]) for name in ("shortNames", "categories") if entry.get(name)}
+    return list(found.values())
 
 
 def _plural(resource: Resource) -> str:

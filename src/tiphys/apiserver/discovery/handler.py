@@ -11,7 +11,7 @@ import yaml
 from tiphys.api import codec, errors
 from tiphys.api.scheme import RESOURCES, Resource
 from tiphys.apiserver.discovery import documents
-from tiphys.apiserver.discovery.documents import Document
+from tiphys.apiserver.discovery.documents import Document, RemoteVersion
 from tiphys.base.http.messages import Request, Response
 
 _AGGREGATED_VERSIONS: Final = ("v2", "v2beta1")
@@ -27,6 +27,7 @@ class Discovery:
         self._resources = list(resources)
         self._server_address = server_address
         self._groups = documents.by_group(self._resources)
+        self._remote: tuple[RemoteVersion, ...] = ()
         self._encoded: dict[tuple[str, str], bytes] = {}
         self._tags: dict[tuple[str, str], bytes] = {}
 
@@ -37,11 +38,17 @@ class Discovery:
         self._encoded.clear()
         self._tags.clear()
 
+    def replace_remote(self, remote: Iterable[RemoteVersion]) -> None:
+        """Describe exactly these as what other servers serve, from now on; preferred ones first."""
+        self._remote = tuple(remote)
+        self._encoded.clear()
+        self._tags.clear()
+
     @property
     def paths(self) -> list[str]:
         """Every path answered here, for the index at ``/``."""
         found = ["/api", "/apis"]
-        for group, versions in self._groups.items():
+        for group, versions in documents.versions_by_group(self._groups, self._remote).items():
             if group:
                 found.append(f"/apis/{group}")
             found.extend(f"/apis/{group}/{version}" if group else f"/api/{version}" for version in versions)
@@ -73,22 +80,24 @@ class Discovery:
         if path == "/api":
             return documents.api_versions(self._server_address)
         if path == "/apis":
-            return documents.group_list(self._groups)
+            return documents.group_list(documents.versions_by_group(self._groups, self._remote))
         parts = path.split("/")[1:]
         group = parts[1] if parts[0] == "apis" else ""
         rest = parts[2:] if group else parts[1:]
-        versions = self._groups.get(group)
-        if versions is None or len(rest) > 1:
-            raise errors.route_not_found()
         if not rest:
-            return documents.api_group(group, versions)
-        if rest[0] not in versions:
+            listed = documents.versions_by_group(self._groups, self._remote).get(group)
+            if listed is None:
+                raise errors.route_not_found()
+            return documents.api_group(group, listed)
+        versions = self._groups.get(group, {})
+        if len(rest) > 1 or rest[0] not in versions:
             raise errors.route_not_found()
         return documents.resource_list(group, rest[0], versions[rest[0]])
 
     def _aggregated(self, path: str, version: str) -> Document:
         core = path == "/api"
-        return documents.aggregated({g: v for g, v in self._groups.items() if (g == "") is core}, version)
+        own = {g: v for g, v in self._groups.items() if (g == "") is core}
+        return documents.aggregated(own, version, () if core else self._remote)
 
 
 def _plain(body: bytes, media_type: str) -> Response:

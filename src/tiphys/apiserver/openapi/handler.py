@@ -27,6 +27,7 @@ class OpenApi:
         self._custom: Mapping[str, Any] = {}
         self._kept: dict[str, bytes] = {}
         self._groups: dict[str, list[Resource]] = {}
+        self._remote: Mapping[str, str] = {}
         self._tags: dict[str, str] = {}
         self.replace(resources)
 
@@ -40,6 +41,12 @@ class OpenApi:
             if resource.definition in self._custom or schemas.needed((resource.definition,)):
                 root = f"apis/{resource.group}/{resource.version}" if resource.group else f"api/{resource.version}"
                 self._groups.setdefault(root, []).append(resource)
+
+    def replace_remote(self, documents_of: Mapping[str, str]) -> None:
+        """Name these documents of other servers in the index from now on: path as ``apis/<group>/<version>`` to
+        their own URL for it."""
+        self._remote = documents_of
+        self._tags.pop("index", None)
 
     @property
     def paths(self) -> list[str]:
@@ -91,15 +98,15 @@ class OpenApi:
         if found is None:
             resources = self._groups.get(key) or self._all()
             own = [self._custom.get(resource.definition) for resource in resources]
-            source = repr((self._version, key, schemas.described(), resources, own))
+            remote = sorted(self._remote.items()) if key == "index" else ()
+            source = repr((self._version, key, schemas.described(), resources, own, remote))
             found = self._tags[key] = hashlib.sha512(source.encode()).hexdigest()[:64].upper()
         return found
 
     def _index(self) -> bytes:
-        paths = {
-            root: {"serverRelativeURL": f"/openapi/v3/{root}?hash={self._tag(root)}"} for root in sorted(self._groups)
-        }
-        return bytes(codec.encode_any({"paths": paths}))
+        paths = {root: f"/openapi/v3/{root}?hash={self._tag(root)}" for root in self._groups}
+        urls = {root: {"serverRelativeURL": url} for root, url in sorted({**self._remote, **paths}.items())}
+        return bytes(codec.encode_any({"paths": urls}))
 
     def _document(self, request: Request, key: str, build: Callable[[], documents.Document]) -> Response:
         kept = self._kept.get(key)

@@ -1,0 +1,31 @@
+"""How servers of aggregated groups know this server and the users it speaks for: a ConfigMap they all may read."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from tiphys.api.types.core_v1 import ConfigMap
+from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.apiserver.aggregation.identity import EXTRA_PREFIX, GROUP, UID, USER
+from tiphys.apiserver.config import ApiServerConfig
+
+NAMESPACE: Final = "kube-system"
+NAME: Final = "extension-apiserver-authentication"
+
+
+def published(config: ApiServerConfig) -> ConfigMap:
+    """The ConfigMap, as this server's settings make it. Only settings it has are in it."""
+    data: dict[str, str] = {}
+    if config.client_ca:
+        data["client-ca-file"] = config.client_ca.decode("ascii")
+    if config.requestheader_client_ca:
+        data |= {
+            "requestheader-allowed-names": json.dumps(list(config.requestheader_allowed_names)),
+            "requestheader-client-ca-file": config.requestheader_client_ca.decode("ascii"),
+            "requestheader-extra-headers-prefix": json.dumps([EXTRA_PREFIX]),
+            "requestheader-group-headers": json.dumps([GROUP]),
+            "requestheader-uid-headers": json.dumps([UID]),
+            "requestheader-username-headers": json.dumps([USER]),
+        }
+    return ConfigMap(metadata=ObjectMeta(name=NAME, namespace=NAMESPACE), data=data)
