@@ -9,6 +9,7 @@ from tiphys.api import codec
 from tiphys.api.types import core_v1, rbac_v1
 from tiphys.apiserver.admission.chain import Lookup
 from tiphys.apiserver.authentication.authenticator import Authenticator
+from tiphys.apiserver.authentication.bootstrap_tokens import BootstrapTokens
 from tiphys.apiserver.authentication.impersonation import Wanted, impersonate, impersonates
 from tiphys.apiserver.authentication.service_account_tokens import TokenKey
 from tiphys.apiserver.authentication.token_requests import TokenRequests
@@ -82,7 +83,12 @@ class Security:
             self.tokens = TokenRequests(self._key, objects, context.new_uid)
         static = {token: User(name, "", authenticated(groups)) for token, (name, groups) in config.tokens.items()}
         self.authenticator = Authenticator(
-            context.clock, key=self._key, objects=objects, static_tokens=static, allow_anonymous=config.anonymous
+            context.clock,
+            key=self._key,
+            objects=objects,
+            static_tokens=static,
+            allow_anonymous=config.anonymous,
+            bootstrap=BootstrapTokens(objects.secret, context.clock),
         )
         for kind in _RBAC:
             self._follow(kind, context.feed)

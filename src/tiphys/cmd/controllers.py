@@ -10,11 +10,14 @@ from tiphys.controllers.manager import ControllerManager
 
 def controller_manager(client: Client, config: ClusterConfig) -> ControllerManager:
     """All controllers."""
+    authority = (config.pki_dir / "ca.crt").read_bytes()
     return ControllerManager(
         client,
         ControllerManagerConfig(
             identity=config.node_name,
             cluster_cidr=config.pod_cidr,
-            root_ca=(config.pki_dir / "ca.crt").read_bytes(),
+            root_ca=authority,
+            cluster_signing_certificate=authority,
+            cluster_signing_key=(config.pki_dir / "ca.key").read_bytes(),
         ),
     )

@@ -17,6 +17,11 @@ class ControllerManagerConfig:
     node_cidr_mask_size: int = 24
     root_ca: bytes = b""
     """The PEM certificates that pods verify the apiserver by; empty: no ``kube-root-ca.crt``."""
+    cluster_signing_certificate: bytes = b""
+    cluster_signing_key: bytes = b""
+    """The authority that signs certificate signing requests, PEM; empty: none are signed."""
+    cluster_signing_duration_seconds: float = 365 * 24 * 3600.0
+    """The longest a signed certificate is valid, and how long it is when its request does not say."""
     node_monitor_period_seconds: float = 5.0
     node_monitor_grace_period_seconds: float = 50.0
     node_eviction_rate: float = 0.1

@@ -37,6 +37,13 @@ CONTROLLERS: Final[Mapping[str, str]] = {
     "clusterrole-aggregation-controller": "clusterroleaggregation.controller:ClusterRoleAggregationController",
     "disruption-controller": "disruption.controller:DisruptionController",
     "resourcequota-controller": "resourcequota.controller:ResourceQuotaController",
+    "certificatesigningrequest-approving-controller": (
+        "certificateapproving.controller:CertificateApprovingController"
+    ),
+    "certificatesigningrequest-signing-controller": "certificatesigning.controller:CertificateSigningController",
+    "certificatesigningrequest-cleaner-controller": "certificatecleaner.controller:CertificateCleanerController",
+    "bootstrap-signer-controller": "bootstrapsigner.controller:BootstrapSigner",
+    "token-cleaner-controller": "tokencleaner.controller:TokenCleaner",
     "garbage-collector-controller": "garbagecollector.controller:GarbageCollector",
 }
 """Upstream's names of controllers, and where each is made. Imported when run, so that one alone starts fast."""

@@ -66,6 +66,19 @@ def update_signing_request(new: CertificateSigningRequest, old: CertificateSigni
     new.spec = old.spec
 
 
+def update_signing_request_status(new: CertificateSigningRequest, old: CertificateSigningRequest) -> None:
+    """Who signs does not decide: approval and denial stay as they are, unless they were taken away or added, which
+    validation refuses."""
+    conditions = list(new.status.conditions)
+    for kind in ("Approved", "Denied"):
+        before = [condition for condition in old.status.conditions if condition.type == kind]
+        places = [index for index, condition in enumerate(conditions) if condition.type == kind]
+        if len(before) == len(places):
+            for index, condition in zip(places, before, strict=True):
+                conditions[index] = condition
+    new.status = replace(new.status, conditions=tuple(conditions))
+
+
 def create_api_service(obj: APIService, now: str) -> None:
     """An API served here is available at once."""
     if obj.spec.service is None:

@@ -90,7 +90,9 @@ STRATEGIES: Final[dict[tuple[str, str], Strategy]] = {
     ("discovery_v1", "EndpointSlice"): Strategy(generation=True, changed=_slice_changed),
     ("scheduling_v1", "PriorityClass"): Strategy(generation=True, changed=_never),
     ("storage_v1", "VolumeAttachment"): _STATUS,
-    ("certificates_v1", "CertificateSigningRequest"): Strategy(status=True, update=system.update_signing_request),
+    ("certificates_v1", "CertificateSigningRequest"): Strategy(
+        status=True, update=system.update_signing_request, status_update=system.update_signing_request_status
+    ),
     ("admissionregistration_v1", "ValidatingWebhookConfiguration"): Strategy(
         generation=True, changed=_webhooks_changed
     ),

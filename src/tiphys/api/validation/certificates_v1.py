@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Any, Final
 
+from cryptography import x509
+
 from tiphys.api import names
+from tiphys.api.certificate_requests import RequestError, parse_encoded
 from tiphys.api.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, quote, refuse, required
 from tiphys.api.types.certificates_v1 import CertificateSigningRequest
 from tiphys.api.validation.metadata import check_immutable, check_metadata, check_metadata_update
@@ -39,7 +43,8 @@ _USAGES: Final = frozenset(
     }
 )
 _EXPIRATION_MINIMUM_SECONDS: Final = 600
-_PEM_HEAD: Final = b"-----BEGIN CERTIFICATE REQUEST-----"
+_CERTIFICATE: Final = "CERTIFICATE"
+_DECISIONS: Final = ("Approved", "Denied")
 _LEGACY_SIGNER: Final = "kubernetes.io/legacy-unknown"
 
 
@@ -48,11 +53,9 @@ def _request(obj: CertificateSigningRequest) -> list[FieldError]:
     check_metadata(obj.metadata, False, names.path_segment, "metadata", errors)
     spec = obj.spec
     try:
-        pem = base64.b64decode(spec.request)
-    except (binascii.Error, ValueError):
-        pem = b""
-    if _PEM_HEAD not in pem:
-        errors.append(invalid("spec.request", spec.request, "PEM block type must be CERTIFICATE REQUEST"))
+        parse_encoded(spec.request)
+    except RequestError as error:
+        errors.append(invalid("spec.request", spec.request, str(error)))
     if not spec.usages:
         errors.append(required("spec.usages"))
     for index, usage in enumerate(spec.usages):
@@ -95,29 +98,86 @@ def _request_update(new: CertificateSigningRequest, old: CertificateSigningReque
 
 
 def _request_status(new: CertificateSigningRequest, old: CertificateSigningRequest) -> list[FieldError]:
+    """An update by a signer: the certificate and Failed are its to set, once."""
+    errors = _status_parts(new, old)
+    if old.status.certificate:
+        if new.status.certificate != old.status.certificate:
+            errors.append(forbidden("status.certificate", "updates may not change certificate content"))
+    elif new.status.certificate:
+        _check_certificate(new.status.certificate, errors)
+    for kind in _DECISIONS:
+        if _count(new, kind) > _count(old, kind):
+            errors.append(forbidden("status.conditions", f"updates may not add a condition of type {quote(kind)}"))
+    return errors
+
+
+def _request_approval(new: CertificateSigningRequest, old: CertificateSigningRequest) -> list[FieldError]:
+    """An update by an approver: conditions only."""
+    return _status_parts(new, old)
+
+
+def _status_parts(new: CertificateSigningRequest, old: CertificateSigningRequest) -> list[FieldError]:
     errors: list[FieldError] = []
     check_metadata_update(new.metadata, old.metadata, errors)
-    for index, condition in enumerate(new.status.conditions):
+    _check_conditions(new, errors)
+    errors.extend(
+        forbidden("status.conditions", f"updates may not remove a condition of type {quote(kind)}")
+        for kind in (*_DECISIONS, "Failed")
+        if _count(new, kind) < _count(old, kind)
+    )
+    return errors
+
+
+def _check_conditions(obj: CertificateSigningRequest, errors: list[FieldError]) -> None:
+    seen: set[str] = set()
+    for index, condition in enumerate(obj.status.conditions):
         path = f"status.conditions[{index}]"
         if not condition.type:
             errors.append(required(f"{path}.type"))
-        if condition.status not in ("True", "False", "Unknown"):
-            errors.append(not_supported(f"{path}.status", condition.status, ("True", "False", "Unknown")))
-        elif condition.type in ("Approved", "Denied", "Failed") and condition.status != "True":
-            errors.append(not_supported(f"{path}.status", condition.status, ("True",)))
-    given = {condition.type for condition in new.status.conditions}
-    if {"Approved", "Denied"} <= given:
-        detail = "Approved and Denied conditions are mutually exclusive"
-        errors.append(invalid("status.conditions", "Denied", detail))
-    before = {condition.type for condition in old.status.conditions}
-    removed = [kind for kind in ("Approved", "Denied", "Failed") if kind in before and kind not in given]
-    detail = "updates may not remove a condition of type"
-    errors.extend(forbidden("status.conditions", f"{detail} {quote(kind)}") for kind in removed)
-    if old.status.certificate and new.status.certificate != old.status.certificate:
-        errors.append(forbidden("status.certificate", "updates may not change certificate content"))
-    return errors
+        if condition.type in (*_DECISIONS, "Failed"):
+            if not condition.status:
+                errors.append(required(f"{path}.status"))
+            elif condition.status != "True":
+                errors.append(not_supported(f"{path}.status", condition.status, ("True",)))
+        elif not condition.status:
+            errors.append(required(f"{path}.status"))
+        elif condition.status not in ("True", "False", "Unknown"):
+            errors.append(not_supported(f"{path}.status", condition.status, ("False", "True", "Unknown")))
+        if condition.type in seen:
+            errors.append(duplicate(f"{path}.type", condition.type))
+        seen.add(condition.type)
+        if condition.type in _DECISIONS and {*_DECISIONS} - {condition.type} < seen:
+            detail = "Approved and Denied conditions are mutually exclusive"
+            errors.append(invalid(f"{path}.type", condition.type, detail))
+
+
+def _check_certificate(text: str, errors: list[FieldError]) -> None:
+    """PEM blocks that are certificates, one at least, without headers."""
+    path = "status.certificate"
+    try:
+        pem = base64.b64decode(text)
+    except (binascii.Error, ValueError):
+        pem = b""
+    blocks = re.findall(rb"-----BEGIN ([^-\n]+)-----", pem)
+    if not blocks:
+        errors.append(invalid(path, "<certificate data>", "must contain at least one CERTIFICATE PEM block"))
+        return
+    for kind in blocks:
+        if kind.decode("latin-1") != _CERTIFICATE:
+            detail = f"only CERTIFICATE PEM blocks are allowed, found {quote(kind.decode('latin-1'))}"
+            errors.append(invalid(path, "<certificate data>", detail))
+            return
+    try:
+        x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        errors.append(invalid(path, "<certificate data>", str(error)))
+
+
+def _count(obj: CertificateSigningRequest, kind: str) -> int:
+    return sum(condition.type == kind for condition in obj.status.conditions)
 
 
 CREATE: Final[dict[type, Any]] = {CertificateSigningRequest: _request}
 UPDATE: Final[dict[type, Any]] = {CertificateSigningRequest: _request_update}
 STATUS: Final[dict[type, Any]] = {CertificateSigningRequest: _request_status}
+PARTS: Final[dict[type, Any]] = {CertificateSigningRequest: {"approval": _request_approval}}

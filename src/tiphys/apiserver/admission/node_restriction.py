@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from tiphys.api.certificate_requests import (
+    API_SERVER_CLIENT_KUBELET,
+    KUBELET_SERVING,
+    NODE_PREFIX,
+    RequestError,
+    parse_encoded,
+)
 from tiphys.api.field_errors import quote
+from tiphys.api.types.certificates_v1 import CertificateSigningRequest
 from tiphys.api.types.coordination_v1 import Lease
 from tiphys.api.types.core_v1 import Node, Pod
 from tiphys.apiserver.admission.chain import CREATE, DELETE, UPDATE, Base, Lookup, refuse
@@ -31,6 +39,7 @@ _KUBELET_LABELS: Final = frozenset(
     }
 )
 _KUBELET_PREFIXES: Final = ("kubelet.kubernetes.io/", "node.kubernetes.io/")
+_NODE_SIGNERS: Final = frozenset({API_SERVER_CLIENT_KUBELET, KUBELET_SERVING})
 _RESTRICTION: Final = "node-restriction.kubernetes.io"
 
 
@@ -110,6 +119,17 @@ class NodeRestriction(Base):
         if lease.metadata.name != node:
             raise refuse(write, "can only access node lease with the same name as the requesting node")
 
+    def _signing_request(self, write: Write, node: str) -> None:
+        request: CertificateSigningRequest = write.obj
+        if write.operation != CREATE or request.spec.signer_name not in _NODE_SIGNERS:
+            return
+        try:
+            asked = parse_encoded(request.spec.request)
+        except RequestError as error:
+            raise refuse(write, f"unable to parse csr: {error}") from None
+        if asked.common_name != f"{NODE_PREFIX}{node}":
+            raise refuse(write, f"can only create a node CSR with CN={NODE_PREFIX}{node}")
+
     def _csi_node(self, write: Write, node: str) -> None:
         named = write.old if write.operation == DELETE else write.obj
         if named.metadata.name != node:
@@ -141,4 +161,5 @@ _CHECKS: Final[Mapping[tuple[str, str], Callable[[NodeRestriction, Write, str], 
     ("", "pods"): NodeRestriction._pod,
     ("coordination.k8s.io", "leases"): NodeRestriction._lease,
     ("storage.k8s.io", "csinodes"): NodeRestriction._csi_node,
+    ("certificates.k8s.io", "certificatesigningrequests"): NodeRestriction._signing_request,
 }

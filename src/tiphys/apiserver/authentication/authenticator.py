@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from tiphys.api import errors
+from tiphys.apiserver.authentication.bootstrap_tokens import BootstrapTokens
 from tiphys.apiserver.authentication.service_account_tokens import Claims, InvalidToken, TokenKey, looks_like_ours
 from tiphys.apiserver.authentication.token_requests import BoundObjects, check_bound
 from tiphys.apiserver.authentication.user import ANONYMOUS, CREDENTIAL_ID, User, authenticated
@@ -30,7 +31,8 @@ class _Verified(NamedTuple):
 class Authenticator:
     """Tells who makes a request. Costs a dictionary look-up for a certificate or a token seen before.
 
-    `key` and `objects` verify service account tokens (none without a key); `static_tokens` maps tokens to users.
+    `key` and `objects` verify service account tokens (none without a key); `static_tokens` maps tokens to users;
+    `bootstrap` knows the tokens by which nodes join.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Authenticator:
         objects: BoundObjects | None = None,
         static_tokens: Mapping[str, User] | None = None,
         allow_anonymous: bool = True,
+        bootstrap: BootstrapTokens | None = None,
     ) -> None:
         self._clock = clock
         self._key = key
         self._objects = objects
         self._static = {token.encode(): user for token, user in (static_tokens or {}).items()}
         self._allow_anonymous = allow_anonymous
+        self._bootstrap = bootstrap
         self._certificates: dict[PeerIdentity, User] = {}
         self._tokens: dict[bytes, _Verified] = {}
 
@@ -85,6 +89,8 @@ class Authenticator:
         for known, user in self._static.items():
             if hmac.compare_digest(known, token):
                 return user
+        if self._bootstrap is not None and (joining := self._bootstrap.user(token)) is not None:
+            return joining
         try:
             claims = self.verify(token) if verified is None else self._again(verified.claims, now)
         except InvalidToken:

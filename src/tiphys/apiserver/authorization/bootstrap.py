@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tiphys.api.types.meta_v1 import LabelSelector, ObjectMeta
+from tiphys.api.certificate_requests import API_SERVER_CLIENT, KUBELET_SERVING
+from tiphys.api.types.meta_v1 import LabelSelector
 from tiphys.api.types.rbac_v1 import (
     AggregationRule,
     ClusterRole,
@@ -20,15 +21,23 @@ from tiphys.api.types.rbac_v1 import (
     RoleRef,
     Subject,
 )
+from tiphys.apiserver.authorization import bootstrap_joining as joining
+from tiphys.apiserver.authorization.bootstrap_bindings import (
+    RBAC_GROUP,
+    account,
+    bind,
+    granted,
+    group,
+    meta,
+    user,
+)
 from tiphys.apiserver.authorization.bootstrap_component_roles import COMPONENT_ROLES
 from tiphys.apiserver.authorization.bootstrap_controller_roles import CONTROLLER_ROLES
 from tiphys.apiserver.authorization.bootstrap_rules import rule
 from tiphys.apiserver.authorization.bootstrap_user_roles import USER_ROLES
 from tiphys.apiserver.authorization.rbac import RbacObject
 
-RBAC_GROUP: Final = "rbac.authorization.k8s.io"
 CONTROLLER_PREFIX: Final = "system:controller:"
-AUTOUPDATE: Final = "rbac.authorization.kubernetes.io/autoupdate"
 _AGGREGATE: Final = "rbac.authorization.k8s.io/aggregate-to-"
 
 # Role to the role it is summed up into, and the roles that are such sums.
@@ -63,35 +72,23 @@ NAMESPACED_ROLES: Final[dict[tuple[str, str], tuple[PolicyRule, ...]]] = {
 }
 
 
-def _group(name: str) -> Subject:
-    return Subject(kind="Group", api_group=RBAC_GROUP, name=name)
-
-
-def _user(name: str) -> Subject:
-    return Subject(kind="User", api_group=RBAC_GROUP, name=name)
-
-
-def _account(name: str) -> Subject:
-    return Subject(kind="ServiceAccount", name=name, namespace="kube-system")
-
-
-_MANAGER: Final = _user("system:kube-controller-manager")
-_SCHEDULER: Final = _user("system:kube-scheduler")
-_EVERYONE: Final = _group("system:authenticated")
+_MANAGER: Final = user("system:kube-controller-manager")
+_SCHEDULER: Final = user("system:kube-scheduler")
+_EVERYONE: Final = group("system:authenticated")
 
 # Cluster role to who has it; each binding has its role's name.
 _CLUSTER_SUBJECTS: Final[dict[str, tuple[Subject, ...]]] = {
-    "cluster-admin": (_group("system:masters"),),
+    "cluster-admin": (group("system:masters"),),
     "system:basic-user": (_EVERYONE,),
     "system:discovery": (_EVERYONE,),
     "system:kube-controller-manager": (_MANAGER,),
-    "system:kube-dns": (_account("kube-dns"),),
+    "system:kube-dns": (account("kube-dns"),),
     "system:kube-scheduler": (_SCHEDULER,),
-    "system:monitoring": (_group("system:monitoring"),),
+    "system:monitoring": (group("system:monitoring"),),
     "system:node": (),  # the node authorizer decides for nodes
-    "system:node-proxier": (_user("system:kube-proxy"),),
-    "system:public-info-viewer": (_EVERYONE, _group("system:unauthenticated")),
-    "system:service-account-issuer-discovery": (_group("system:serviceaccounts"),),
+    "system:node-proxier": (user("system:kube-proxy"),),
+    "system:public-info-viewer": (_EVERYONE, group("system:unauthenticated")),
+    "system:service-account-issuer-discovery": (group("system:serviceaccounts"),),
     "system:volume-scheduler": (_SCHEDULER,),
 }
 
@@ -99,7 +96,7 @@ _CLUSTER_SUBJECTS: Final[dict[str, tuple[Subject, ...]]] = {
 _ROLE_SUBJECTS: Final[dict[tuple[str, str], tuple[str, tuple[Subject, ...]]]] = {
     ("kube-public", "system:controller:bootstrap-signer"): (
         "system:controller:bootstrap-signer",
-        (_account("bootstrap-signer"),),
+        (account("bootstrap-signer"),),
     ),
     ("kube-system", "system::extension-apiserver-authentication-reader"): (
         "extension-apiserver-authentication-reader",
@@ -107,14 +104,14 @@ _ROLE_SUBJECTS: Final[dict[tuple[str, str], tuple[str, tuple[Subject, ...]]]] = 
     ),
     ("kube-system", "system::leader-locking-kube-controller-manager"): (
         "system::leader-locking-kube-controller-manager",
-        (_MANAGER, _account("kube-controller-manager"), _account("leader-election-controller")),
+        (_MANAGER, account("kube-controller-manager"), account("leader-election-controller")),
     ),
     ("kube-system", "system::leader-locking-kube-scheduler"): (
         "system::leader-locking-kube-scheduler",
-        (_SCHEDULER, _account("kube-scheduler")),
+        (_SCHEDULER, account("kube-scheduler")),
     ),
     **{
-        ("kube-system", f"{CONTROLLER_PREFIX}{name}"): (f"{CONTROLLER_PREFIX}{name}", (_account(name),))
+        ("kube-system", f"{CONTROLLER_PREFIX}{name}"): (f"{CONTROLLER_PREFIX}{name}", (account(name),))
         for name in ("bootstrap-signer", "cloud-provider", "token-cleaner")
     },
 }
@@ -130,57 +127,48 @@ def node_rules() -> tuple[PolicyRule, ...]:
     return COMPONENT_ROLES["system:node"]
 
 
-def _meta(name: str, namespace: str | None = None, labels: dict[str, str] | None = None) -> ObjectMeta:
-    return ObjectMeta(
-        name=name,
-        namespace=namespace,
-        labels={"kubernetes.io/bootstrapping": "rbac-defaults", **(labels or {})},
-        annotations={AUTOUPDATE: "true"},
-    )
-
-
 def _cluster_roles() -> Iterator[ClusterRole]:
     for name, rules in (USER_ROLES | COMPONENT_ROLES).items():
         into = _AGGREGATED_INTO.get(name)
         labels = {f"{_AGGREGATE}{into}": "true"} if into else None
         selector = LabelSelector(match_labels={f"{_AGGREGATE}{name}": "true"})
         aggregation = AggregationRule(cluster_role_selectors=(selector,)) if name in _SUMS else None
-        yield ClusterRole(metadata=_meta(name, labels=labels), rules=rules, aggregation_rule=aggregation)
+        yield ClusterRole(metadata=meta(name, labels=labels), rules=rules, aggregation_rule=aggregation)
     for name, rules in CONTROLLER_ROLES.items():
-        yield ClusterRole(metadata=_meta(f"{CONTROLLER_PREFIX}{name}"), rules=rules)
+        yield ClusterRole(metadata=meta(f"{CONTROLLER_PREFIX}{name}"), rules=rules)
 
 
 def _roles() -> Iterator[Role]:
     for (namespace, name), rules in NAMESPACED_ROLES.items():
-        yield Role(metadata=_meta(name, namespace), rules=rules)
+        yield Role(metadata=meta(name, namespace), rules=rules)
 
 
 def _cluster_bindings() -> Iterator[ClusterRoleBinding]:
     for name, subjects in _CLUSTER_SUBJECTS.items():
-        yield _bind(name, subjects)
+        yield bind(name, subjects)
     for name in CONTROLLER_ROLES:
-        yield _bind(f"{CONTROLLER_PREFIX}{name}", (_account(name),))
+        yield bind(f"{CONTROLLER_PREFIX}{name}", (account(name),))
 
 
 def _role_bindings() -> Iterator[RoleBinding]:
     for (namespace, name), (role, subjects) in _ROLE_SUBJECTS.items():
         reference = RoleRef(kind="Role", api_group=RBAC_GROUP, name=role)
-        yield RoleBinding(metadata=_meta(name, namespace), role_ref=reference, subjects=subjects)
+        yield RoleBinding(metadata=meta(name, namespace), role_ref=reference, subjects=subjects)
 
 
 def _own() -> Iterator[RbacObject]:
-    rules: list[PolicyRule] = []
+    # Upstream leaves what kubelets serve with to be approved by people; here it is held against the Node.
+    serving = rule("approve", "signers", "certificates.k8s.io", names=f"{KUBELET_SERVING} {API_SERVER_CLIENT}")
+    rules: list[PolicyRule] = [serving]
     for controller_rules in CONTROLLER_ROLES.values():
         rules.extend(one for one in controller_rules if one not in rules)
-    yield ClusterRole(metadata=_meta("tiphys:controllers"), rules=tuple(rules))
-    yield _bind("tiphys:controllers", (_MANAGER,))
-    # The server publishes itself as an endpoint of its Service, at the address its node's pods reach it by.
-    slices = rule("get list watch create update", "endpointslices", "discovery.k8s.io")
+    yield ClusterRole(metadata=meta("tiphys:controllers"), rules=tuple(rules))
+    yield bind("tiphys:controllers", (_MANAGER,))
+    slices = rule("get list watch", "endpointslices", "discovery.k8s.io")
     rest = rule("get list watch", "services nodes")
-    yield ClusterRole(metadata=_meta("tiphys:dns"), rules=(slices, rest))
-    yield _bind("tiphys:dns", (_account("kube-dns"),))
-
-
-def _bind(role: str, subjects: tuple[Subject, ...]) -> ClusterRoleBinding:
-    reference = RoleRef(kind="ClusterRole", api_group=RBAC_GROUP, name=role)
-    return ClusterRoleBinding(metadata=_meta(role), role_ref=reference, subjects=subjects)
+    yield ClusterRole(metadata=meta("tiphys:dns"), rules=(slices, rest))
+    yield bind("tiphys:dns", (account("kube-dns"),))
+    # The server publishes itself as an endpoint of its Service, at the address its node's pods reach it by.
+    own = rule("create update", "endpointslices", "discovery.k8s.io")
+    yield from granted("kube-system", "tiphys:dns", (own,), (account("kube-dns"),))
+    yield from joining.objects()

@@ -24,7 +24,7 @@ from tiphys.apiserver.watch_cache.cache import ResourceCache
 from tiphys.base.http.messages import HeaderList, Request, Response
 
 _PLAIN_ACCEPTS: Final = frozenset({b"", b"application/json", b"*/*"})
-_OBJECT_SUBRESOURCES: Final = frozenset({"status", "approval", *PARTS})
+_OBJECT_SUBRESOURCES: Final = frozenset({"status", *PARTS})
 
 
 _DEPRECATIONS: Final = {

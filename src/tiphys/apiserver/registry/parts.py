@@ -38,6 +38,12 @@ def _finalizers(new: Any, old: Any) -> None:
     new.spec = msgspec.structs.replace(old.spec, finalizers=wanted)
 
 
+def _approval(new: Any, old: Any) -> None:
+    wanted = new.status.conditions
+    new.spec = old.spec
+    new.status = msgspec.structs.replace(old.status, conditions=wanted)
+
+
 def _restore(new: Any, old: Any) -> None:
     meta = new.metadata
     new.metadata = msgspec.structs.replace(old.metadata, managed_fields=meta.managed_fields)
@@ -48,5 +54,6 @@ PARTS: Final[Mapping[str, Keep]] = {
     "ephemeralcontainers": _ephemeral_containers,
     "resize": _resize,
     "finalize": _finalizers,
+    "approval": _approval,
 }
 """By subresource; each function changes `new`, never `old`."""

@@ -24,7 +24,7 @@ from tiphys.base.http.messages import Request
 from tiphys.store.backend import RevisionMismatch
 
 _ATTEMPTS: Final = 16
-_STATUS_LIKE: Final = frozenset({"status", "approval"})
+_STATUS_LIKE: Final = frozenset({"status"})
 
 
 class Stored(NamedTuple):

@@ -1,0 +1,4 @@
+"""Deletes bootstrap tokens that have expired.
+
+What may enter: when one goes.
+"""
