@@ -6,8 +6,13 @@ import hashlib
 import ipaddress
 import socket
 from pathlib import Path
+from typing import Literal
 
 import msgspec
+
+Role = Literal["all", "server", "worker", "balancer", "etcd"]
+"""What this machine (or host) runs: everything; the control plane; a node; only the way to the control plane; only a
+member of the store."""
 
 DEFAULT_DATA_DIR = Path("/var/lib/tiphys")
 CLUSTER_FILE = "cluster.json"
@@ -33,6 +38,28 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     node_port_range: tuple[int, int] = (30000, 32767)
     cluster_domain: str = "cluster.local"
     hollow_nodes: int = 0
+    role: Role = "all"
+    server_urls: tuple[str, ...] = ()
+    """The apiservers, ``https://address:port`` each; () where the only one is this machine's own."""
+    server_names: tuple[str, ...] = ()
+    """More names and addresses that the apiserver's certificate is good for."""
+    balancer_port: int = 0
+    """Where on 127.0.0.1 this machine's balancer listens for clients of the `server_urls`; 0: there is none."""
+    leader_elect: bool = False
+    """Whether scheduler and controllers wait for their leases, because other instances run too."""
+    etcd_servers: tuple[str, ...] = ()
+    """Client URLs of the etcd that keeps the state; () keeps it in SQLite. TLS files as paths, "" for none."""
+    etcd_ca: str = ""
+    etcd_certificate: str = ""
+    etcd_key: str = ""
+    etcd_member: str = ""
+    """The name of the etcd member that this machine runs; "" when it runs none."""
+    etcd_initial_cluster: tuple[str, ...] = ()
+    """All first members as ``name=https://address:port`` of their peers, as etcd's --initial-cluster has it."""
+    load_balancer_cidr: str = ""
+    """Where Services of type LoadBalancer get their addresses from; "" gives them none."""
+    network_backend: Literal["vxlan", "routes"] = "vxlan"
+    """How pods' packets reach other nodes: in a tunnel, or plainly, where all nodes share a link."""
 
     def __post_init__(self) -> None:
         services, pods = _network("--service-cidr", self.service_cidr), _network("--pod-cidr", self.pod_cidr)
@@ -64,8 +91,21 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
         return self.hollow_nodes > 0
 
     @property
+    def runs_control_plane(self) -> bool:
+        return self.role in ("all", "server")
+
+    @property
+    def runs_node(self) -> bool:
+        """Whether containers run here; a hollow cluster's nodes run none."""
+        return self.role in ("all", "worker") and not self.hollow
+
+    @property
     def server(self) -> str:
         """The apiserver's URL for processes and users on this machine."""
+        if self.balancer_port:
+            return f"https://127.0.0.1:{self.balancer_port}"
+        if not self.runs_control_plane and self.server_urls:
+            return self.server_urls[0]
         return f"https://127.0.0.1:{self.secure_port}"
 
     @property
@@ -81,6 +121,11 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def pki_dir(self) -> Path:
         return self.root / "pki"
+
+    @property
+    def etcd_dir(self) -> Path:
+        """The data of this machine's etcd member."""
+        return self.root / "etcd"
 
     @property
     def store_path(self) -> Path:
