@@ -12,7 +12,6 @@ from prometheus_client import CollectorRegistry
 from tiphys.api import codec, errors
 from tiphys.api.scheme import RESOURCES, Resource
 from tiphys.apiserver.admission.certificates import RequesterAdmission, SignerPermissions
-from tiphys.apiserver.admission.certificates import RequesterAdmission, SignerPermissions
 from tiphys.apiserver.admission.chain import Chain, Lookup
 from tiphys.apiserver.admission.escalation import PrivilegeEscalation
 from tiphys.apiserver.admission.plugins import default_plugins
@@ -75,8 +74,6 @@ class ApiServer:
         self.context.allocations["", "services"] = (allocator,)
         self.security = Security(config, self.context, self.lookup)
         chain.append(PrivilegeEscalation(self.security.authorizer))
-        chain.append(SignerPermissions(self.security.authorizer))
-        chain.append(RequesterAdmission(self.context.times.now))
         chain.append(SignerPermissions(self.security.authorizer))
         chain.append(RequesterAdmission(self.context.times.now))
         self.registry = Registry(self.context, self.feed)
