@@ -1,4 +1,4 @@
-"""Objects every cluster of ours has beyond upstream's bootstrap: the DNS Service."""
+"""Objects every cluster of ours has beyond upstream's bootstrap: the DNS Service, the metrics server's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import Service, ServicePort, ServiceSpec
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.client.client import Client
+from tiphys.cmd import metrics_server
 from tiphys.cmd.config import ClusterConfig
 
 DNS_NAMESPACE: Final = "kube-system"
@@ -16,11 +17,12 @@ DNS_SERVICE: Final = "kube-dns"
 
 async def ensure_addons(client: Client, config: ClusterConfig) -> None:
     """Create what is missing; what a user changed stays. Raises ApiError."""
-    try:
-        await client.create(_dns_service(config))
-    except ApiError as error:
-        if error.reason != "AlreadyExists":
-            raise
+    for obj in (_dns_service(config), *metrics_server.objects(config)):
+        try:
+            await client.create(obj)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
 
 
 def _dns_service(config: ClusterConfig) -> Service:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.server import ApiServer
 from tiphys.base.http.messages import PeerIdentity
 from tiphys.client import Client, InProcessTransport
+from tiphys.cmd import aggregation_pki
 from tiphys.cmd.addons import ensure_addons
 from tiphys.cmd.config import ClusterConfig
 from tiphys.cmd.prepare import prepare
@@ -19,6 +21,7 @@ from tiphys.store.sqlite import SqliteBackend
 def server_config(config: ClusterConfig) -> ApiServerConfig:
     """The apiserver's settings; makes or renews its credentials."""
     pki = prepare(config)
+    aggregation = aggregation_pki.ensure(config, datetime.now(UTC))
     issuer = f"https://kubernetes.default.svc.{config.cluster_domain}"
     return ApiServerConfig(
         port=config.secure_port,
@@ -30,6 +33,10 @@ def server_config(config: ClusterConfig) -> ApiServerConfig:
         service_account_keys=(pki.service_account_public_key,),
         service_account_signing_key=pki.service_account_key,
         service_account_issuer=issuer,
+        requestheader_client_ca=aggregation.front_proxy_ca,
+        requestheader_allowed_names=(aggregation_pki.FRONT_PROXY,),
+        proxy_client_certificate=aggregation.front_proxy.certificate,
+        proxy_client_key=aggregation.front_proxy.key,
         service_cidr=config.service_cidr,
         node_ports=config.node_port_range,
         advertise_address=config.node_ip,

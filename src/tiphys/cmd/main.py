@@ -131,6 +131,12 @@ def controller_manager(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubecon
     _component("controller-manager", data_dir, kubeconfig)
 
 
+@app.command("metrics-server", epilog="Example:  tiphys metrics-server --data-dir /srv/a")
+def metrics_server(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> None:
+    """Run the metrics server (metrics.k8s.io) alone."""
+    _component("metrics-server", data_dir, kubeconfig)
+
+
 @app.command(epilog="Example:  tiphys kubelet --data-dir /srv/a")
 def kubelet(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> None:
     """Run the kubelet alone; the data directory's containerd must run."""

@@ -43,6 +43,7 @@ _CLIENTS: Final = {
     "controller-manager": Profile("system:kube-controller-manager"),
     "proxy": Profile("system:kube-proxy"),
     "dns": Profile("system:serviceaccount:kube-system:kube-dns"),
+    "metrics-server": Profile("system:serviceaccount:kube-system:metrics-server"),
 }
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tiphys.cmd import pki
+from tiphys.cmd import aggregation_pki, pki
 from tiphys.cmd.config import ClusterConfig
 
 
 def prepare(config: ClusterConfig) -> pki.Pki:
     """Make the folders and credentials of `config`'s cluster, or renew them; idempotent. Raises PkiError."""
+    now = datetime.now(UTC)
     config.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     config.store_path.parent.mkdir(mode=0o700, exist_ok=True)
     config.log_dir.mkdir(mode=0o700, exist_ok=True)
-    return pki.ensure(config, datetime.now(UTC))
+    made = pki.ensure(config, now)
+    aggregation_pki.ensure(config, now)
+    return made

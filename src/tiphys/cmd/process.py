@@ -75,6 +75,14 @@ async def _kubelet(config: ClusterConfig, credentials: Path) -> AsyncIterator[Ca
 @contextlib.asynccontextmanager
 async def _proxy(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     from tiphys.cmd.node import proxier
+@contextlib.asynccontextmanager
+async def _metrics_server(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    from tiphys.cmd.metrics_server import metrics_server
+
+    async with _client(credentials) as client:
+        yield metrics_server(client, config, credentials).run
+
+
 
     async with _client(credentials) as client:
         yield proxier(client, config).run
@@ -128,6 +136,7 @@ async def run(components: list[str], config: ClusterConfig, credentials: Path | 
         await stop.wait()
         _logger.info("stopping", components=",".join(components))
 
+    "metrics-server": (_metrics_server, "metrics-server"),
 
 def _die_with_parent() -> None:
     """A supervisor that is killed must not leave processes that the next one knows nothing of."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from typing import Final
 
 from tiphys.api.types.core_v1 import ConfigMap
@@ -10,6 +12,8 @@ from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.apiserver.aggregation.identity import EXTRA_PREFIX, GROUP, UID, USER
 from tiphys.apiserver.config import ApiServerConfig
 
+_BUNDLES: Final = ("client-ca-file", "requestheader-client-ca-file")
+_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 NAMESPACE: Final = "kube-system"
 NAME: Final = "extension-apiserver-authentication"
 
@@ -29,3 +33,13 @@ def published(config: ApiServerConfig) -> ConfigMap:
             "requestheader-username-headers": json.dumps([USER]),
         }
     return ConfigMap(metadata=ObjectMeta(name=NAME, namespace=NAMESPACE), data=data)
+
+
+def merged(stored: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """What to keep: the settings are ours, but authorities other apiservers named stay trusted."""
+    result = {**stored, **own}
+    for name in _BUNDLES:
+        blocks = [block.strip() for text in (stored, own) for block in _CERTIFICATE.findall(text.get(name, ""))]
+        if blocks:
+            result[name] = "".join(f"{block}\n" for block in dict.fromkeys(blocks))
+    return result

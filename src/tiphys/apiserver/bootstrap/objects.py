@@ -150,7 +150,7 @@ class Bootstrap:
 
         def change(stored: Stored) -> Changed:
             new = codec.decode(core_v1.ConfigMap, stored.value)
-            new.data = {**new.data, **published.data}
+            new.data = front_proxy.merged(new.data, published.data)
             return Changed(new)
 
         await endpoint.updater.change(_info("update", published), change, _OPTIONS, self._user, [])
