@@ -14,6 +14,8 @@ class NodeNetworkConfig:
     leaves with the node's. ``service_cidr`` gets a route, so that Services work on a host without a default one.
     ``cni_conf_dir`` is where the container runtime looks; ``state_dir`` keeps addresses in use,
     ``host_state_dir``, which all clusters share, what the host's settings were before the first of them.
+    ``backend`` is how pods reach other nodes': ``vxlan`` through a tunnel of UDP port ``vxlan_port`` between the nodes'
+    addresses, or ``routes`` where all nodes share a link. ``node_ip`` tells whose MTU pods must fit.
     """
 
     cluster_id: str
@@ -23,6 +25,9 @@ class NodeNetworkConfig:
     service_cidr: str = ""
     host_state_dir: Path = Path("/run/tiphys")
     node_name: str = ""
+    node_ip: str = ""
+    backend: str = "vxlan"
+    vxlan_port: int = 8472
 
     @property
     def name(self) -> str:
@@ -32,3 +37,7 @@ class NodeNetworkConfig:
     @property
     def host_ports_table(self) -> str:
         return f"tiphys-ports-{self.cluster_id}"
+
+    @property
+    def tunnel_name(self) -> str:
+        return f"tvxlan-{self.cluster_id}"

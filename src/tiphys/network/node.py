@@ -7,7 +7,7 @@ import contextlib
 from pathlib import Path
 
 from tiphys.base import nft
-from tiphys.network import cni, forward_policy, links, masquerade, sysctl
+from tiphys.network import cni, forward_policy, links, masquerade, sysctl, topology, tunnel
 from tiphys.network.config import NodeNetworkConfig
 
 CNI_RESULTS = Path("/var/lib/cni/results")  # libcni's cache, fixed in it
@@ -30,7 +30,9 @@ class NodeNetwork:
         """
         name = self._config.name
         sysctl.ensure(self._sysctl_record)
-        mtu_bytes = await links.uplink_mtu_bytes()
+        mtu_bytes = await links.uplink_mtu_bytes(self._config.node_ip)
+        if mtu_bytes and self._config.backend == topology.VXLAN:
+            mtu_bytes -= topology.OVERHEAD_BYTES
         await links.ensure_bridge(name, cni.gateway(pod_cidr), pod_cidr, mtu_bytes)
         if self._config.service_cidr:
             await links.ensure_route(self._config.service_cidr, cni.gateway(pod_cidr))
@@ -44,6 +46,7 @@ class NodeNetwork:
         self._conflist.unlink(missing_ok=True)
         if self._config.service_cidr:
             await links.delete_route(self._config.service_cidr)
+        await tunnel.cleanup(self._config.tunnel_name, self._config.cluster_cidr)
         await links.delete_bridge(name)
         with contextlib.suppress(nft.NftError, TimeoutError):
             await forward_policy.restore(name)

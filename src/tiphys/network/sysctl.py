@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 PROC_SYS = Path("/proc/sys")
@@ -20,13 +21,13 @@ class SysctlError(Exception):
     """A setting that pods cannot do without cannot be made; the text says which and what to do."""
 
 
-def ensure(record: Path, root: Path = PROC_SYS) -> None:
-    """Make the settings; what they were before is written to ``record`` once, for ``restore``."""
+def ensure(record: Path, root: Path = PROC_SYS, *, wanted: Mapping[str, str] = WANTED) -> None:
+    """Make the settings (values by name); what they were before is written to ``record`` once, for ``restore``."""
     if not (root / BRIDGE_FILTER).exists():
         with contextlib.suppress(OSError):
             subprocess.run(["modprobe", "br_netfilter"], capture_output=True, check=False, timeout=30)
     before = json.loads(record.read_text()) if record.exists() else {}
-    for name, value in WANTED.items():
+    for name, value in wanted.items():
         path = root / name
         try:
             current = path.read_text().strip()
