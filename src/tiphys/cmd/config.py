@@ -40,11 +40,11 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     hollow_nodes: int = 0
     role: Role = "all"
     server_urls: tuple[str, ...] = ()
-    """The apiservers, ``https://address:port`` each; () where the only one is this machine's own."""
+    """The apiservers as other machines reach them, ``https://address:port`` each; () for the one at `node_ip`."""
     server_names: tuple[str, ...] = ()
     """More names and addresses that the apiserver's certificate is good for."""
     balancer_port: int = 0
-    """Where on 127.0.0.1 this machine's balancer listens for clients of the `server_urls`; 0: there is none."""
+    """Where on 127.0.0.1 machines without an apiserver have a balancer before the `server_urls`; 0: they have none."""
     leader_elect: bool = False
     """Whether scheduler and controllers wait for their leases, because other instances run too."""
     etcd_servers: tuple[str, ...] = ()
@@ -102,7 +102,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def server(self) -> str:
         """The apiserver's URL for processes and users on this machine."""
-        if self.balancer_port:
+        if not self.runs_control_plane and self.balancer_port:
             return f"https://127.0.0.1:{self.balancer_port}"
         if not self.runs_control_plane and self.server_urls:
             return self.server_urls[0]

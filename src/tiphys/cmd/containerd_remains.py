@@ -56,7 +56,8 @@ def _kill_all(pids: set[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _cgroup_pids(folders: list[Path]) -> set[int]:
+def cgroup_pids(folders: list[Path]) -> set[int]:
+    """Every process in those cgroups and below."""
     pids: set[int] = set()
     for folder in folders:
         for child in _children_first(folder):
@@ -69,7 +70,7 @@ def remove_cgroups(root: str) -> None:
     """Kill what runs in the cgroup and remove it from every hierarchy."""
     folders = cgroup_folders(root)
     deadline = time.monotonic() + KILL_TIMEOUT_SECONDS
-    while (pids := _cgroup_pids(folders)) and time.monotonic() < deadline:
+    while (pids := cgroup_pids(folders)) and time.monotonic() < deadline:
         _kill_all(pids)
         time.sleep(KILL_PROBE_SECONDS)
     for folder in folders:

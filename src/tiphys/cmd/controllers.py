@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from tiphys.client.client import Client
 from tiphys.cmd.config import ClusterConfig
 from tiphys.controllers.config import ControllerManagerConfig
@@ -14,7 +16,8 @@ def controller_manager(client: Client, config: ClusterConfig) -> ControllerManag
     return ControllerManager(
         client,
         ControllerManagerConfig(
-            identity=config.node_name,
+            leader_elect=config.leader_elect,
+            identity=f"{config.node_name}_{uuid.uuid4()}",
             cluster_cidr=config.pod_cidr,
             root_ca=authority,
             cluster_signing_certificate=authority,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from tiphys.cmd.config import ClusterConfig
 from tiphys.cmd.containerd import Containerd
 from tiphys.cmd.image_build_recipes import SANDBOX_IMAGE
 from tiphys.cmd.image_mirror import ImageMirror
+from tiphys.cmd.node_certificates import NodeCertificates
 from tiphys.cri.client import CriRuntime
 from tiphys.dns.config import DnsConfig
 from tiphys.dns.server import DnsServer
@@ -28,6 +30,7 @@ from tiphys.kubelet.kubelet import Kubelet
 from tiphys.network.config import NodeNetworkConfig
 from tiphys.network.host_ports import HostPorts
 from tiphys.network.node import NodeNetwork
+from tiphys.network.routes import PodRoutes
 from tiphys.proxy.config import ProxyConfig
 from tiphys.proxy.proxier import Proxier
 
@@ -59,6 +62,8 @@ def network_config(config: ClusterConfig) -> NodeNetworkConfig:
         cni_conf_dir=containerd_of(config).paths.cni_conf_dir,
         state_dir=config.root / "network",
         node_name=config.node_name,
+        node_ip=config.node_ip,
+        backend=config.network_backend,
     )
 
 
@@ -67,7 +72,7 @@ async def kubelet(client: Client, config: ClusterConfig) -> AsyncIterator[Callab
     """The kubelet with its containerd (adopted or started, and kept up) and the pod network of its podCIDR."""
     containerd, network = containerd_of(config), network_of(config)
     await containerd.start()
-    serving = pki.ensure_node(config, config.node_name, config.node_ip, config.kubeconfig("kubelet"), datetime.now(UTC))
+    certificates = None if config.runs_control_plane else NodeCertificates(client, config)
     runtime = CriRuntime(containerd.socket)
     mirror = ImageMirror(containerd.paths)
     await mirror.start()
@@ -76,9 +81,7 @@ async def kubelet(client: Client, config: ClusterConfig) -> AsyncIterator[Callab
         node_ip=config.node_ip,
         data_dir=config.root / "kubelet",
         port=config.kubelet_port,
-        server_tls=server_context(
-            certificate=serving.certificate, key=serving.key, client_ca=(config.pki_dir / "ca.crt").read_bytes()
-        ),
+        server_tls=certificates.server_tls if certificates else _server_tls(config),
         cluster_dns=(config.dns_service_ip,),
         cluster_domain=config.cluster_domain,
         cgroup_root=containerd.paths.cgroup_root,
@@ -87,7 +90,10 @@ async def kubelet(client: Client, config: ClusterConfig) -> AsyncIterator[Callab
     async def run() -> None:
         async with Supervisor("node") as supervisor:
             supervisor.spawn(containerd.supervise, "containerd")
+            if certificates:
+                supervisor.spawn(certificates.run, "certificates")
             supervisor.spawn(lambda: _keep_network(client, config.node_name, network), "network")
+            supervisor.spawn(pod_routes(client, config).run, "pod-routes")
             supervisor.spawn(HostPorts(client, network_config(config)).run, "host-ports")
             supervisor.spawn(Kubelet(client, runtime, settings).run, "kubelet")
             await supervisor.wait()
@@ -97,6 +103,13 @@ async def kubelet(client: Client, config: ClusterConfig) -> AsyncIterator[Callab
     finally:
         await mirror.close()
         await runtime.close()
+
+
+def _server_tls(config: ClusterConfig) -> ssl.SSLContext:
+    """What the kubelet shows where the authority is at hand."""
+    now = datetime.now(UTC)
+    own = pki.ensure_node(config, config.node_name, config.node_ip, config.kubeconfig("kubelet"), now)
+    return server_context(own.certificate, own.key, client_ca=(config.pki_dir / "ca.crt").read_bytes())
 
 
 async def _keep_network(client: Client, node_name: str, network: NodeNetwork) -> None:
@@ -118,6 +131,11 @@ async def _keep_network(client: Client, node_name: str, network: NodeNetwork) ->
                 await network.ensure(pod_cidr)
                 current = pod_cidr
                 _logger.info("pod network ready", pod_cidr=pod_cidr)
+
+
+def pod_routes(client: Client, config: ClusterConfig) -> PodRoutes:
+    """The ways to other nodes' pods."""
+    return PodRoutes(client, network_config(config), config.node_name, config.node_ip)
 
 
 def proxier(client: Client, config: ClusterConfig) -> Proxier:

@@ -109,6 +109,7 @@ def apiserver_profile(config: ClusterConfig) -> Profile:
         "::1",
         config.api_service_ip,
         config.node_ip,
+        *config.server_names,
     )
     return Profile("kube-apiserver", names=tuple(dict.fromkeys(name for name in names if name)))
 

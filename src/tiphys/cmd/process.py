@@ -13,6 +13,7 @@ import gc
 import os
 import signal
 import sys
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -49,11 +50,21 @@ async def _apiserver(config: ClusterConfig, _: Path) -> AsyncIterator[Callable[[
 
 @contextlib.asynccontextmanager
 async def _scheduler(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    from tiphys.client.leader_election import ElectionConfig, LeaderElector
     from tiphys.scheduler.config import SchedulerConfig
     from tiphys.scheduler.scheduler import Scheduler
 
     async with _client(credentials) as client:
-        yield Scheduler(client, SchedulerConfig()).run
+
+        async def work() -> None:
+            await Scheduler(client, SchedulerConfig(host=config.node_name)).run()
+
+        async def elected() -> None:
+            # A lost lease ends the work by an exception; whoever runs this then waits for the lease again.
+            election = ElectionConfig("kube-scheduler", election_identity(config))
+            await LeaderElector(client, election).run(work)
+
+        yield elected if config.leader_elect else work
 
 
 @contextlib.asynccontextmanager
@@ -62,6 +73,14 @@ async def _controllers(config: ClusterConfig, credentials: Path) -> AsyncIterato
 
     async with _client(credentials) as client:
         yield controller_manager(client, config).run
+
+
+@contextlib.asynccontextmanager
+async def _metrics_server(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    from tiphys.cmd.metrics_server import metrics_server
+
+    async with _client(credentials) as client:
+        yield metrics_server(client, config, credentials).run
 
 
 @contextlib.asynccontextmanager
@@ -75,14 +94,6 @@ async def _kubelet(config: ClusterConfig, credentials: Path) -> AsyncIterator[Ca
 @contextlib.asynccontextmanager
 async def _proxy(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     from tiphys.cmd.node import proxier
-@contextlib.asynccontextmanager
-async def _metrics_server(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    from tiphys.cmd.metrics_server import metrics_server
-
-    async with _client(credentials) as client:
-        yield metrics_server(client, config, credentials).run
-
-
 
     async with _client(credentials) as client:
         yield proxier(client, config).run
@@ -94,6 +105,22 @@ async def _dns(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callab
 
     async with _client(credentials) as client:
         yield dns_server(client, config).run
+
+
+@contextlib.asynccontextmanager
+async def _balancer(config: ClusterConfig, _: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    from tiphys.cmd.balancer import balancer_of
+
+    async with balancer_of(config) as run:
+        yield run
+
+
+@contextlib.asynccontextmanager
+async def _pod_routes(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    from tiphys.cmd.node import pod_routes
+
+    async with _client(credentials) as client:
+        yield pod_routes(client, config).run
 
 
 @contextlib.asynccontextmanager
@@ -109,11 +136,19 @@ COMPONENTS: dict[str, tuple[Component, str]] = {
     "apiserver": (_apiserver, "admin"),
     "scheduler": (_scheduler, "scheduler"),
     "controller-manager": (_controllers, "controller-manager"),
+    "metrics-server": (_metrics_server, "metrics-server"),
     "kubelet": (_kubelet, "kubelet"),
     "proxy": (_proxy, "proxy"),
     "dns": (_dns, "dns"),
+    "balancer": (_balancer, ""),
+    "pod-routes": (_pod_routes, "admin"),
     "hollow-nodes": (_hollow_nodes, "admin"),
 }
+
+
+def election_identity(config: ClusterConfig) -> str:
+    """Who this process is in elections: another run on the same host is another candidate."""
+    return f"{config.node_name}_{uuid.uuid4()}"
 
 
 async def run(components: list[str], config: ClusterConfig, credentials: Path | None = None) -> None:
@@ -136,7 +171,6 @@ async def run(components: list[str], config: ClusterConfig, credentials: Path | 
         await stop.wait()
         _logger.info("stopping", components=",".join(components))
 
-    "metrics-server": (_metrics_server, "metrics-server"),
 
 def _die_with_parent() -> None:
     """A supervisor that is killed must not leave processes that the next one knows nothing of."""

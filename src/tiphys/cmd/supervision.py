@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -39,10 +40,15 @@ class SupervisorReport(msgspec.Struct, frozen=True):
 
 def ask(config: ClusterConfig) -> SupervisorReport | None:
     """What the supervisor runs now; None when there is no supervisor."""
+    return ask_at(config.socket_path)
+
+
+def ask_at(socket_path: Path) -> SupervisorReport | None:
+    """As `ask`, of the supervisor whose control socket that is."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_ANSWER_SECONDS)
         try:
-            connection.connect(str(config.socket_path))
+            connection.connect(str(socket_path))
             parts = []
             while part := connection.recv(65536):
                 parts.append(part)
@@ -51,22 +57,42 @@ def ask(config: ClusterConfig) -> SupervisorReport | None:
     return msgspec.json.decode(b"".join(parts), type=SupervisorReport) if parts else None
 
 
+def groups(config: ClusterConfig) -> dict[str, str]:
+    """Process name to the components it runs, in the order they start."""
+    found = {"etcd": "etcd"} if config.etcd_member else {}
+    if config.runs_control_plane:
+        found |= {"apiserver": "apiserver", "control-plane": "scheduler,controller-manager,metrics-server"}
+        if config.role == "server":
+            # Without a node, webhooks and proxied requests still must reach pods.
+            found["control-plane"] += ",pod-routes"
+    if config.role == "balancer":
+        found["balancer"] = "balancer"
+    if config.hollow:
+        found["hollow-nodes"] = "hollow-nodes"
+    elif config.runs_node:
+        # It lives and dies with the only ones who need it.
+        balancer = "balancer," if config.role == "worker" and config.balancer_port else ""
+        found["node"] = f"{balancer}kubelet,proxy,dns"
+    return found
+
+
 def plan(config: ClusterConfig) -> list[dict[str, object]]:
-    """The processes of a cluster, in the order they start."""
-    groups = {"apiserver": ["apiserver"], "control-plane": ["scheduler,controller-manager"]}
-    groups |= {"hollow-nodes": ["hollow-nodes"]} if config.hollow else {"node": ["kubelet,proxy,dns"]}
+    """The processes of a cluster on this machine, in the order they start."""
     return [
         {
             "name": name,
-            "command": [sys.executable, "-m", "tiphys.cmd.process", "--data-dir", config.data_dir, *components],
+            "command": [sys.executable, "-m", "tiphys.cmd.process", "--data-dir", config.data_dir, components],
             "environment": _ENVIRONMENT,
         }
-        for name, components in groups.items()
+        for name, components in groups(config).items()
     ]
 
 
-def start(config: ClusterConfig) -> SupervisorReport:
-    """Start the supervisor in a session of its own, unless it runs; raises ConfigError when it won't come up."""
+def start(config: ClusterConfig, inside: Sequence[str] = ()) -> SupervisorReport:
+    """Start the supervisor in a session of its own, unless it runs; raises ConfigError when it won't come up.
+
+    `inside` is the start of a command line that runs the rest elsewhere: on one of the machine's hosts.
+    """
     running = ask(config)
     if running is not None:
         return running
@@ -81,7 +107,7 @@ def start(config: ClusterConfig) -> SupervisorReport:
     log_path = config.log_dir / "supervisor.log"
     with log_path.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tiphys.cmd.supervisor", str(plan_path)],
+            [*inside, sys.executable, "-m", "tiphys.cmd.supervisor", str(plan_path)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
         )  # fmt: skip
     until = time.monotonic() + _START_SECONDS
@@ -99,15 +125,23 @@ def start(config: ClusterConfig) -> SupervisorReport:
 
 def stop(config: ClusterConfig) -> bool:
     """End the supervisor and what it runs; True when there was one. Raises ConfigError when it does not end in time."""
-    running = ask(config)
+    return stop_at(config.socket_path)
+
+
+def stop_at(socket_path: Path) -> bool:
+    """As `stop`, of the supervisor whose control socket that is."""
+    running = ask_at(socket_path)
     if running is None:
         return False
-    descriptor = os.pidfd_open(running.pid)
+    try:
+        descriptor = os.pidfd_open(running.pid)
+    except ProcessLookupError:
+        return True
     try:
         with contextlib.suppress(ProcessLookupError):
             os.kill(running.pid, signal.SIGTERM)
         if not _ends_within(descriptor, _STOP_SECONDS):
-            raise ConfigError(f"the supervisor (process {running.pid}) does not end: see {config.log_dir}")
+            raise ConfigError(f"the supervisor (process {running.pid}) does not end: see logs beside {socket_path}")
     finally:
         os.close(descriptor)
     return True
