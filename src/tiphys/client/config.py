@@ -14,13 +14,15 @@ class ClientConfig:
     """An apiserver's address and the credentials for it. PEM data is bytes; a token is sent as a bearer token.
 
     `server` is ``https://host:port`` (or http). `token_file` wins over `token` and is read again every minute,
-    because bound tokens rotate. `namespace` is the kubeconfig context's default.
+    because bound tokens rotate. `client_identity_file` is where certificate and key came from, if that is one file: it
+    is looked at again, because certificates rotate too. `namespace` is the kubeconfig context's default.
     """
 
     server: str
     ca_data: bytes = b""
     client_cert_data: bytes = b""
     client_key_data: bytes = field(default=b"", repr=False)
+    client_identity_file: Path | None = None
     token: str = field(default="", repr=False)
     token_file: Path | None = None
     insecure_skip_tls_verify: bool = False

@@ -45,6 +45,7 @@ def load(path: str | Path, *, context: str = "") -> ClientConfig:
         ca_data=_data(cluster, "certificate-authority", file),
         client_cert_data=_data(user, "client-certificate", file),
         client_key_data=_data(user, "client-key", file),
+        client_identity_file=_identity_file(user, file),
         token=str(user.get("token") or ""),
         token_file=file.parent / token_file if token_file else None,
         insecure_skip_tls_verify=bool(cluster.get("insecure-skip-tls-verify")),
@@ -72,6 +73,13 @@ def _named(document: dict[str, Any], section: str, item: str, name: str, file: P
         if entry.get("name") == name:
             return entry.get(item) or {}
     raise KubeconfigError(f"{file}: no {item} named {name!r}")
+
+
+def _identity_file(user: dict[str, Any], file: Path) -> Path | None:
+    """The one file that certificate and key are in, as where they rotate together."""
+    certificate, key = user.get("client-certificate"), user.get("client-key")
+    embedded = user.get("client-certificate-data") or user.get("client-key-data")
+    return file.parent / certificate if certificate and certificate == key and not embedded else None
 
 
 def _data(entry: dict[str, Any], key: str, file: Path) -> bytes:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Final, Protocol
 
 from tiphys.api.errors import ApiError
@@ -22,11 +23,14 @@ from tiphys.base.http.messages import (
     Response,
     StreamResponse,
 )
+from tiphys.base.http.tls import load_identity
 from tiphys.client.config import ClientConfig
 
 HeaderPairs = Sequence[tuple[bytes, bytes]]
 TOKEN_FILE_SECONDS: Final = 60.0
 """How long a token read from a file is used before the file is read again."""
+IDENTITY_FILE_SECONDS: Final = 30.0
+"""How often the file of a client certificate is looked at, when there are requests."""
 MAX_WHOLE_BYTES: Final = 256 << 20
 """Of a stream that is read as one answer (an error, a log asked for as a whole)."""
 
@@ -63,7 +67,10 @@ class HttpTransport:
         self._agent = (b"user-agent", user_agent.encode())
         self._token = ""
         self._token_until = 0.0
-        self._http = HttpClient(config.server, tls=config.tls_context(), server_name=config.tls_server_name)
+        self._tls = config.tls_context()
+        self._identity_seen = _modified(config.client_identity_file)
+        self._identity_until = time.monotonic() + IDENTITY_FILE_SECONDS
+        self._http = HttpClient(config.server, tls=self._tls, server_name=config.tls_server_name)
 
     async def request(
         self, method: str, target: str, body: bytes, content_type: str, headers: HeaderPairs
@@ -96,7 +103,21 @@ class HttpTransport:
             self._token, self._token_until = self._config.bearer_token(), now + TOKEN_FILE_SECONDS
         return self._token
 
+    def renew_identity(self) -> None:
+        """Use the certificate that is in its file now, if it is another one; new connections show it."""
+        file, tls = self._config.client_identity_file, self._tls
+        self._identity_until = time.monotonic() + IDENTITY_FILE_SECONDS
+        modified = _modified(file)
+        if file is None or tls is None or modified in (0, self._identity_seen):
+            return
+        pem = file.read_bytes()
+        load_identity(tls, pem, pem)
+        self._identity_seen = modified
+        self._http.renew()
+
     def _headers(self, content_type: str, more: HeaderPairs) -> tuple[tuple[bytes, bytes], ...]:
+        if self._identity_seen and time.monotonic() >= self._identity_until:
+            self.renew_identity()
         given: list[tuple[bytes, bytes]] = [self._agent, *more]
         if content_type:
             given.append((b"content-type", content_type.encode()))
@@ -104,6 +125,14 @@ class HttpTransport:
         if token:
             given.append((b"authorization", b"Bearer " + token.encode()))
         return tuple(given)
+
+
+def _modified(file: Path | None) -> int:
+    """When a file was last written, in nanoseconds; 0 for none."""
+    try:
+        return file.stat().st_mtime_ns if file is not None else 0
+    except OSError:
+        return 0
 
 
 class InProcessTransport:

@@ -8,7 +8,7 @@ from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import Service, ServicePort, ServiceSpec
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.client.client import Client
-from tiphys.cmd import metrics_server
+from tiphys.cmd import metrics_server, settings
 from tiphys.cmd.config import ClusterConfig
 
 DNS_NAMESPACE: Final = "kube-system"
@@ -23,6 +23,7 @@ async def ensure_addons(client: Client, config: ClusterConfig) -> None:
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
+    await settings.publish(client, config, (config.pki_dir / "ca.crt").read_bytes())
 
 
 def _dns_service(config: ClusterConfig) -> Service:

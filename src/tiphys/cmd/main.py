@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 image_app = typer.Typer(help="Container images of this cluster's node.", no_args_is_help=True)
 app.add_typer(image_app, name="image")
+token_app = typer.Typer(help="Bootstrap tokens, by which machines join.", no_args_is_help=True)
+app.add_typer(token_app, name="token")
 
 DataDir = Annotated[
     Path, typer.Option("--data-dir", help="Where the cluster keeps its state.", envvar="TIPHYS_DATA_DIR")
@@ -185,6 +187,43 @@ def image_list(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     from tiphys.cmd.image_commands import show
 
     show(data_dir)
+
+
+@token_app.command("create", epilog="Example:  tiphys token create --ttl 2h --print-join-command")
+def token_create(
+    token: Annotated[str, typer.Argument(help="The token; default: a random one.")] = "",
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    kubeconfig: Kubeconfig = None,
+    ttl: Annotated[str, typer.Option("--ttl", help="How long it is good for, such as 24h; 0: for ever.")] = "24h",
+    description: Annotated[str, typer.Option(help="What it is for.")] = "",
+    print_join_command: Annotated[
+        bool, typer.Option("--print-join-command", help="Print the whole command for the machine that joins.")
+    ] = False,
+) -> None:
+    """Make a token and print it."""
+    from tiphys.cmd.token import create
+
+    create(data_dir, kubeconfig, ttl=ttl, token=token, description=description, print_join_command=print_join_command)
+
+
+@token_app.command("list", epilog="Example:  tiphys token list")
+def token_list(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> None:
+    """List the tokens, without their secret halves."""
+    from tiphys.cmd.token import show
+
+    show(data_dir, kubeconfig)
+
+
+@token_app.command("delete", epilog="Example:  tiphys token delete abcdef")
+def token_delete(
+    tokens: Annotated[list[str], typer.Argument(help="Tokens, or their parts before the dot.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Delete tokens: nobody joins with them any more."""
+    from tiphys.cmd.token import delete
+
+    delete(data_dir, kubeconfig, tokens)
 
 
 def _port_range(text: str) -> tuple[int, int]:

@@ -83,6 +83,7 @@ class HttpClient:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle_timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._generation = 0
 
     async def request(
         self,
@@ -114,6 +115,7 @@ class HttpClient:
             self._next_turn()
 
     async def _exchange(self, connection: ClientConnection, method: str, data: bytes, timeout: float) -> ClientResponse:
+        generation = self._generation
         timer = asyncio.get_running_loop().call_later(timeout, connection.expire)
         self._busy.add(connection)
         try:
@@ -127,7 +129,7 @@ class HttpClient:
         if isinstance(result, UpgradedConnection):
             result.abort()
             raise ProtocolError("the server upgraded a connection that was not asked to")
-        if connection.usable:
+        if connection.usable and generation == self._generation:
             self._keep(connection)
         else:
             connection.close()
@@ -207,6 +209,13 @@ class HttpClient:
         self._idle.clear()
         self._busy.clear()
         await asyncio.sleep(0)  # lets the transports say so
+
+    def renew(self) -> None:
+        """Make the next exchanges on new connections, as when the TLS context has another certificate now."""
+        self._generation += 1
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
 
     # Connections.
 
