@@ -40,6 +40,10 @@ class KubeletConfig:
     parallel_starts: int = 4
     """Sandboxes and containers being started at once: more only makes the runtime's processes wait for each other."""
     parallel_pulls: int = 3
+    plugins_registry_dir: Path | None = None
+    """Where CSI drivers put their registration sockets; default: ``plugins_registry`` below `data_dir`."""
+    volume_check_seconds: float = 10.0
+    """How often volumes in use are looked at: have their claims grown, are they to be published again?"""
     static_pod_dir: Path | None = None
     """Manifests of pods the node runs by itself; None for none."""
     allowed_unsafe_sysctls: tuple[str, ...] = ()
@@ -55,6 +59,10 @@ class KubeletConfig:
     """Below so much available memory, or free share of the disk, the node is under pressure."""
     runtime_name: str = "containerd"
     """The scheme of container ids in statuses."""
+
+    @property
+    def plugins_registry(self) -> Path:
+        return self.plugins_registry_dir or self.data_dir / "plugins_registry"
 
     @property
     def pods_dir(self) -> Path:

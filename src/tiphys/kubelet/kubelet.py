@@ -45,6 +45,7 @@ from tiphys.kubelet.spec.dns import parse_resolv_conf
 from tiphys.kubelet.spec.downward import NodeFacts
 from tiphys.kubelet.spec.names import log_folder
 from tiphys.kubelet.volumes.manager import VolumeManager
+from tiphys.kubelet.volumes.node_storage import NodeStorage
 
 LOG_CHECK_SECONDS: Final = 10.0
 MEMORY_CHECK_SECONDS: Final = 10.0
@@ -113,6 +114,14 @@ class Kubelet:
         self._make_informers()
         facts = self._facts or read_host(config)
         statuses = StatusManager(self._client, self._clock)
+        storage = NodeStorage(
+            self._client,
+            config,
+            self._clock,
+            node=lambda: self._nodes.get(config.node_name),
+            on_change=self._volumes_may_mount,
+            tell=lambda obj, type_, reason, message: self._recorder.event(obj, type_, reason, message),
+        )
         volumes = VolumeManager(
             self._client,
             config.pods_dir,
@@ -120,6 +129,8 @@ class Kubelet:
             facts=lambda pod: self._node_facts(pod, self._ips_of(pod), facts),
             on_change=self._objects_changed,
             mounts=config.mount_volumes,
+            persistent=storage.volumes,
+            tokens=storage.tokens,
         )
         pleg: list[Pleg] = []
         node = self._make_services(facts, statuses, volumes, lambda: pleg[0].act())
@@ -129,7 +140,7 @@ class Kubelet:
         server = self._make_server(self.pods, pleg[0])
         try:
             async with Supervisor(f"kubelet-{config.node_name}") as supervisor:
-                await self._run(supervisor, facts, self.pods, pleg[0], server, static)
+                await self._run(supervisor, facts, self.pods, pleg[0], server, static, storage)
         finally:
             await self.pods.close()
             await statuses.close()
@@ -147,6 +158,7 @@ class Kubelet:
         pleg: Pleg,
         server: NodeServer | None,
         static: StaticPods | None,
+        storage: NodeStorage,
     ) -> None:
         config = self._config
         reporter = NodeReporter(
@@ -158,6 +170,7 @@ class Kubelet:
             problem=lambda: self._pleg_problem(pleg),
             measure=self._facts is None,
             network=self._network,
+            volumes=storage.in_use,
         )
         if server is not None:
             self.port = await server.start()
@@ -176,7 +189,9 @@ class Kubelet:
         )
         supervisor.spawn(lease.run, "lease")
         supervisor.spawn(reporter.run, "node status")
+        self._nodes.add_handler(on_update=storage.node_changed)
         supervisor.spawn(self._nodes.run, "node")
+        storage.start(supervisor)
         if self._shared_services is None:
             supervisor.spawn(self._services.run, "services")
         # Environments name every Service there is, admission looks at the node: both are known before any pod starts.
@@ -188,6 +203,7 @@ class Kubelet:
         supervisor.spawn(self._pod_source.run, "pods")
         await self._pod_source.wait_synced()
         await pods.remove_orphans()
+        storage.keep(supervisor, pods.remove_leftovers)
         supervisor.spawn(lambda: self._rotate_logs(pods), "log rotation")
         supervisor.spawn(lambda: self._renew_tokens(pods), "tokens")
         if self._facts is None:
@@ -254,6 +270,10 @@ class Kubelet:
     def _objects_changed(self, uids: frozenset[str]) -> None:
         if self.pods is not None:
             self.pods.objects_changed(uids)
+
+    def _volumes_may_mount(self) -> None:
+        if self.pods is not None:
+            self.pods.volumes_may_mount()
 
     def _ips_of(self, pod: Pod) -> tuple[str, ...]:
         worker = self.pods.get(pod.metadata.uid or "") if self.pods is not None else None

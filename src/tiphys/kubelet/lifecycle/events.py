@@ -131,6 +131,13 @@ class VolumesFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumesWaiting:
+    """Others have to do their part first; who hears of it calls `PodLifecycle.hurry`."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxStarted:
     sandbox: SandboxSighting
 
@@ -253,6 +260,7 @@ Event = (
     | ResizeFailed
     | VolumesReady
     | VolumesFailed
+    | VolumesWaiting
     | SandboxStarted
     | SandboxFailed
     | SandboxLost

@@ -32,6 +32,9 @@ from tiphys.kubelet.lifecycle.state import (
 PULL_INITIAL_SECONDS = 10.0
 PULL_MAXIMUM_SECONDS = 300.0
 REFUSED_RETRY_SECONDS = 10.0
+VOLUMES_WAIT_SECONDS = 123.0
+"""How long volumes may take to be attached before users are told that they do, as upstream."""
+VOLUMES_LOOK_SECONDS = 10.0
 FLIP_AFTER_SECONDS = 5.0
 """How long ErrImagePull is shown before it reads ImagePullBackOff."""
 
@@ -54,6 +57,7 @@ class PodLifecycle:
             events.ResizeFailed: self._resize_failed,
             events.VolumesReady: self._volumes_ready,
             events.VolumesFailed: self._volumes_failed,
+            events.VolumesWaiting: self._volumes_waiting,
             events.SandboxStarted: self._sandbox_started,
             events.SandboxFailed: self._sandbox_failed,
             events.SandboxLost: self._sandbox_lost,
@@ -186,7 +190,7 @@ class PodLifecycle:
 
     def _volumes_ready(self, event: events.VolumesReady, now: float) -> None:
         self.state.volumes = VolumeStep.READY
-        self.state.volumes_backoff_seconds = 0.0
+        self.state.volumes_backoff_seconds = self.state.volumes_waiting_since = 0.0
 
     def _volumes_failed(self, event: events.VolumesFailed, now: float) -> None:
         state = self.state
@@ -194,6 +198,16 @@ class PodLifecycle:
         state.volumes_backoff_seconds = next_backoff(state.volumes_backoff_seconds, 0.5, 122.0)
         state.volumes_retry_at = now + state.volumes_backoff_seconds
         self._out.append(Record("Warning", "FailedMount", event.message))
+
+    def _volumes_waiting(self, event: events.VolumesWaiting, now: float) -> None:
+        state = self.state
+        state.volumes = VolumeStep.NONE
+        state.volumes_backoff_seconds = 0.0
+        state.volumes_retry_at = now + VOLUMES_LOOK_SECONDS
+        state.volumes_waiting_since = state.volumes_waiting_since or now
+        if now - state.volumes_waiting_since >= VOLUMES_WAIT_SECONDS:
+            state.volumes_waiting_since = now
+            self._out.append(Record("Warning", "FailedMount", event.message))
 
     def _sandbox_started(self, event: events.SandboxStarted, now: float) -> None:
         state = self.state

@@ -189,6 +189,8 @@ class PodState:
     volumes: VolumeStep = VolumeStep.NONE
     volumes_retry_at: float = 0.0
     volumes_backoff_seconds: float = 0.0
+    volumes_waiting_since: float = 0.0
+    """Since when others (who attach volumes) are waited for, or were last complained about; 0.0 for not."""
     sandbox_step: SandboxStep = SandboxStep.NONE
     sandbox: SandboxState | None = None
     """The newest sandbox; set in every sandbox step but NONE (and STARTING for the first time)."""

@@ -93,9 +93,11 @@ def node_status(
     pressure: Pressure,
     before: Mapping[str, NodeCondition],
     now: float,
+    volumes_in_use: tuple[str, ...] = (),
 ) -> NodeStatus:
     """The whole status; `before` are the conditions last reported, by type."""
     return NodeStatus(
+        volumes_in_use=volumes_in_use,
         capacity=capacity(config, facts),
         allocatable=allocatable(config, facts),
         addresses=(

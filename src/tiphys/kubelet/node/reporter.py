@@ -22,6 +22,7 @@ from tiphys.cri.types import Image
 from tiphys.kubelet.config import KubeletConfig
 from tiphys.kubelet.node.description import Pressure, new_node, node_labels, node_status
 from tiphys.kubelet.node.facts import HostFacts, memory_info
+from tiphys.kubelet.volumes.node_volumes import NodeVolumes
 
 IMAGES_SECONDS: Final = 60.0
 NOT_READY_SECONDS: Final = 0.5
@@ -43,8 +44,12 @@ class NodeReporter:
         problem: Callable[[], str] = lambda: "",
         measure: bool = True,
         network: asyncio.Event | None = None,
+        volumes: NodeVolumes | None = None,
     ) -> None:
-        """`measure` looks at memory and disk; `network` is kept set while the runtime's pod network is ready."""
+        """`measure` looks at memory and disk; `network` is kept set while the runtime's pod network is ready.
+
+        `volumes` in use are part of the status, and hear when it was written.
+        """
         self._client = client
         self._runtime = runtime
         self._config = config
@@ -60,6 +65,9 @@ class NodeReporter:
         self._images_at = -IMAGES_SECONDS
         self._version = ""
         self._wake = asyncio.Event()
+        self._volumes = volumes
+        if volumes is not None:
+            volumes.wake = self._wake.set
         self.ready = False
 
     def look_again(self) -> None:
@@ -131,21 +139,32 @@ class NodeReporter:
         new = codec.to_dict(status)
         now = self._clock.monotonic()
         changed = {k: v for k, v in new.items() if k != "conditions" and self._sent.get(k) != v}
-        stale = force or now - self._reported_at >= self._config.status_report_seconds
+        emptied = "volumesInUse" in self._sent and "volumesInUse" not in new
+        stale = force or emptied or now - self._reported_at >= self._config.status_report_seconds
         if not changed and not stale and not self._conditions_changed(status):
+            self._tell_volumes(status)
             return
         patch = {**changed, "conditions": new["conditions"]}
+        if emptied:
+            patch["volumesInUse"] = None
         if "addresses" in patch and self._sent.get("addresses"):
             patch["addresses"] = [*patch["addresses"], {"$patch": "replace"}]
         await self._client.patch(
             Node, self._config.node_name, "", {"status": patch}, type="strategic", subresource="status"
         )
         self._sent = {**self._sent, **new}
+        if emptied:
+            del self._sent["volumesInUse"]
+        self._tell_volumes(status)
         self._conditions = {c.type: c for c in status.conditions}
         self._reported_at = now
         if self.ready != (_ready := all(c.status == "True" for c in status.conditions if c.type == "Ready")):
             _logger.info("node is ready" if _ready else "node is not ready", node=self._config.node_name)
             self.ready = _ready
+
+    def _tell_volumes(self, status: NodeStatus) -> None:
+        if self._volumes is not None:
+            self._volumes.reported(status.volumes_in_use)
 
     def _conditions_changed(self, status: NodeStatus) -> bool:
         for condition in status.conditions:
@@ -176,6 +195,7 @@ class NodeReporter:
             pressure=pressure,
             before=self._conditions,
             now=self._clock.now(),
+            volumes_in_use=self._volumes.in_use() if self._volumes is not None else (),
         )
 
     async def _pressure(self) -> Pressure:

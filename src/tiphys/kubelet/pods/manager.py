@@ -200,6 +200,12 @@ class PodManager:
             elif worker is not None:
                 worker.retry_soon()
 
+    def volumes_may_mount(self) -> None:
+        """A volume was attached, or a driver came: pods that wait for volumes try again."""
+        for worker in list(self._workers.values()):
+            if worker.lifecycle.state.volumes is VolumeStep.NONE and not worker.ended:
+                worker.retry_soon()
+
     def renew_tokens(self, now: float) -> None:
         """Refresh the volumes of pods whose tokens are old."""
         for worker in self._workers.values():
@@ -253,12 +259,7 @@ class PodManager:
                 with contextlib.suppress(CriError):
                     await self._node.runtime.stop_sandbox(sandbox.id)
                     await self._node.runtime.remove_sandbox(sandbox.id)
-        for uid in self._node.volumes.leftovers():
-            if uid not in self._workers:
-                try:
-                    await self._node.volumes.clean(uid)
-                except OSError as error:
-                    _logger.warning("leftover volumes not removed", uid=uid, error=str(error))
+        await self.remove_leftovers()
         for folder in self._log_folders():
             if folder.name.rpartition("_")[2] not in self._workers:
                 await asyncio.to_thread(shutil.rmtree, folder, True)
@@ -268,6 +269,15 @@ class PodManager:
                     self._node.cgroups.remove(uid)
                 except OSError as error:
                     _logger.warning("leftover cgroup not removed", uid=uid, error=str(error))
+
+    async def remove_leftovers(self) -> None:
+        """Volumes of pods the node knows nothing of: what cannot be given back yet is tried by the next call."""
+        for uid in self._node.volumes.leftovers():
+            if uid not in self._workers:
+                try:
+                    await self._node.volumes.clean(uid)
+                except OSError as error:
+                    _logger.warning("leftover volumes not removed", uid=uid, error=str(error))
 
     def _log_folders(self) -> list[Path]:
         try:

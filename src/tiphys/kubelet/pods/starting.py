@@ -11,7 +11,7 @@ from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import ConfigMap, EphemeralContainer, Pod, Secret, VolumeMount
 from tiphys.api.types.node_v1 import RuntimeClass
 from tiphys.cri.errors import CriError
-from tiphys.cri.types import ContainerConfig, Mount, MountPropagation, SandboxConfig
+from tiphys.cri.types import ContainerConfig, Device, Mount, MountPropagation, SandboxConfig
 from tiphys.kubelet.lifecycle.events import ContainerRefused, ContainerStarted, Health, SandboxStarted, Sighting
 from tiphys.kubelet.lifecycle.instructions import StartContainer, StartSandbox
 from tiphys.kubelet.lifecycle.state import AnyContainer
@@ -163,6 +163,7 @@ async def _container_config(
         image=node.images.image(order.image_ref),
         variables=variables,
         mounts=mounts,
+        devices=_devices(node, pod, container),
         target_id=target_id,
         memory_capacity_bytes=node.memory_capacity_bytes,
     )
@@ -191,6 +192,18 @@ def _mounts(
     message.chmod(0o666)
     mounts.append(Mount(path, str(message)))
     return mounts
+
+
+def _devices(node: NodeServices, pod: Pod, container: AnyContainer) -> list[Device]:
+    """Volumes in Block mode. Raises ConfigError."""
+    devices = []
+    for wanted in container.volume_devices:
+        volume = node.volumes.mounted(uid_of(pod)).get(wanted.name)
+        if volume is None or not volume.device:
+            raise ConfigError(f'cannot find volume "{wanted.name}" to pass into container "{container.name}"')
+        permissions = "r" if volume.read_only else "mrw"
+        devices.append(Device(wanted.device_path, str(volume.path.resolve()), permissions))
+    return devices
 
 
 def _write_hosts(node: NodeServices, pod: Pod, folder: Path, pod_ips: tuple[str, ...]) -> Path:

@@ -26,7 +26,7 @@ from tiphys.kubelet.pods.sightings import sighting
 from tiphys.kubelet.pods.starting import config_of_sandbox, start_container, start_sandbox
 from tiphys.kubelet.spec.container import container_resources
 from tiphys.kubelet.spec.names import POD_UID, key_of, log_folder, uid_of
-from tiphys.kubelet.volumes.payload import VolumeError
+from tiphys.kubelet.volumes.payload import VolumeError, VolumeWaits
 
 FIRST_LOOK_SECONDS: Final = 0.02
 LAST_LOOK_SECONDS: Final = 2.0
@@ -192,6 +192,9 @@ class PodWorker:
             if self._node.cgroups is not None:
                 self._node.cgroups.create(self.pod)
             await self._node.volumes.prepare(self.pod)
+        except VolumeWaits as wait:
+            self.handle(events.VolumesWaiting(str(wait)))
+            return
         except (VolumeError, OSError, ApiError) as error:
             self.handle(events.VolumesFailed(str(error)))
             return

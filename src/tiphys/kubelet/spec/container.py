@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tiphys.api.types.core_v1 import Container, Pod
-from tiphys.cri.types import ContainerConfig, Image, Mount, Resources
+from tiphys.cri.types import ContainerConfig, Device, Image, Mount, Resources
 from tiphys.kubelet.lifecycle.qos import (
     QUOTA_PERIOD_MICROSECONDS,
     oom_score_adjustment,
@@ -27,6 +27,7 @@ def container_config(
     image: Image | None,
     variables: Mapping[str, str],
     mounts: Iterable[Mount],
+    devices: Iterable[Device] = (),
     target_id: str = "",
     memory_capacity_bytes: int,
 ) -> ContainerConfig:
@@ -44,6 +45,7 @@ def container_config(
         working_dir=container.working_dir or "",
         envs=tuple(variables.items()),
         mounts=tuple(mounts),
+        devices=tuple(devices),
         labels=container_labels(pod, container),
         annotations=container_annotations(pod, container, attempt),
         log_path=f"{container.name}/{attempt}.log",

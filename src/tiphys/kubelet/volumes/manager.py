@@ -8,7 +8,6 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,23 +17,19 @@ from tiphys.base.clock import Clock
 from tiphys.client.client import Client
 from tiphys.kubelet.spec.downward import NodeFacts
 from tiphys.kubelet.spec.names import uid_of
-from tiphys.kubelet.volumes import atomic, hostpath, ownership, persistent, subpath
+from tiphys.kubelet.volumes import atomic, hostpath, ownership, subpath
 from tiphys.kubelet.volumes.atomic import FileContent
 from tiphys.kubelet.volumes.contents import Contents
+from tiphys.kubelet.volumes.local import LocalVolumes
+from tiphys.kubelet.volumes.mounted import MountedVolume
 from tiphys.kubelet.volumes.mounts import mount_tmpfs, mounts_below, unmount
+from tiphys.kubelet.volumes.node_volumes import NodeVolumes
 from tiphys.kubelet.volumes.objects import ObjectKey, ReferencedObjects
-from tiphys.kubelet.volumes.payload import VolumeError
+from tiphys.kubelet.volumes.payload import MountError, VolumeError, VolumeWaits
+from tiphys.kubelet.volumes.persistent import PersistentVolumes
 from tiphys.kubelet.volumes.tokens import Tokens
 
 SUBPATHS: Final = "volume-subpaths"
-
-
-@dataclass(frozen=True, slots=True)
-class MountedVolume:
-    """A volume in place: where it is on the host, and whether containers may only read it."""
-
-    path: Path
-    read_only: bool = False
 
 
 class VolumeManager:
@@ -49,16 +44,24 @@ class VolumeManager:
         facts: Callable[[Pod], NodeFacts],
         on_change: Callable[[frozenset[str]], None],
         mounts: bool = True,
+        persistent: PersistentVolumes | None = None,
+        tokens: Tokens | None = None,
     ) -> None:
-        """`mounts` False, or not being root, keeps every volume in a plain folder owned by whoever runs this."""
+        """`mounts` False, or not being root, keeps every volume in a plain folder owned by whoever runs this.
+
+        Without `persistent` there are local and hostPath volumes, but none of drivers.
+        """
         self._client = client
         self._pods_dir = pods_dir
         self._facts = facts
         self.objects = ReferencedObjects(client, clock, lambda _key, users: on_change(users))
-        self._contents = Contents(self.objects, Tokens(client, clock))
+        self._contents = Contents(self.objects, tokens or Tokens(client, clock))
         self._mounted: dict[str, dict[str, MountedVolume]] = {}
         self._stamps = itertools.count(int(clock.now() * 1e6))
         self._privileged = mounts and os.geteuid() == 0
+        self.persistent = persistent or PersistentVolumes(
+            client, NodeVolumes(lambda: None), LocalVolumes(pods_dir.parent, privileged=self._privileged), None
+        )
 
     def pod_dir(self, uid: str) -> Path:
         return self._pods_dir / uid
@@ -85,6 +88,12 @@ class VolumeManager:
         for volume in pod.spec.volumes:
             try:
                 mounted[volume.name] = await self._mount(pod, volume)
+            except VolumeWaits as wait:
+                lists = f"unmounted volumes=[{volume.name}], unattached volumes=[{volume.name}]"
+                text = f"Unable to attach or mount volumes: {lists}, failed to process volumes=[]: {wait}"
+                raise VolumeWaits(text) from None
+            except MountError:
+                raise
             except (VolumeError, OSError) as error:
                 raise VolumeError(f'MountVolume.SetUp failed for volume "{volume.name}" : {error}') from error
             except ApiError as error:
@@ -114,6 +123,10 @@ class VolumeManager:
         self._contents.release(uid)
         self.objects.release(uid)
         folder = self.pod_dir(uid)
+        # What is pinned of a volume holds it: a driver could not give it back.
+        for point in mounts_below(folder / SUBPATHS):
+            unmount(point)
+        await self.persistent.unmount_pod(uid)
         if not folder.exists():
             return
         for point in mounts_below(folder):
@@ -130,6 +143,7 @@ class VolumeManager:
         return []
 
     async def close(self) -> None:
+        await self.persistent.close()
         await self.objects.close()
 
     async def _mount(self, pod: Pod, volume: Volume) -> MountedVolume:
@@ -139,9 +153,8 @@ class VolumeManager:
             return MountedVolume(path)
         if volume.empty_dir is not None:
             return await self._empty_dir(pod, volume, volume.empty_dir)
-        if volume.persistent_volume_claim is not None or volume.ephemeral is not None:
-            path, read_only = await persistent.resolve(self._client, pod, volume)
-            return MountedVolume(path, read_only)
+        if volume.persistent_volume_claim is not None or volume.ephemeral is not None or volume.csi is not None:
+            return await self.persistent.mount(pod, volume)
         if not Contents.makes(volume):
             raise VolumeError("no volume plugin matched")
         return await self._write(pod, volume)
@@ -161,7 +174,7 @@ class VolumeManager:
             raise VolumeError(f"unknown storage medium {source.medium!r}")
         if not exists:
             folder.chmod(0o777)
-            gid = _fs_group(pod)
+            gid = ownership.fs_group(pod)
             if gid is not None and self._privileged:
                 ownership.give_to_group(folder, gid)
         return MountedVolume(folder)
@@ -174,12 +187,8 @@ class VolumeManager:
         folder.chmod(0o777 if not in_memory else 0o755)
         if in_memory and self._privileged and folder not in mounts_below(folder):
             mount_tmpfs(folder, mode=0o1777)
-        gid = _fs_group(pod) if self._privileged else None
+        gid = ownership.fs_group(pod) if self._privileged else None
         if not self._privileged:
             files = {path: FileContent(f.data, f.mode) for path, f in files.items()}
         atomic.write(folder, files, stamp=str(next(self._stamps)), gid=gid)
         return MountedVolume(folder, read_only=True)
-
-
-def _fs_group(pod: Pod) -> int | None:
-    return pod.spec.security_context.fs_group if pod.spec.security_context is not None else None

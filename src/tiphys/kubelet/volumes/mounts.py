@@ -66,6 +66,11 @@ def mounts_below(folder: Path) -> list[Path]:
     return sorted(found, key=lambda p: len(p.parts), reverse=True)
 
 
+def is_mounted(point: Path) -> bool:
+    """Whether something is mounted exactly there."""
+    return any(found == point for found in mounts_below(point))
+
+
 def open_beneath(folder: int, path: str, flags: int) -> int:
     """Open `path` below the folder descriptor; raises OSError when it, or a link on its way, leads outside."""
     how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from pathlib import Path
+
+from tiphys.api.types.core_v1 import Pod
+
+
+def fs_group(pod: Pod) -> int | None:
+    return pod.spec.security_context.fs_group if pod.spec.security_context is not None else None
+
+
+async def apply_fs_group(pod: Pod, folder: Path) -> None:
+    """Give what is in `folder` to the pod's fsGroup, if it has one, as its change policy says."""
+    gid, context = fs_group(pod), pod.spec.security_context
+    if gid is None or context is None or os.geteuid() != 0:
+        return
+    lazily = context.fs_group_change_policy == "OnRootMismatch"
+    # A volume may hold millions of files.
+    await asyncio.to_thread(give_to_group, folder, gid, only_on_mismatch=lazily)
 
 
 def give_to_group(folder: Path, gid: int, *, only_on_mismatch: bool = False) -> None:

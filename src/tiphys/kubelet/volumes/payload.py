@@ -13,6 +13,18 @@ class VolumeError(Exception):
     """A volume cannot be made now; the text is shown to users."""
 
 
+class MountError(VolumeError):
+    """As VolumeError, with a text that already says what was attempted for which volume."""
+
+
+class ClaimError(VolumeError):
+    """What is behind a claim cannot be told; the text is the reason."""
+
+
+class VolumeWaits(VolumeError):
+    """Nothing is wrong: others have to do their part first, and will be heard of. The text says what is missing."""
+
+
 def keyed_files(
     entries: Mapping[str, bytes], items: Iterable[KeyToPath], default_mode: int, *, optional: bool
 ) -> dict[str, FileContent]:

@@ -21,6 +21,8 @@ DEFAULT_SECONDS: Final = 3600
 class Token:
     value: str
     renew_at: float
+    expires: str = ""
+    """As the API said it (RFC 3339)."""
 
 
 class Tokens:
@@ -48,7 +50,11 @@ class Tokens:
         )
         expires = parse_rfc3339(answer.status.expiration_timestamp or "")
         life = max(expires - now, 0.0)
-        token = Token(answer.status.token or "", now + min(life * RENEW_AT_SHARE, RENEW_AFTER_SECONDS))
+        token = Token(
+            answer.status.token or "",
+            now + min(life * RENEW_AT_SHARE, RENEW_AFTER_SECONDS),
+            answer.status.expiration_timestamp or "",
+        )
         self._kept[key] = token
         return token
 
