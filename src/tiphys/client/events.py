@@ -120,6 +120,9 @@ class EventRecorder:
                 await self._write_once(reference, key, sighting)
                 return
             except ApiError as error:
+                if error.reason == "AlreadyExists":
+                    # Another recorder spoke of the object in the same instant; the next name is free.
+                    continue
                 # A namespace that is going away takes no events; nobody will miss them.
                 if error.code < 500 and error.code != 429:
                     _logger.debug("event refused", reason=key.reason, error=error.message)

@@ -44,6 +44,12 @@ CONTROLLERS: Final[Mapping[str, str]] = {
     "certificatesigningrequest-cleaner-controller": "certificatecleaner.controller:CertificateCleanerController",
     "bootstrap-signer-controller": "bootstrapsigner.controller:BootstrapSigner",
     "token-cleaner-controller": "tokencleaner.controller:TokenCleaner",
+    "persistentvolume-binder-controller": "persistentvolume.controller:PersistentVolumeController",
+    "persistentvolumeclaim-protection-controller": "volumeprotection.controller:ClaimProtectionController",
+    "persistentvolume-protection-controller": "volumeprotection.controller:VolumeProtectionController",
+    "persistentvolume-expander-controller": "volumeexpand.controller:VolumeExpandController",
+    "ephemeral-volume-controller": "ephemeralvolume.controller:EphemeralVolumeController",
+    "local-path-provisioner-controller": "localpath.controller:LocalPathController",
     "garbage-collector-controller": "garbagecollector.controller:GarbageCollector",
 }
 """Upstream's names of controllers, and where each is made. Imported when run, so that one alone starts fast."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
-from tiphys.api.selectors.labels import integer
+from tiphys.api.selectors.nodes import selects
 from tiphys.api.types.core_v1 import (
     Affinity,
     Node,
@@ -28,41 +28,12 @@ def fits(spec: PodSpec, node: Node) -> bool:
     if not spec.node_selector.items() <= node.metadata.labels.items():
         return False
     required = _required(spec)
-    return required is None or any(_term_matches(term, node) for term in required.node_selector_terms)
+    return required is None or selects(required, node.metadata.labels, node.metadata.name or "")
 
 
 def _required(spec: PodSpec) -> NodeSelector | None:
     affinity = spec.affinity.node_affinity if spec.affinity else None
     return affinity.required_during_scheduling_ignored_during_execution if affinity else None
-
-
-def _term_matches(term: NodeSelectorTerm, node: Node) -> bool:
-    if not term.match_expressions and not term.match_fields:
-        return False
-    fields = {NAME_FIELD: node.metadata.name or ""}
-    return all(_matches(r, node.metadata.labels) for r in term.match_expressions) and all(
-        _matches(r, fields) for r in term.match_fields
-    )
-
-
-def _matches(requirement: NodeSelectorRequirement, labels: Mapping[str, str]) -> bool:
-    value = labels.get(requirement.key)
-    match requirement.operator:
-        case "In":
-            return value in requirement.values
-        case "NotIn":
-            return value not in requirement.values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt" | "Lt":
-            number = integer(value or "")
-            bound = integer(requirement.values[0]) if requirement.values else None
-            if number is None or bound is None:
-                return False
-            return number > bound if requirement.operator == "Gt" else number < bound
-    return False
 
 
 def tolerated(taint: Taint, tolerations: Iterable[Toleration]) -> bool:

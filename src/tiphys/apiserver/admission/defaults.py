@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from tiphys.api.persistent_volumes import default_class, names_a_class
 from tiphys.api.types.core_v1 import Pod
 from tiphys.api.types.networking_v1 import IngressClass
 from tiphys.api.types.node_v1 import RuntimeClass
@@ -11,10 +12,6 @@ from tiphys.api.types.storage_v1 import StorageClass
 from tiphys.apiserver.admission.chain import CREATE, Base, Lookup, refuse
 from tiphys.apiserver.registry.context import Write
 
-_DEFAULT_STORAGE: Final = (
-    "storageclass.kubernetes.io/is-default-class",
-    "storageclass.beta.kubernetes.io/is-default-class",
-)
 _DEFAULT_INGRESS: Final = "ingressclass.kubernetes.io/is-default-class"
 _INGRESS_ANNOTATION: Final = "kubernetes.io/ingress.class"
 _FINALIZERS: Final = {
@@ -46,17 +43,11 @@ class DefaultStorageClass(Base):
 
     def admit(self, write: Write) -> None:
         claim = write.obj
-        if claim.spec.storage_class_name is not None:
+        if names_a_class(claim):
             return
-        if "volume.beta.kubernetes.io/storage-class" in claim.metadata.annotations:
-            return
-        classes = [
-            c
-            for c in self._lookup.list(StorageClass)
-            if any(c.metadata.annotations.get(a) == "true" for a in _DEFAULT_STORAGE)
-        ]
-        if classes:
-            claim.spec.storage_class_name = newest(classes).metadata.name
+        found = default_class(self._lookup.list(StorageClass))
+        if found is not None:
+            claim.spec.storage_class_name = found.metadata.name
 
 
 class DefaultIngressClass(Base):

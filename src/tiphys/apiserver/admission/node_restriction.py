@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from tiphys.api import local_path
 from tiphys.api.certificate_requests import (
     API_SERVER_CLIENT_KUBELET,
     KUBELET_SERVING,
@@ -130,6 +131,23 @@ class NodeRestriction(Base):
         if asked.common_name != f"{NODE_PREFIX}{node}":
             raise refuse(write, f"can only create a node CSR with CN={NODE_PREFIX}{node}")
 
+    def _volume(self, write: Write, node: str) -> None:
+        """Of a volume whose directory it keeps, a node changes that it keeps it no longer."""
+        if write.operation != UPDATE or write.subresource or local_path.node_of(write.old) != node:
+            raise refuse(write, f"node {quote(node)} can only update volumes that it keeps")
+        old, new = write.old, write.obj
+        released = tuple(f for f in old.metadata.finalizers if f != local_path.FINALIZER)
+        if new.metadata.finalizers not in (old.metadata.finalizers, released):
+            raise refuse(write, f"node {quote(node)} can only remove the finalizer {quote(local_path.FINALIZER)}")
+        if (new.spec, new.status, new.metadata.labels, new.metadata.annotations, new.metadata.owner_references) != (
+            old.spec,
+            old.status,
+            old.metadata.labels,
+            old.metadata.annotations,
+            old.metadata.owner_references,
+        ):
+            raise refuse(write, f"node {quote(node)} can only remove the finalizer {quote(local_path.FINALIZER)}")
+
     def _csi_node(self, write: Write, node: str) -> None:
         named = write.old if write.operation == DELETE else write.obj
         if named.metadata.name != node:
@@ -158,6 +176,7 @@ def _guarded(labels: Any) -> set[str]:
 
 _CHECKS: Final[Mapping[tuple[str, str], Callable[[NodeRestriction, Write, str], None]]] = {
     ("", "nodes"): NodeRestriction._node,
+    ("", "persistentvolumes"): NodeRestriction._volume,
     ("", "pods"): NodeRestriction._pod,
     ("coordination.k8s.io", "leases"): NodeRestriction._lease,
     ("storage.k8s.io", "csinodes"): NodeRestriction._csi_node,

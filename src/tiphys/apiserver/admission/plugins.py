@@ -15,6 +15,7 @@ from tiphys.apiserver.admission.node_restriction import NodeRestriction
 from tiphys.apiserver.admission.priorities import PriorityAdmission
 from tiphys.apiserver.admission.quotas import QuotaAdmission
 from tiphys.apiserver.admission.service_accounts import ServiceAccountAdmission
+from tiphys.apiserver.admission.storage import PersistentVolumeClaimResize
 from tiphys.apiserver.admission.tolerations import DefaultTolerationSeconds, TaintNodesByCondition
 from tiphys.apiserver.registry.creating import random_suffix
 
@@ -31,6 +32,7 @@ def default_plugins(lookup: Lookup) -> tuple[Plugin, ...]:
         DefaultTolerationSeconds(),
         DefaultStorageClass(lookup),
         StorageObjectInUseProtection(),
+        PersistentVolumeClaimResize(lookup),
         RuntimeClassAdmission(lookup),
         DefaultIngressClass(lookup),
         QuotaAdmission(lookup),

@@ -24,7 +24,7 @@ class RequestLike(Protocol):
 
 
 class Attributes(NamedTuple):
-    """A resource request (`resource` not empty), or one for a path. `field_selector` is the query's text."""
+    """A resource request (`resource` not empty), or one for a path. The selectors are the query's text."""
 
     verb: str
     group: str = ""
@@ -35,6 +35,7 @@ class Attributes(NamedTuple):
     version: str = ""
     path: str = ""
     field_selector: str = ""
+    label_selector: str = ""
 
 
 class Decision(NamedTuple):
@@ -52,19 +53,28 @@ def of_request(info: RequestLike, query: Query | None = None) -> Attributes:
     """The attributes of an HTTP request. A collection request that selects one object by ``metadata.name`` counts as
     being about that object."""
     name = info.name
-    selector = ""
+    selector = labels = ""
     if query is not None and query and info.verb in _SELECTING:
-        selector = query.get("fieldSelector")
+        selector, labels = query.get("fieldSelector"), query.get("labelSelector")
         if selector and not name:
             name = selected(selector, "metadata.name")
     return Attributes(
-        info.verb, info.group, info.resource, info.subresource, info.namespace, name, info.version, info.path, selector
+        info.verb,
+        info.group,
+        info.resource,
+        info.subresource,
+        info.namespace,
+        name,
+        info.version,
+        info.path,
+        selector,
+        labels,
     )
 
 
-def selected(field_selector: str, field: str) -> str:
-    """The value a field selector requires of `field`; "" if it requires none."""
-    for requirement in field_selector.split(","):
+def selected(selector: str, field: str) -> str:
+    """The value a selector of fields or labels requires of `field`; "" if it requires none by equality."""
+    for requirement in selector.split(","):
         name, equals, value = requirement.partition("=")
         if equals and name.strip() == field and not value.startswith("!"):
             return value.removeprefix("=").strip()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
-from tiphys.api import rbac
+from tiphys.api import local_path, rbac
 from tiphys.api.types.core_v1 import Container, EphemeralContainer, PersistentVolume, PersistentVolumeClaim, Pod
 from tiphys.api.types.rbac_v1 import PolicyRule
 from tiphys.apiserver.authentication.user import User
@@ -85,9 +85,20 @@ class NodeAuthorizer:
         return self._reachable(node, (attributes.resource, attributes.namespace, attributes.name))
 
     def _volume(self, node: str, attributes: Attributes) -> str | None:
+        if self._keeps(node, attributes):
+            return ""
         if attributes.verb != "get" or attributes.subresource:
             return "can only get individual resources of this type"
         return self._reachable(node, (attributes.resource, "", attributes.name))
+
+    def _keeps(self, node: str, attributes: Attributes) -> bool:
+        """Whether it is about volumes whose directories the node keeps; admission bounds what it changes of them."""
+        if attributes.subresource:
+            return False
+        if attributes.verb in ("list", "watch"):
+            return selected(attributes.label_selector, local_path.NODE_LABEL) == node
+        volume = self._objects.volume(attributes.name) if attributes.verb in ("get", "patch", "update") else None
+        return volume is not None and local_path.node_of(volume) == node
 
     def _service_account(self, node: str, attributes: Attributes) -> str | None:
         if attributes.subresource == "token":
