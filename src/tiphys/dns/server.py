@@ -11,8 +11,15 @@ from typing import cast
 
 from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import Node, Service
-from tiphys.api.types.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
-from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.api.types.discovery_v1 import (
+    Endpoint,
+    EndpointConditions,
+    EndpointHints,
+    EndpointPort,
+    EndpointSlice,
+    ForNode,
+)
+from tiphys.api.types.meta_v1 import ObjectMeta, OwnerReference
 from tiphys.base.clock import Clock, SystemClock
 from tiphys.base.logging import get_logger
 from tiphys.base.tasks import Supervisor
@@ -228,17 +235,32 @@ class DnsServer:
             self._has_gateway.set()
 
     async def _publish(self, address: str) -> None:
-        """Be an endpoint of the DNS Service. Retried by the supervisor when the apiserver refuses."""
+        """Be an endpoint of the DNS Service, for the pods of this node. Retried by the supervisor when refused.
+
+        Each node's proxy prefers the server of its own node, as the hint says; the endpoint goes with its node.
+        """
         config = self._config
+        node = self._nodes.get(config.node_name)
+        owners = (
+            (OwnerReference(api_version="v1", kind="Node", name=config.node_name, uid=node.metadata.uid or ""),)
+            if node
+            else ()
+        )
         piece = EndpointSlice(
             metadata=ObjectMeta(
                 name=f"{config.service_name}-{config.node_name}",
                 namespace=config.namespace,
                 labels={_SERVICE_LABEL: config.service_name, "endpointslice.kubernetes.io/managed-by": "tiphys-dns"},
+                owner_references=owners,
             ),
             address_type="IPv4",
             endpoints=(
-                Endpoint(addresses=(address,), conditions=EndpointConditions(ready=True), node_name=config.node_name),
+                Endpoint(
+                    addresses=(address,),
+                    conditions=EndpointConditions(ready=True),
+                    node_name=config.node_name,
+                    hints=EndpointHints(for_nodes=(ForNode(name=config.node_name),)),
+                ),
             ),
             ports=(
                 EndpointPort(name="dns", port=config.port, protocol="UDP"),
