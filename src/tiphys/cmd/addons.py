@@ -1,4 +1,4 @@
-"""Objects every cluster of ours has beyond upstream's bootstrap: the DNS Service, the metrics server's."""
+"""Objects every cluster of ours has beyond upstream's bootstrap: DNS and metrics Services, a storage class."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Final
 from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import Service, ServicePort, ServiceSpec
 from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.api.types.storage_v1 import StorageClass
 from tiphys.client.client import Client
 from tiphys.cmd import metrics_server, settings
 from tiphys.cmd.config import ClusterConfig
+from tiphys.cmd.storage import local_path_class
 
 DNS_NAMESPACE: Final = "kube-system"
 DNS_SERVICE: Final = "kube-dns"
@@ -17,7 +19,8 @@ DNS_SERVICE: Final = "kube-dns"
 
 async def ensure_addons(client: Client, config: ClusterConfig) -> None:
     """Create what is missing; what a user changed stays. Raises ApiError."""
-    for obj in (_dns_service(config), *metrics_server.objects(config)):
+    classes = (await client.list(StorageClass)).items
+    for obj in (_dns_service(config), local_path_class(classes), *metrics_server.objects(config)):
         try:
             await client.create(obj)
         except ApiError as error:
