@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from tiphys.api.types.core_v1 import Node
 from tiphys.base.http.tls import server_context
 from tiphys.base.logging import get_logger
 from tiphys.base.tasks import Supervisor
+from tiphys.client import kubeconfig
 from tiphys.client.client import Client
 from tiphys.client.informer import Informer
 from tiphys.cmd import pki
@@ -44,9 +45,9 @@ def image_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tiphys" / "images"
 
 
-def containerd_of(config: ClusterConfig) -> Containerd:
-    """The cluster's own containerd on this machine."""
-    return Containerd(config.root, sandbox_image=SANDBOX_IMAGE)
+def containerd_of(config: ClusterConfig, inside: Sequence[str] = ()) -> Containerd:
+    """The cluster's own containerd on this machine, or `inside` one of its hosts."""
+    return Containerd(config.root, sandbox_image=SANDBOX_IMAGE, inside=inside)
 
 
 def network_of(config: ClusterConfig) -> NodeNetwork:
@@ -76,6 +77,8 @@ async def kubelet(client: Client, config: ClusterConfig) -> AsyncIterator[Callab
     runtime = CriRuntime(containerd.socket)
     mirror = ImageMirror(containerd.paths)
     await mirror.start()
+    # A kubelet sees no Node but its own; who programs the kernel for Services sees them all.
+    routing = Client.from_config(kubeconfig.load(config.kubeconfig("proxy")))
     settings = KubeletConfig(
         node_name=config.node_name,
         node_ip=config.node_ip,
@@ -93,7 +96,7 @@ async def kubelet(client: Client, config: ClusterConfig) -> AsyncIterator[Callab
             if certificates:
                 supervisor.spawn(certificates.run, "certificates")
             supervisor.spawn(lambda: _keep_network(client, config.node_name, network), "network")
-            supervisor.spawn(pod_routes(client, config).run, "pod-routes")
+            supervisor.spawn(pod_routes(routing, config).run, "pod-routes")
             supervisor.spawn(HostPorts(client, network_config(config)).run, "host-ports")
             supervisor.spawn(Kubelet(client, runtime, settings).run, "kubelet")
             await supervisor.wait()
@@ -101,6 +104,7 @@ async def kubelet(client: Client, config: ClusterConfig) -> AsyncIterator[Callab
     try:
         yield run
     finally:
+        await routing.close()
         await mirror.close()
         await runtime.close()
 
