@@ -31,6 +31,7 @@ CONTROLLERS: Final[Mapping[str, str]] = {
     "serviceaccount-controller": "serviceaccount.controller:ServiceAccountController",
     "root-ca-certificate-publisher-controller": "rootca.controller:RootCAPublisher",
     "node-lifecycle-controller": "nodelifecycle.controller:NodeLifecycleController",
+    "persistentvolume-attach-detach-controller": "attachdetach.controller:AttachDetachController",
     "taint-eviction-controller": "tainteviction.controller:TaintEvictionController",
     "node-ipam-controller": "nodeipam.controller:NodeIPAMController",
     "pod-garbage-collector-controller": "podgc.controller:PodGCController",
