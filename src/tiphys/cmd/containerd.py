@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tiphys.cmd.containerd_config import (
@@ -45,15 +46,23 @@ class Containerd:
 
     ``start`` returns once CRI answers. ``supervise`` keeps it up until cancelled (and leaves it up then).
     ``stop`` ends the daemon and leaves pods alone; ``destroy`` ends pods too and removes what they left on the host.
+    ``inside`` is the start of a command line that runs the rest elsewhere: on one of the machine's hosts.
     """
 
     def __init__(
-        self, data_dir: Path, *, sandbox_image: str, snapshotter: str = "", cni_bin_dir: Path = CNI_BIN_DIR
+        self,
+        data_dir: Path,
+        *,
+        sandbox_image: str,
+        snapshotter: str = "",
+        cni_bin_dir: Path = CNI_BIN_DIR,
+        inside: Sequence[str] = (),
     ) -> None:
         self.paths = ContainerdPaths(data_dir.resolve())
         self._sandbox_image = sandbox_image
         self._snapshotter = snapshotter
         self._cni_bin_dir = cni_bin_dir
+        self._inside = inside
 
     @property
     def socket(self) -> Path:
@@ -108,7 +117,7 @@ class Containerd:
         self.paths.socket.unlink(missing_ok=True)
         with self.paths.log.open("ab") as log:
             process = subprocess.Popen(
-                [program, "--config", str(self.paths.config)],
+                [*self._inside, program, "--config", str(self.paths.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

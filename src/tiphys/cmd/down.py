@@ -12,6 +12,7 @@ from tiphys.cmd import config as cluster_config
 from tiphys.cmd import supervision
 from tiphys.cmd.config import ClusterConfig, ConfigError
 from tiphys.cmd.exclusive import exclusive
+from tiphys.cmd.hosts.record import HOSTS_FILE
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -39,10 +40,18 @@ def down(data_dir: Path, *, keep_data: bool, purge: bool) -> None:
 def _stop(config: ClusterConfig, *, keep_data: bool) -> None:
     with console.status("stopping"):
         supervision.stop(config)
-        if not config.hollow:
+        if (config.root / HOSTS_FILE).exists():
+            from tiphys.cmd.hosts.take_down import take_down
+
+            take_down(config)
+        if config.runs_node:
             from tiphys.cmd.node import leave_host
 
             asyncio.run(leave_host(config))
+        elif config.role == "server":
+            from tiphys.cmd.node import leave_pod_network
+
+            asyncio.run(leave_pod_network(config))
     if keep_data:
         console.print(f"stopped; its state stays in {config.data_dir}, `tiphys up` resumes it")
         return

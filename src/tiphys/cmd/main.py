@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,14 +31,22 @@ Kubeconfig = Annotated[
 ]
 
 
-@app.command(epilog="Examples:  tiphys up   |   tiphys up --no-demo --data-dir /srv/a   |   tiphys up --hollow")
+@app.command(epilog="Examples:  tiphys up   |   tiphys up --no-demo --data-dir /srv/a   |   tiphys up --nodes 3")
 def up(
+    context: typer.Context,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     demo: Annotated[bool, typer.Option("--demo/--no-demo", help="Deploy the demo application.")] = True,
     hollow: Annotated[
         bool, typer.Option("--hollow", help="Control plane and hollow nodes: no root, no containers.")
     ] = False,
-    nodes: Annotated[int, typer.Option("--hollow-nodes", min=1, max=5000, help="How many hollow nodes.")] = 3,
+    nodes: Annotated[int, typer.Option("--nodes", help="Nodes on hosts of their own; 0: this machine is it.")] = 0,
+    control_planes: Annotated[
+        int, typer.Option("--control-planes", help="Control planes on hosts of their own; 0: this machine is it.")
+    ] = 0,
+    etcd_members: Annotated[
+        int, typer.Option("--etcd-members", help="Keep the state in so many etcd members; 0: in SQLite.")
+    ] = 0,
+    hollow_nodes: Annotated[int, typer.Option("--hollow-nodes", min=1, max=5000, help="How many hollow nodes.")] = 3,
     secure_port: Annotated[int, typer.Option(min=1, max=65535, help="The apiserver's port.")] = 6443,
     kubelet_port: Annotated[int, typer.Option(min=1, max=65535, help="The kubelet's port.")] = 10250,
     service_cidr: Annotated[str, typer.Option("--service-cidr", help="Addresses of Services.")] = "10.96.0.0/12",
@@ -48,6 +56,12 @@ def up(
     node_ports: Annotated[str, typer.Option("--node-port-range", help="Ports of NodePort Services.")] = "30000-32767",
     node_name: Annotated[str, typer.Option(help="The node's name; default: the host's.")] = "",
     node_ip: Annotated[str, typer.Option("--node-ip", help="The node's address; default: the host's first.")] = "",
+    load_balancer_cidr: Annotated[
+        str, typer.Option("--load-balancer-cidr", help="Addresses for Services of type LoadBalancer.")
+    ] = "",
+    network_backend: Annotated[
+        str, typer.Option("--network-backend", help="vxlan, or routes where all nodes share a link.")
+    ] = "",
 ) -> None:
     """Start a cluster on this machine, or bring it back; then run the demo. Safe to run again."""
     from tiphys.cmd.up import UpOptions
@@ -57,7 +71,7 @@ def up(
         UpOptions(
             data_dir=data_dir,
             demo=demo and not hollow,
-            hollow_nodes=nodes if hollow else 0,
+            hollow_nodes=hollow_nodes if hollow else 0,
             secure_port=secure_port,
             kubelet_port=kubelet_port,
             service_cidr=service_cidr,
@@ -65,6 +79,12 @@ def up(
             node_port_range=_port_range(node_ports),
             node_name=node_name,
             node_ip=node_ip,
+            nodes=nodes,
+            control_planes=control_planes,
+            etcd_members=etcd_members,
+            load_balancer_cidr=load_balancer_cidr,
+            network_backend=_network_backend(network_backend),
+            given=_given(context),
         )
     )
 
@@ -231,6 +251,23 @@ def _port_range(text: str) -> tuple[int, int]:
     if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last) <= 65535):
         raise ConfigError(f"--node-port-range {text} is not a range of ports such as 30000-32767")
     return int(first), int(last)
+
+
+def _network_backend(text: str) -> Literal["vxlan", "routes", ""]:
+    known: Literal["vxlan", "routes", ""]
+    for known in ("vxlan", "routes", ""):
+        if text == known:
+            return known
+    raise ConfigError(f"--network-backend {text} is neither vxlan nor routes")
+
+
+def _given(context: typer.Context) -> frozenset[str]:
+    """The flags that the user gave himself, on the command line or by the environment."""
+    return frozenset(
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name and getattr(context.get_parameter_source(parameter.name), "name", "DEFAULT") != "DEFAULT"
+    )
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ from tiphys.dns.config import DnsConfig
 from tiphys.dns.server import DnsServer
 from tiphys.kubelet.config import KubeletConfig
 from tiphys.kubelet.kubelet import Kubelet
+from tiphys.network import tunnel
 from tiphys.network.config import NodeNetworkConfig
 from tiphys.network.host_ports import HostPorts
 from tiphys.network.node import NodeNetwork
@@ -88,6 +89,7 @@ async def kubelet(client: Client, config: ClusterConfig) -> AsyncIterator[Callab
         cluster_dns=(config.dns_service_ip,),
         cluster_domain=config.cluster_domain,
         cgroup_root=containerd.paths.cgroup_root,
+        local_path_dir=config.root / "local-path",
     )
 
     async def run() -> None:
@@ -170,3 +172,8 @@ async def leave_host(config: ClusterConfig) -> None:
     await asyncio.to_thread(unmount_pods, config.root / "kubelet")
     await cleanup(proxy_config(config))
     await network_of(config).cleanup()
+
+
+async def leave_pod_network(config: ClusterConfig) -> None:
+    """Take back the ways to pods of a machine without a node. Idempotent."""
+    await tunnel.cleanup(network_config(config).tunnel_name, config.pod_cidr)
