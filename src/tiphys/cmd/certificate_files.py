@@ -10,7 +10,7 @@ import asyncio
 import base64
 import hashlib
 import ipaddress
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -69,23 +69,37 @@ def renew_at(certificate: x509.Certificate, share: float) -> datetime:
     return certificate.not_valid_before_utc + life * share
 
 
-async def obtain(client: Client, wanted: Wanted, *, timeout_seconds: float = REQUEST_SECONDS) -> None:
-    """Have a new key certified and write the file. Raises RequestRefused, ApiError, OSError or TimeoutError."""
+async def obtain(
+    client: Client,
+    wanted: Wanted,
+    *,
+    timeout_seconds: float = REQUEST_SECONDS,
+    expiration_seconds: int | None = None,
+    created: Callable[[CertificateSigningRequest], Awaitable[None]] | None = None,
+) -> None:
+    """Have a new key certified and write the file. `created` is given the request, to approve it for example. Raises
+    RequestRefused, ApiError, OSError or TimeoutError."""
     key = ec.generate_private_key(ec.SECP256R1())
     request = request_pem(wanted, key)
-    created = await client.create(
+    stored = await client.create(
         CertificateSigningRequest(
             metadata=ObjectMeta(name=f"node-csr-{hashlib.sha256(request).hexdigest()[:32]}"),
             spec=CertificateSigningRequestSpec(
-                request=base64.b64encode(request).decode(), signer_name=wanted.signer, usages=wanted.usages
+                request=base64.b64encode(request).decode(),
+                signer_name=wanted.signer,
+                usages=wanted.usages,
+                expiration_seconds=expiration_seconds,
             ),
         )
     )
+    name = stored.metadata.name or ""
+    if created is not None:
+        await created(stored)
     try:
         async with asyncio.timeout(timeout_seconds):
-            certificate = await _signed(client, created.metadata.name or "")
+            certificate = await _signed(client, name)
     except TimeoutError:
-        text = f"certificate signing request {created.metadata.name} was not approved in {timeout_seconds:.0f} s"
+        text = f"certificate signing request {name} was not approved in {timeout_seconds:.0f} s"
         raise TimeoutError(f"{text}: see `kubectl get csr`, or do the controllers not run?") from None
     write_private(wanted.path, certificate.rstrip() + b"\n" + private_pem(key))
 

@@ -22,6 +22,8 @@ image_app = typer.Typer(help="Container images of this cluster's node.", no_args
 app.add_typer(image_app, name="image")
 token_app = typer.Typer(help="Bootstrap tokens, by which machines join.", no_args_is_help=True)
 app.add_typer(token_app, name="token")
+user_app = typer.Typer(help="People with rights in a namespace and a kubeconfig of their own.", no_args_is_help=True)
+app.add_typer(user_app, name="user")
 
 DataDir = Annotated[
     Path, typer.Option("--data-dir", help="Where the cluster keeps its state.", envvar="TIPHYS_DATA_DIR")
@@ -244,6 +246,51 @@ def token_delete(
     from tiphys.cmd.token import delete
 
     delete(data_dir, kubeconfig, tokens)
+
+
+@user_app.command(
+    "create", epilog="Example:  tiphys user create jane --namespace web --role edit --quota-cpu 2 -o jane.kubeconfig"
+)
+def user_create(
+    name: Annotated[str, typer.Argument(help="Whom the certificate names.")],
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Where; it is made if it is not there.")],
+    role: Annotated[str, typer.Option("--role", help="view, edit or admin.")] = "edit",
+    quota_cpu: Annotated[str, typer.Option("--quota-cpu", help="Cores the namespace may use, such as 2.")] = "",
+    quota_memory: Annotated[str, typer.Option("--quota-memory", help="Memory it may use, such as 4Gi.")] = "",
+    quota_storage: Annotated[str, typer.Option("--quota-storage", help="Storage its claims may ask for.")] = "",
+    quota_pods: Annotated[str, typer.Option("--quota-pods", help="How many pods it may have.")] = "",
+    pod_security: Annotated[
+        str, typer.Option("--pod-security", help="What its pods may be: restricted, baseline or privileged.")
+    ] = "baseline",
+    days: Annotated[int, typer.Option("--days", help="How long the certificate is good for.")] = 365,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The kubeconfig; default: print it.")] = None,
+    server: Annotated[str, typer.Option("--server", help="The apiserver's URL in the kubeconfig.")] = "",
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Give somebody rights in one namespace, and print the kubeconfig to use them with."""
+    from tiphys.cmd.user_quota import Quota
+    from tiphys.cmd.users import UserOptions, create
+
+    quota = Quota(quota_cpu, quota_memory, quota_storage, quota_pods)
+    options = UserOptions(name, namespace, role, pod_security, days, quota)
+    create(data_dir, kubeconfig, options, output, server=server)
+
+
+@user_app.command("list", epilog="Example:  tiphys user list")
+def user_list(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> None:
+    """List who has which rights where."""
+    from tiphys.cmd.users import show
+
+    show(data_dir, kubeconfig)
+
+
+@user_app.command("delete", epilog="Example:  tiphys user delete jane")
+def user_delete(name: str, data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> None:
+    """Take a user's rights back. Namespaces and what is in them stay."""
+    from tiphys.cmd.users import delete
+
+    delete(data_dir, kubeconfig, name)
 
 
 def _port_range(text: str) -> tuple[int, int]:

@@ -116,26 +116,28 @@ def apiserver_profile(config: ClusterConfig) -> Profile:
 
 def write_kubeconfig(path: Path, server: str, ca: bytes, identity: Identity, user: str) -> None:
     """A kubeconfig that stands alone, credentials inside; rewritten only if it differs."""
+    text = kubeconfig_text(server, ca, identity, user)
+    if not path.exists() or path.read_bytes() != text:
+        write_private(path, text)
+
+
+def kubeconfig_text(server: str, ca: bytes, identity: Identity, user: str, *, namespace: str = "") -> bytes:
+    """A kubeconfig with all it needs inside; `namespace` is what its user works in."""
+    context = {"cluster": CLUSTER_NAME, "user": user} | ({"namespace": namespace} if namespace else {})
+    credentials = {
+        "client-certificate-data": _base64(identity.certificate),
+        "client-key-data": _base64(identity.key),
+    }
     document = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": CLUSTER_NAME, "cluster": {"server": server, "certificate-authority-data": _base64(ca)}}],
-        "users": [
-            {
-                "name": user,
-                "user": {
-                    "client-certificate-data": _base64(identity.certificate),
-                    "client-key-data": _base64(identity.key),
-                },
-            }
-        ],
-        "contexts": [{"name": CLUSTER_NAME, "context": {"cluster": CLUSTER_NAME, "user": user}}],
+        "users": [{"name": user, "user": credentials}],
+        "contexts": [{"name": CLUSTER_NAME, "context": context}],
         "current-context": CLUSTER_NAME,
         "preferences": {},
     }
-    text = yaml.safe_dump(document, sort_keys=False).encode()
-    if not path.exists() or path.read_bytes() != text:
-        write_private(path, text)
+    return yaml.safe_dump(document, sort_keys=False).encode()
 
 
 def _authority(config: ClusterConfig, now: datetime) -> Authority:
