@@ -28,3 +28,7 @@ class ControllerManagerConfig:
     """Nodes a second whose pods are marked for eviction once they are unreachable."""
     terminated_pod_gc_threshold: int = 12500
     concurrent_namespace_syncs: int = 10
+    load_balancer_cidr: str = ""
+    """Where Services of type LoadBalancer get addresses from: ranges by comma; "": the nodes' own; "none"."""
+    reserved_node_ports: tuple[int, ...] = (10250, 6443)
+    """TCP ports of the nodes' own servers, which no Service may have on the nodes' addresses."""
