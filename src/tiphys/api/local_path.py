@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from tiphys.api.persistent_volumes import PROVISIONED_BY
 from tiphys.api.types.core_v1 import Node, PersistentVolume
 
@@ -44,3 +46,9 @@ def is_given_up(volume: PersistentVolume) -> bool:
     """Whether the volume is being deleted and no claim holds it any more."""
     finalizers = volume.metadata.finalizers
     return volume.metadata.deletion_timestamp is not None and FINALIZER in finalizers and PROTECTION not in finalizers
+
+
+def let_go(volume: PersistentVolume) -> PersistentVolume:
+    """`volume` without our finalizer."""
+    kept = tuple(f for f in volume.metadata.finalizers if f != FINALIZER)
+    return replace(volume, metadata=replace(volume.metadata, finalizers=kept))

@@ -46,6 +46,8 @@ class KubeletConfig:
     """How often volumes in use are looked at: have their claims grown, are they to be published again?"""
     static_pod_dir: Path | None = None
     """Manifests of pods the node runs by itself; None for none."""
+    local_path_dir: Path | None = None
+    """Where directories of local-path volumes are kept; None: the node takes none."""
     allowed_unsafe_sysctls: tuple[str, ...] = ()
     lease_seconds: int = 40
     lease_renew_seconds: float = 10.0

@@ -28,6 +28,7 @@ from tiphys.kubelet.cgroups import Cgroups
 from tiphys.kubelet.config import KubeletConfig
 from tiphys.kubelet.images import ImageManager
 from tiphys.kubelet.lifecycle.events import Adopted
+from tiphys.kubelet.local_path import LocalPathAgent
 from tiphys.kubelet.logs.rotation import rotate_if_full
 from tiphys.kubelet.node.description import allocatable
 from tiphys.kubelet.node.facts import HostFacts, memory_info, read_host
@@ -206,6 +207,11 @@ class Kubelet:
         storage.keep(supervisor, pods.remove_leftovers)
         supervisor.spawn(lambda: self._rotate_logs(pods), "log rotation")
         supervisor.spawn(lambda: self._renew_tokens(pods), "tokens")
+        if config.local_path_dir is not None:
+            agent = LocalPathAgent(
+                self._client, config.node_name, config.local_path_dir, self._recorder, clock=self._clock
+            )
+            supervisor.spawn(agent.run, "local-path")
         if self._facts is None:
             supervisor.spawn(lambda: self._watch_memory(pods, reporter), "memory")
         _logger.info("kubelet runs", node=config.node_name, port=self.port)

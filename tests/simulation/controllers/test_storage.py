@@ -12,6 +12,7 @@ from tests.simulation.controllers.storage_objects import claim, storage_class, v
 from tests.simulation.controllers.world import World, world
 from tiphys.api import local_path
 from tiphys.api.errors import ApiError
+from tiphys.api.local_path import let_go
 from tiphys.api.quantity import Quantity
 from tiphys.api.types.core_v1 import (
     EphemeralVolumeSource,
@@ -26,7 +27,6 @@ from tiphys.api.types.core_v1 import (
     Volume,
 )
 from tiphys.api.types.meta_v1 import LabelSelector
-from tiphys.controllers.localpath.reconcile import let_go
 from tiphys.testing import builders, virtual_time
 
 

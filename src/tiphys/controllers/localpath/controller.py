@@ -22,7 +22,6 @@ from tiphys.controllers.localpath.reconcile import (
     is_ready,
     is_to_be_deleted,
     least_used,
-    let_go,
     provisioned,
     volumes_by_node,
 )
@@ -144,7 +143,7 @@ class LocalPathController(KeyedController):
         path = volume.spec.local.path if volume.spec.local is not None else ""
         text = f'node "{name}" is gone; volume "{key.name}" is deleted, its data is left at {path} of that machine'
         self._recorder.event(volume, WARNING, "VolumeFailedDelete", text)
-        await self._client.update(let_go(volume))
+        await self._client.update(local.let_go(volume))
 
     def _class_added(self, storage_class: StorageClass) -> None:
         if storage_class.provisioner == local.PROVISIONER:

@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from msgspec.structs import replace
-
 from tiphys.api import local_path as local
 from tiphys.api import persistent_volumes as facts
 from tiphys.api.quantity import Quantity
@@ -134,12 +132,6 @@ def is_to_be_deleted(volume: PersistentVolume) -> bool:
         and volume.status.phase == facts.RELEASED
         and volume.spec.persistent_volume_reclaim_policy == "Delete"
     )
-
-
-def let_go(volume: PersistentVolume) -> PersistentVolume:
-    """`volume` without our finalizer."""
-    kept = tuple(f for f in volume.metadata.finalizers if f != local.FINALIZER)
-    return replace(volume, metadata=replace(volume.metadata, finalizers=kept))
 
 
 def growth(claim: PersistentVolumeClaim, volume: PersistentVolume) -> Quantity | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from tiphys.api.local_path import ROOT_ANNOTATION
 from tiphys.api.quantity import Quantity
 from tiphys.api.types.core_v1 import (
     ContainerImage,
@@ -47,13 +48,20 @@ def node_labels(config: KubeletConfig, facts: HostFacts) -> dict[str, str]:
     }
 
 
+def node_annotations(config: KubeletConfig) -> dict[str, str]:
+    annotations = {"volumes.kubernetes.io/controller-managed-attach-detach": "true"}
+    if config.local_path_dir is not None:
+        annotations[ROOT_ANNOTATION] = str(config.local_path_dir)
+    return annotations
+
+
 def new_node(config: KubeletConfig, facts: HostFacts, status: NodeStatus) -> Node:
     """What the kubelet registers itself as."""
     return Node(
         metadata=ObjectMeta(
             name=config.node_name,
             labels=node_labels(config, facts),
-            annotations={"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+            annotations=node_annotations(config),
         ),
         status=status,
     )

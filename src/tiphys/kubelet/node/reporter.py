@@ -20,7 +20,7 @@ from tiphys.cri.errors import CriError
 from tiphys.cri.runtime import Runtime
 from tiphys.cri.types import Image
 from tiphys.kubelet.config import KubeletConfig
-from tiphys.kubelet.node.description import Pressure, new_node, node_labels, node_status
+from tiphys.kubelet.node.description import Pressure, new_node, node_annotations, node_labels, node_status
 from tiphys.kubelet.node.facts import HostFacts, memory_info
 from tiphys.kubelet.volumes.node_volumes import NodeVolumes
 
@@ -95,9 +95,11 @@ class NodeReporter:
             if error.reason != "AlreadyExists":
                 raise
             node = await self._client.get(Node, self._config.node_name)
-            labels = node_labels(self._config, self._facts)
-            if any(node.metadata.labels.get(k) != v for k, v in labels.items()):
-                await self._client.patch(Node, self._config.node_name, "", {"metadata": {"labels": labels}})
+            labels, annotations = node_labels(self._config, self._facts), node_annotations(self._config)
+            meta = node.metadata
+            if not (labels.items() <= meta.labels.items() and annotations.items() <= meta.annotations.items()):
+                change = {"metadata": {"labels": labels, "annotations": annotations}}
+                await self._client.patch(Node, self._config.node_name, "", change)
             self._conditions = {c.type: c for c in node.status.conditions}
         self._sent = codec.to_dict(node.status)
         await self.report(force=True)
