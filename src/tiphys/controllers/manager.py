@@ -23,6 +23,8 @@ CONTROLLERS: Final[Mapping[str, str]] = {
     "daemonset-controller": "daemonset.controller:DaemonSetController",
     "statefulset-controller": "statefulset.controller:StatefulSetController",
     "job-controller": "job.controller:JobController",
+    "cronjob-controller": "cronjob.controller:CronJobController",
+    "horizontal-pod-autoscaler-controller": "horizontalpodautoscaler.controller:HorizontalPodAutoscalerController",
     "ttl-after-finished-controller": "ttlafterfinished.controller:TTLAfterFinishedController",
     "endpoints-controller": "endpoints.controller:EndpointsController",
     "endpointslice-controller": "endpointslice.controller:EndpointSliceController",
