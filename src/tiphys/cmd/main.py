@@ -179,6 +179,26 @@ def dns(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> 
     _component("dns", data_dir, kubeconfig)
 
 
+@app.command("csi-controller", epilog="Example:  tiphys csi-controller --csi-address /run/csi.sock --kubeconfig k.yaml")
+def csi_controller(
+    csi_address: Annotated[str, typer.Option("--csi-address", help="The socket of the CSI driver.")],
+    kubeconfig: Annotated[Path, typer.Option("--kubeconfig", help="Credentials for the apiserver.")],
+    leader_election: Annotated[bool, typer.Option(help="Several may run; one works.")] = True,
+    strict_topology: Annotated[bool, typer.Option(help="Make volumes where their first pod was placed.")] = True,
+    extra_create_metadata: Annotated[bool, typer.Option(help="Tell the driver names of claims and volumes.")] = False,
+) -> None:
+    """Provision, attach and resize the volumes of one CSI driver, against any apiserver."""
+    from tiphys.cmd.csi_controller import csi_controller as run
+
+    run(
+        csi_address,
+        kubeconfig,
+        leader_elect=leader_election,
+        strict_topology=strict_topology,
+        extra_create_metadata=extra_create_metadata,
+    )
+
+
 @image_app.command(
     "build", epilog="Examples:  tiphys image build busybox   |   tiphys image build --folder ./rootfs --name app:1"
 )

@@ -25,6 +25,10 @@ NO_ANSWER_SECONDS: Final = 1.0
 _logger = get_logger(__name__)
 
 
+class TryAgain(Exception):
+    """Raised by a sync whose work is not done for a reason that users have been told; the text is for the log."""
+
+
 @dataclass(slots=True)
 class Environment:
     """What controllers share. `informers` are asked for while controllers are made and run by the manager."""
@@ -114,6 +118,9 @@ class KeyedController(Controller):
             # Somebody else was faster: the informer will show what they did.
             log = _logger.debug if error.code == 409 else _logger.info
             log("sync failed", controller=self.name, key=str(key), error=error.message, again_in_seconds=seconds)
+        except TryAgain as error:
+            seconds = self.queue.add_rate_limited(key)
+            _logger.info("not done", controller=self.name, key=str(key), error=str(error), again_in_seconds=seconds)
         except (OSError, TimeoutError) as error:
             # Not the key's fault, and over for all keys at once: no reason to wait longer each time.
             seconds = NO_ANSWER_SECONDS if self.queue.failures(key) else self.queue.add_rate_limited(key)
