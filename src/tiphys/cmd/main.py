@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from tiphys.cmd import component_commands
 from tiphys.cmd.config import DEFAULT_DATA_DIR, ConfigError
 
 app = typer.Typer(
@@ -143,40 +144,13 @@ def apiserver(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     _component("apiserver", data_dir, None)
 
 
-@app.command(epilog="Example:  tiphys scheduler --kubeconfig scheduler.kubeconfig")
-def scheduler(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> None:
-    """Run the scheduler alone, against any apiserver."""
-    _component("scheduler", data_dir, kubeconfig)
-
-
-@app.command("controller-manager", epilog="Example:  tiphys controller-manager --kubeconfig manager.kubeconfig")
-def controller_manager(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> None:
-    """Run the controllers alone, against any apiserver."""
-    _component("controller-manager", data_dir, kubeconfig)
+component_commands.add_to(app)
 
 
 @app.command("metrics-server", epilog="Example:  tiphys metrics-server --data-dir /srv/a")
 def metrics_server(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> None:
     """Run the metrics server (metrics.k8s.io) alone."""
     _component("metrics-server", data_dir, kubeconfig)
-
-
-@app.command(epilog="Example:  tiphys kubelet --data-dir /srv/a")
-def kubelet(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> None:
-    """Run the kubelet alone; the data directory's containerd must run."""
-    _component("kubelet", data_dir, kubeconfig)
-
-
-@app.command(epilog="Example:  tiphys proxy --kubeconfig proxy.kubeconfig")
-def proxy(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> None:
-    """Run the Service proxy (nftables) alone."""
-    _component("proxy", data_dir, kubeconfig)
-
-
-@app.command(epilog="Example:  tiphys dns --kubeconfig dns.kubeconfig")
-def dns(data_dir: DataDir = DEFAULT_DATA_DIR, kubeconfig: Kubeconfig = None) -> None:
-    """Run the cluster DNS alone."""
-    _component("dns", data_dir, kubeconfig)
 
 
 @app.command("csi-controller", epilog="Example:  tiphys csi-controller --csi-address /run/csi.sock --kubeconfig k.yaml")

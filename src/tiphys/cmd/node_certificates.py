@@ -13,7 +13,8 @@ import random
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol
 
 import yaml
 from cryptography import x509
@@ -51,7 +52,20 @@ _NAP_SECONDS: Final = 3600.0
 _STANDBY: Final = timedelta(days=1)
 
 
-def client_certificates(config: ClusterConfig) -> dict[str, Wanted]:
+class NodeIdentity(Protocol):
+    """Which node, and where its certificates are. A ClusterConfig is one."""
+
+    @property
+    def node_name(self) -> str: ...
+
+    @property
+    def node_ip(self) -> str: ...
+
+    @property
+    def pki_dir(self) -> Path: ...
+
+
+def client_certificates(config: NodeIdentity) -> dict[str, Wanted]:
     """Component to the certificate it shows the apiserver."""
     return {
         "kubelet": Wanted(
@@ -73,7 +87,7 @@ def client_certificates(config: ClusterConfig) -> dict[str, Wanted]:
     }
 
 
-def serving_certificate(config: ClusterConfig) -> Wanted:
+def serving_certificate(config: NodeIdentity) -> Wanted:
     """What the kubelet shows to the apiserver."""
     return Wanted(
         config.pki_dir / "kubelet-server-current.pem",
@@ -110,7 +124,7 @@ class NodeCertificates:
     def __init__(
         self,
         client: Client,
-        config: ClusterConfig,
+        config: NodeIdentity,
         *,
         clock: Clock | None = None,
         share: Callable[[], float] = lambda: random.uniform(*RENEW_SHARES),
@@ -129,13 +143,22 @@ class NodeCertificates:
         )
 
     async def run(self) -> None:
-        """Renew until cancelled."""
+        """Renew them all until cancelled."""
         async with Supervisor("certificates") as supervisor:
-            for component, wanted in self._clients.items():
-                shown = self._show_client if component == "kubelet" else lambda: None
-                supervisor.spawn(lambda wanted=wanted, shown=shown: self._keep(wanted, shown), wanted.path.stem)  # type: ignore[misc]
-            supervisor.spawn(lambda: self._keep(self._serving, self._show_serving), self._serving.path.stem)
+            supervisor.spawn(self.keep_client, "kubelet-client")
+            supervisor.spawn(self.keep_serving, "kubelet-server")
+            for component in ("proxy", "dns"):
+                wanted = self._clients[component]
+                supervisor.spawn(lambda wanted=wanted: self._keep(wanted, lambda: None), component)  # type: ignore[misc]
             await supervisor.wait()
+
+    async def keep_client(self) -> None:
+        """Renew what the kubelet shows the apiserver until cancelled."""
+        await self._keep(self._clients["kubelet"], self._show_client)
+
+    async def keep_serving(self) -> None:
+        """Renew what the kubelet serves with until cancelled."""
+        await self._keep(self._serving, self._show_serving)
 
     async def _keep(self, wanted: Wanted, shown: Callable[[], None]) -> None:
         backoff = Backoff(1.0, 2.0, 60.0)

@@ -6,10 +6,8 @@ holds only what it runs.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ctypes
-import gc
 import os
 import signal
 import sys
@@ -17,15 +15,15 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import uvloop
 
-from tiphys.base.logging import configure, get_logger
-from tiphys.base.tasks import Supervisor
+from tiphys.base.logging import configure
 from tiphys.client import kubeconfig
 from tiphys.client.client import Client
 from tiphys.cmd.config import ClusterConfig, ConfigError, load
+from tiphys.cmd.foreground import run_until_signal
 
-_logger = get_logger(__name__)
 _PR_SET_PDEATHSIG = 1
 
 Component = Callable[[ClusterConfig, Path], "contextlib.AbstractAsyncContextManager[Callable[[], Awaitable[None]]]"]
@@ -153,23 +151,11 @@ def election_identity(config: ClusterConfig) -> str:
 
 async def run(components: list[str], config: ClusterConfig, credentials: Path | None = None) -> None:
     """Run `components` until SIGTERM or SIGINT; raises what starting one raises."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with contextlib.AsyncExitStack() as stack:
-        runs = []
-        for name in components:
-            make, identity = COMPONENTS[name]
-            path = credentials or config.kubeconfig(identity)
-            runs.append((name, await stack.enter_async_context(make(config, path))))
-        supervisor = await stack.enter_async_context(Supervisor("process"))
-        for name, work in runs:
-            supervisor.spawn(work, name)
-        # What exists now lives as long as the process: keep it out of every collection.
-        gc.freeze()
-        await stop.wait()
-        _logger.info("stopping", components=",".join(components))
+    made = []
+    for name in components:
+        make, identity = COMPONENTS[name]
+        made.append((name, make(config, credentials or config.kubeconfig(identity))))
+    await run_until_signal(made)
 
 
 def _die_with_parent() -> None:
@@ -177,12 +163,19 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def main(components: list[str], data_dir: Path, credentials: Path | None = None) -> None:
-    """Run in the foreground; exits 1 with a line that says what is wrong when it cannot start."""
+def main(
+    components: list[str], data_dir: Path, credentials: Path | None = None, *, leader_elect: bool = False
+) -> None:
+    """Run in the foreground; raises ConfigError with a line that says what is wrong when it cannot start.
+
+    `leader_elect` makes scheduler and controllers wait for their leases, even if the cluster's settings do not.
+    """
     configure(level=os.environ.get("TIPHYS_LOG_LEVEL", "INFO"))
     if unknown := [name for name in components if name not in COMPONENTS]:
         raise ConfigError(f"no component {unknown[0]!r}: one of {', '.join(COMPONENTS)}")
-    uvloop.run(run(components, load(data_dir.resolve()), credentials))
+    config = load(data_dir.resolve())
+    config = msgspec.structs.replace(config, leader_elect=leader_elect or config.leader_elect)
+    uvloop.run(run(components, config, credentials))
 
 
 if __name__ == "__main__":

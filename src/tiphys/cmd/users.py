@@ -46,7 +46,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 @dataclass(frozen=True, slots=True)
 class UserOptions:
-    """What `tiphys user create` was asked for. `days` is how long the certificate is wanted; the cluster has a limit."""
+    """What `tiphys user create` was asked for. `days` is how long the certificate lasts at most."""
 
     name: str
     namespace: str
