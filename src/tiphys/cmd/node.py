@@ -155,6 +155,8 @@ def proxy_config(config: ClusterConfig) -> ProxyConfig:
         node_name=config.node_name,
         cluster_cidr=config.pod_cidr,
         service_cidr=config.service_cidr,
+        node_ip=config.node_ip,
+        load_balancer_cidr=config.load_balancer_cidr,
     )
 
 

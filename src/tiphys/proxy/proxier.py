@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 
 from prometheus_client import Counter, Histogram
 
-from tiphys.api.types.core_v1 import Service
+from tiphys.api.types.core_v1 import Node, Service
 from tiphys.api.types.discovery_v1 import EndpointSlice
 from tiphys.base import nft
 from tiphys.base.backoff import Backoff
@@ -24,14 +25,17 @@ from tiphys.base.metrics import REGISTRY
 from tiphys.base.nft_watch import TableWatch
 from tiphys.base.tasks import Supervisor
 from tiphys.client.client import Client
+from tiphys.client.events import EventRecorder
 from tiphys.client.informer import Informer
 from tiphys.proxy import conntrack
+from tiphys.proxy.announcer import Announcer
 from tiphys.proxy.config import ProxyConfig
 from tiphys.proxy.health import HealthServers, ServiceHealth
 from tiphys.proxy.ledger import Ledger, Owner
 from tiphys.proxy.ruleset import FAMILY, Changes, changes_script, full_script
 from tiphys.proxy.services import items_of, local_endpoint_count
 
+ZONE_LABEL = "topology.kubernetes.io/zone"
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 NOT_OURS = "!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless"
 GATHER_SECONDS = 0.01
@@ -59,6 +63,13 @@ class Proxier:
         self.slices: Informer[EndpointSlice] = Informer(
             client, EndpointSlice, label_selector=NOT_OURS, indexes={"service": _service_of}
         )
+        # Without addresses to announce only this node matters, for its zone.
+        own = "" if config.load_balancer_cidr else f"metadata.name={config.node_name}"
+        self.nodes: Informer[Node] = Informer(client, Node, field_selector=own)
+        self._recorder = EventRecorder(client, "tiphys-speaker", config.node_name)
+        self._announcer: Announcer | None = None
+        if config.load_balancer_cidr and config.node_ip:
+            self._announcer = Announcer(config, self.services, self.nodes, self._slices_of, self._recorder)
         self._ledger = Ledger()
         self._health = HealthServers(config.health_address)
         self._health_wanted: dict[int, ServiceHealth] = {}
@@ -74,15 +85,20 @@ class Proxier:
         async with Supervisor("proxy") as supervisor:
             supervisor.spawn(self.services.run, "services")
             supervisor.spawn(self.slices.run, "endpointslices")
+            supervisor.spawn(self.nodes.run, "nodes")
             try:
                 if self.config.health_port:
                     await self._health.serve_own(self.config.health_port)
                 await self.services.wait_synced()
                 await self.slices.wait_synced()
+                if self._announcer:
+                    await self.nodes.wait_synced()
+                    supervisor.spawn(self._announcer.run, "announcer")
                 with TableWatch(self.config.table, self._disturbed):
                     await self._keep_synced()
             finally:
                 await self._health.close()
+                await self._recorder.close()
 
     # -- hearing -----------------------------------------------------------------------------------------------------
 
@@ -95,11 +111,28 @@ class Proxier:
         self.slices.add_handler(
             on_add=self._slice_changed, on_update=self._slice_updated, on_delete=self._slice_changed
         )
+        self.nodes.add_handler(
+            on_add=self._node_changed, on_update=lambda _, new: self._node_changed(new), on_delete=self._node_changed
+        )
 
     def _mark(self, owner: Owner) -> None:
         self._dirty.add(owner)
         self.synced.clear()
         self._wake.set()
+        if self._announcer:
+            self._announcer.look()
+
+    def _node_changed(self, node: Node) -> None:
+        if self._announcer:
+            self._announcer.look()
+        zone = node.metadata.labels.get(ZONE_LABEL, "")
+        if node.metadata.name == self.config.node_name and zone != self.config.zone:
+            self.config = dataclasses.replace(self.config, zone=zone)
+            for service in self.services.list():
+                self._service_changed(service)
+
+    def _slices_of(self, service: Service) -> list[EndpointSlice]:
+        return self.slices.by_index("service", f"{service.metadata.namespace}/{service.metadata.name}")
 
     def _service_changed(self, service: Service) -> None:
         self._mark((service.metadata.namespace or "", service.metadata.name or ""))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from tiphys.api.types.core_v1 import Service, ServicePort
 from tiphys.api.types.discovery_v1 import EndpointSlice
+from tiphys.base.address_ranges import AddressRanges
 from tiphys.proxy.config import ProxyConfig
 from tiphys.proxy.endpoints import Endpoints, Target, candidates, choose
 from tiphys.proxy.ruleset import CHAIN, ELEMENT, MAP, SET, Item, mark_for_masquerade
@@ -64,6 +65,11 @@ def fronts(service: Service, port: ServicePort) -> Iterator[Front]:
 
 def _digest(*parts: object) -> str:
     return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()[:12]
+
+
+@functools.cache
+def _ranges(text: str) -> AddressRanges:
+    return AddressRanges(text)
 
 
 @functools.cache
@@ -201,6 +207,10 @@ def items_of(service: Service | None, slices: Iterable[EndpointSlice], config: P
     slices = list(slices)
     for address in service.spec.cluster_ips or (service.spec.cluster_ip or "",):
         if address and ":" not in address:
+            items[Item(ELEMENT, "cluster-ips", address)] = ""
+    for address in load_balancer_addresses(service):
+        # An address of the pool is the Service's alone: its other ports are refused like a ClusterIP's.
+        if address in _ranges(config.load_balancer_cidr):
             items[Item(ELEMENT, "cluster-ips", address)] = ""
     for port in service.spec.ports:
         found = candidates(port, slices, config.node_name)

@@ -24,7 +24,10 @@ def node(name: str, pod_cidr: str, address: str, created: str = "2026-01-01T00:0
     wire = {
         "metadata": {"name": name, "creationTimestamp": created},
         "spec": {"podCIDR": pod_cidr, "podCIDRs": [pod_cidr]} if pod_cidr else {},
-        "status": {"addresses": [{"type": "InternalIP", "address": address}] if address else []},
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": address}] if address else [],
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
     }
     return from_dict(Node, wire)
 
@@ -81,11 +84,6 @@ class Host:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    def restart_routes(self) -> None:
-        """As when the process dies and comes again."""
-        self.do(self._end_routes())
-        self.do(self._run_routes())
-
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run it in this host's namespace and loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
@@ -110,20 +108,9 @@ class Host:
             await client.delete(Node, old.metadata.name or "")
         for new in nodes:
             await client.create(new)
-            await client.update_status(
-                from_dict(Node, {"metadata": {"name": new.metadata.name}, "status": {"addresses": [
-                    {"type": a.type, "address": a.address} for a in new.status.addresses]}})
-            )  # fmt: skip
-
-    def settle(self) -> None:
-        """Wait until the kernel has what is known."""
-
-        async def wait() -> None:
-            async with asyncio.timeout(10):
-                await asyncio.sleep(0)
-                await self.routes.synced.wait()
-
-        self.do(wait())
+            found = await client.get(Node, new.metadata.name or "")
+            found.status = new.status
+            await client.update_status(found)
 
     def close(self) -> None:
         async def end() -> None:

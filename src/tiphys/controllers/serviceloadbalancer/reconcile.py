@@ -8,6 +8,7 @@ from typing import Final
 
 from tiphys.api.types.core_v1 import LoadBalancerIngress, Node, Service
 from tiphys.api.types.discovery_v1 import EndpointSlice
+from tiphys.base.address_ranges import AddressRanges
 
 FINALIZER: Final = "service.kubernetes.io/load-balancer-cleanup"
 CLASS: Final = "tiphys.io/load-balancer"
@@ -34,83 +35,51 @@ def wants_address(service: Service) -> bool:
 
 
 class Pool:
-    """Addresses to give, each to one Service at a time.
-
-    ``text`` is ranges by comma, ``192.168.7.0/28`` or ``192.168.7.10-192.168.7.20``; raises ValueError for another.
-    """
+    """Addresses to give, each to one Service at a time. ``text`` as AddressRanges has it; raises ValueError."""
 
     def __init__(self, text: str) -> None:
-        self._ranges = [_range(part.strip()) for part in text.split(",") if part.strip()]
-        self._owners: dict[int, Owner] = {}
-        self._by_owner: dict[Owner, int] = {}
-
-    def __contains__(self, address: str) -> bool:
-        return self._number(address) is not None
+        self._ranges = AddressRanges(text)
+        self._owners: dict[str, Owner] = {}
+        self._by_owner: dict[Owner, str] = {}
 
     def of(self, owner: Owner) -> str:
         """The address the owner has; "" for none."""
-        number = self._by_owner.get(owner)
-        return "" if number is None else str(ipaddress.IPv4Address(number))
+        return self._by_owner.get(owner, "")
 
     def occupy(self, owner: Owner, address: str) -> bool:
         """The owner has it already, as its status says; False when it cannot: not ours to give, or another's."""
-        number = self._number(address)
-        if number is None or self._owners.get(number, owner) != owner:
+        if address not in self._ranges or self._owners.get(address, owner) != owner:
             return False
         self.release(owner)
-        self._owners[number] = owner
-        self._by_owner[owner] = number
+        self._owners[address] = owner
+        self._by_owner[owner] = address
         return True
 
     def release(self, owner: Owner) -> bool:
         """The owner needs none any more; whether it had one."""
-        number = self._by_owner.pop(owner, None)
-        if number is not None:
-            del self._owners[number]
-        return number is not None
+        address = self._by_owner.pop(owner, "")
+        if address:
+            del self._owners[address]
+        return bool(address)
 
     def assign(self, owner: Owner, asked: str = "") -> str:
-        """The address the owner has or gets: the one it asked for, else the one it has, else the lowest free one.
+        """The address the owner has or gets: the one it asked for, else the one it has, else the first free one.
 
         Raises AddressError.
         """
         if asked:
-            if asked not in self:
+            if asked not in self._ranges:
                 raise AddressError(f"spec.loadBalancerIP {asked} is not in the cluster's range for load balancers")
             if not self.occupy(owner, asked):
-                raise AddressError(f"spec.loadBalancerIP {asked} is in use by {'/'.join(self._owner_of(asked))}")
+                raise AddressError(f"spec.loadBalancerIP {asked} is in use by {'/'.join(self._owners[asked])}")
             return asked
         if owner in self._by_owner:
             return self.of(owner)
-        for first, last in self._ranges:
-            for number in range(first, last + 1):
-                if number not in self._owners:
-                    address = str(ipaddress.IPv4Address(number))
-                    self.occupy(owner, address)
-                    return address
+        for address in self._ranges:
+            if address not in self._owners:
+                self.occupy(owner, address)
+                return address
         raise AddressError("every address of the cluster's range for load balancers is in use")
-
-    def _owner_of(self, address: str) -> Owner:
-        number = self._number(address)
-        return self._owners[number] if number is not None else ("", "")
-
-    def _number(self, address: str) -> int | None:
-        try:
-            number = int(ipaddress.IPv4Address(address))
-        except ValueError:
-            return None
-        return number if any(first <= number <= last for first, last in self._ranges) else None
-
-
-def _range(text: str) -> tuple[int, int]:
-    first, dash, last = text.partition("-")
-    if dash:
-        ends = int(ipaddress.IPv4Address(first.strip())), int(ipaddress.IPv4Address(last.strip()))
-        if ends[0] > ends[1]:
-            raise ValueError(f"{text} is no range: its end is before its beginning")
-        return ends
-    network = ipaddress.IPv4Network(text)
-    return int(network[0]), int(network[-1])
 
 
 def is_eligible(node: Node) -> bool:
