@@ -17,7 +17,8 @@ class ApiServerConfig:
     service_account_keys verify tokens; service_account_signing_key makes them. advertise_address is where pods find
     the server: the `kubernetes` Service's endpoint ("" for none). tokens: static bearer tokens to (user, groups).
     requestheader_client_ca signed proxy_client_certificate, by which servers of aggregated groups know this server as
-    the front proxy; its name is among requestheader_allowed_names.
+    the front proxy; its name is among requestheader_allowed_names. default_unreachable_toleration_seconds is how long
+    pods that do not say otherwise stay bound to a node that is not reachable or not ready.
     """
 
     bind_address: str = "0.0.0.0"
@@ -41,6 +42,7 @@ class ApiServerConfig:
     proxy_client_key: bytes = b""
     anonymous: bool = True
     tokens: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    default_unreachable_toleration_seconds: int = 300
     max_requests_inflight: int = 2000
     max_mutating_requests_inflight: int = 2000
     request_timeout_seconds: float = 60.0

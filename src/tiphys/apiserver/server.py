@@ -67,7 +67,7 @@ class ApiServer:
         self.router = Router()
         self.feed = WatchCache(backend, stored_resources(), self.clock.monotonic)
         self.lookup = Lookup(self.feed)
-        chain = Chain(default_plugins(self.lookup))
+        chain = Chain(default_plugins(self.lookup, config.default_unreachable_toleration_seconds))
         self.context = Context(backend, self.feed, self.clock, chain)
         services = self.feed.caches["", "services"]
         allocator = ServiceAllocator(services, config.service_cidr, config.node_ports)

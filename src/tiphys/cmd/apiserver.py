@@ -37,6 +37,7 @@ def server_config(config: ClusterConfig) -> ApiServerConfig:
         requestheader_allowed_names=(aggregation_pki.FRONT_PROXY,),
         proxy_client_certificate=aggregation.front_proxy.certificate,
         proxy_client_key=aggregation.front_proxy.key,
+        default_unreachable_toleration_seconds=config.default_unreachable_toleration_seconds,
         service_cidr=config.service_cidr,
         node_ports=config.node_port_range,
         advertise_address=config.node_ip,

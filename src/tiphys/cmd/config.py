@@ -60,6 +60,10 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Where Services of type LoadBalancer get their addresses from; "" gives them none."""
     network_backend: Literal["vxlan", "routes"] = "vxlan"
     """How pods' packets reach other nodes: in a tunnel, or plainly, where all nodes share a link."""
+    node_monitor_grace_period_seconds: int = 50
+    """How long a node may be silent before it counts as lost; kubelets renew their leases often enough for it."""
+    default_unreachable_toleration_seconds: int = 300
+    """How long pods that do not say otherwise stay bound to a node that is lost or not ready."""
 
     def __post_init__(self) -> None:
         services, pods = _network("--service-cidr", self.service_cidr), _network("--pod-cidr", self.pod_cidr)

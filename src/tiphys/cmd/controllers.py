@@ -19,6 +19,7 @@ def controller_manager(client: Client, config: ClusterConfig) -> ControllerManag
             leader_elect=config.leader_elect,
             identity=f"{config.node_name}_{uuid.uuid4()}",
             cluster_cidr=config.pod_cidr,
+            node_monitor_grace_period_seconds=float(config.node_monitor_grace_period_seconds),
             load_balancer_cidr=config.load_balancer_cidr,
             reserved_node_ports=(config.kubelet_port, config.secure_port),
             root_ca=authority,

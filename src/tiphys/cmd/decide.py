@@ -36,6 +36,8 @@ class UpOptions:
     etcd_members: int = 0
     load_balancer_cidr: str = ""
     network_backend: Literal["vxlan", "routes", ""] = ""
+    node_monitor_grace_period: int = 50
+    default_unreachable_toleration_seconds: int = 300
     given: frozenset[str] = frozenset()
 
     @property
@@ -82,6 +84,8 @@ def _fresh(options: UpOptions, data_dir: Path) -> tuple[ClusterConfig, Hosts | N
         hollow_nodes=options.hollow_nodes,
         load_balancer_cidr=options.load_balancer_cidr,
         network_backend=options.network_backend or ("routes" if options.has_hosts else "vxlan"),
+        node_monitor_grace_period_seconds=options.node_monitor_grace_period,
+        default_unreachable_toleration_seconds=options.default_unreachable_toleration_seconds,
     )
     if not options.has_hosts:
         return config, None
@@ -127,6 +131,8 @@ def _differences(options: UpOptions, existing: ClusterConfig, hosts: Hosts | Non
         "--node-ip": existing.node_ip,
         "--load-balancer-cidr": existing.load_balancer_cidr,
         "--network-backend": existing.network_backend,
+        "--node-monitor-grace-period": existing.node_monitor_grace_period_seconds,
+        "--default-unreachable-toleration-seconds": existing.default_unreachable_toleration_seconds,
         "--nodes": len(hosts.of("worker")) if hosts else 0,
         "--control-planes": len(hosts.of("server")) if hosts else 0,
         "--etcd-members": len(hosts.etcd) if hosts else 0,

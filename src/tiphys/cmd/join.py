@@ -196,6 +196,7 @@ def _config(
         cluster_domain=found.cluster_domain,
         load_balancer_cidr=found.load_balancer_cidr,
         network_backend=found.network_backend,
+        node_monitor_grace_period_seconds=found.node_monitor_grace_period_seconds,
     )
 
 

@@ -65,6 +65,16 @@ def up(
     network_backend: Annotated[
         str, typer.Option("--network-backend", help="vxlan, or routes where all nodes share a link.")
     ] = "",
+    grace_period: Annotated[
+        int,
+        typer.Option("--node-monitor-grace-period", min=4, help="Seconds of silence after which a node is lost."),
+    ] = 50,
+    toleration: Annotated[
+        int,
+        typer.Option(
+            "--default-unreachable-toleration-seconds", min=0, help="How long pods then stay bound to it by default."
+        ),
+    ] = 300,
 ) -> None:
     """Start a cluster on this machine, or bring it back; then run the demo. Safe to run again."""
     from tiphys.cmd.up import UpOptions
@@ -87,6 +97,8 @@ def up(
             etcd_members=etcd_members,
             load_balancer_cidr=load_balancer_cidr,
             network_backend=_network_backend(network_backend),
+            node_monitor_grace_period=grace_period,
+            default_unreachable_toleration_seconds=toleration,
             given=_given(context),
         )
     )

@@ -35,6 +35,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     balancer_port: int = 0
     load_balancer_cidr: str = ""
     network_backend: Literal["vxlan", "routes"] = "vxlan"
+    node_monitor_grace_period_seconds: int = 50
 
 
 def server_urls(config: ClusterConfig) -> tuple[str, ...]:
@@ -53,6 +54,7 @@ def shared(config: ClusterConfig) -> NodeSettings:
         balancer_port=config.balancer_port,
         load_balancer_cidr=config.load_balancer_cidr,
         network_backend=config.network_backend,
+        node_monitor_grace_period_seconds=config.node_monitor_grace_period_seconds,
     )
 
 

@@ -15,11 +15,15 @@ Version = tuple[str, str]
 
 
 class Discovery:
-    """The preferred version of every group, and which of them did not answer (`failed`, ``group/version``)."""
+    """The preferred version of every group, and which of them did not answer (`failed`, ``group/version``), those
+    among them that another server serves, which is not there (`unavailable`)."""
 
-    def __init__(self, found: dict[Version, list[Resource]], failed: list[str]) -> None:
+    def __init__(
+        self, found: dict[Version, list[Resource]], failed: list[str], unavailable: frozenset[str] = frozenset()
+    ) -> None:
         self.found = found
         self.failed = failed
+        self.unavailable = unavailable
 
     @property
     def resources(self) -> list[Resource]:
@@ -47,14 +51,18 @@ async def discover(client: Client, known: Discovery | None = None) -> Discovery:
         return_exceptions=True,
     )
     failed: list[str] = []
+    unavailable: set[str] = set()
     for (group, version), answer in zip(missing, answers, strict=True):
         if isinstance(answer, dict):
             found[group, version] = _resources(group, version, answer)
         elif isinstance(answer, ApiError | OSError | TimeoutError):
-            failed.append(f"{group}/{version}" if group else version)
+            name = f"{group}/{version}" if group else version
+            failed.append(name)
+            if group and isinstance(answer, ApiError) and answer.code == 503:
+                unavailable.add(name)
         else:
             raise answer
-    return Discovery(found, failed)
+    return Discovery(found, failed, frozenset(unavailable))
 
 
 def _resources(group: str, version: str, document: dict[str, Any]) -> list[Resource]:

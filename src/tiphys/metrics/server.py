@@ -12,6 +12,7 @@ from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import ConfigMap
 from tiphys.api.types.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock, SystemClock
 from tiphys.base.http.server import HttpServer
 from tiphys.base.http.tls import client_context, server_context
@@ -43,15 +44,22 @@ class MetricsServer:
         self.port = 0
 
     async def run(self) -> None:
-        """Serve until cancelled. Raises ApiError, OSError or ValueError when it cannot start."""
+        """Serve until cancelled. Waits for an apiserver that says who its front proxies are."""
+        backoff = Backoff(initial_seconds=0.2, maximum_seconds=5.0)
         while True:
-            await self._serve(await self._client.get(ConfigMap, CONFIG_MAP, NAMESPACE))
+            try:
+                published = await self._client.get(ConfigMap, CONFIG_MAP, NAMESPACE)
+                front_proxy = FrontProxy.of(published)
+            except (ApiError, OSError, TimeoutError, ValueError) as error:
+                _logger.info("waiting for the apiserver", error=str(error) or type(error).__name__)
+                await self._clock.sleep(backoff.next_seconds())
+                continue
+            await self._serve(published, front_proxy)
             _logger.info("front proxies changed: serving anew")
 
-    async def _serve(self, published: ConfigMap) -> None:
+    async def _serve(self, published: ConfigMap, front_proxy: FrontProxy) -> None:
         """Serve until what is published of front proxies changes."""
         config = self._config
-        front_proxy = FrontProxy.of(published)
         access = config.kubelet_access
         to_kubelets = client_context(ca=access.ca_data, certificate=access.client_cert_data, key=access.client_key_data)
         kubelets = Kubelets(self._client, to_kubelets, self._clock)

@@ -20,8 +20,8 @@ from tiphys.apiserver.admission.tolerations import DefaultTolerationSeconds, Tai
 from tiphys.apiserver.registry.creating import random_suffix
 
 
-def default_plugins(lookup: Lookup) -> tuple[Plugin, ...]:
-    """The chain of a default apiserver."""
+def default_plugins(lookup: Lookup, toleration_seconds: int = 300) -> tuple[Plugin, ...]:
+    """The chain of a default apiserver. toleration_seconds: see `ApiServerConfig`."""
     return (
         NamespaceLifecycle(lookup),
         LimitRanger(lookup),
@@ -29,7 +29,7 @@ def default_plugins(lookup: Lookup) -> tuple[Plugin, ...]:
         NodeRestriction(lookup),
         TaintNodesByCondition(),
         PriorityAdmission(lookup),
-        DefaultTolerationSeconds(),
+        DefaultTolerationSeconds(toleration_seconds),
         DefaultStorageClass(lookup),
         StorageObjectInUseProtection(),
         PersistentVolumeClaimResize(lookup),

@@ -10,11 +10,13 @@ from tiphys.apiserver.registry.context import Write
 
 NOT_READY: Final = "node.kubernetes.io/not-ready"
 UNREACHABLE: Final = "node.kubernetes.io/unreachable"
-_SECONDS: Final = 300
 
 
 class DefaultTolerationSeconds(Base):
-    """Pods tolerate a node that is not ready or not reachable for five minutes, unless they say otherwise."""
+    """Pods tolerate a node that is not ready or not reachable for so many seconds, unless they say otherwise."""
+
+    def __init__(self, seconds: int) -> None:
+        self._seconds = seconds
 
     def concerns(self, group: str, plural: str, operation: str, subresource: str) -> bool:
         return plural == "pods" and not group and operation != DELETE and not subresource
@@ -23,7 +25,7 @@ class DefaultTolerationSeconds(Base):
         pod: Pod = write.obj
         tolerations = pod.spec.tolerations
         missing = tuple(
-            Toleration(key=key, operator="Exists", effect="NoExecute", toleration_seconds=_SECONDS)
+            Toleration(key=key, operator="Exists", effect="NoExecute", toleration_seconds=self._seconds)
             for key in (NOT_READY, UNREACHABLE)
             if not any(t.key in (key, "", None) and t.effect in ("NoExecute", "", None) for t in tolerations)
         )

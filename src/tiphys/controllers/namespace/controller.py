@@ -77,7 +77,7 @@ class NamespaceController(KeyedController):
         found = self._discovery
         if found is None or found.failed:
             found = self._discovery = await discover(self._client, found)
-        emptied = Emptied(discovery_failures=list(found.failed))
+        emptied = Emptied(discovery_failures=list(found.failed), unavailable=found.unavailable)
         resources = [r for r in found.with_verbs("list", "delete") if r.namespaced]
         pods = [r for r in resources if r.qualified == "pods"]
         others = [r for r in resources if r.qualified != "pods" and (r.group, r.plural) != ("events.k8s.io", "events")]

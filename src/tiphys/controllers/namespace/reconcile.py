@@ -33,10 +33,13 @@ _GOOD: Final = {
 class Emptied:
     """What one pass over a namespace's content found.
 
-    `remaining`: objects left, by ``plural.group``; `finalizers`: how many of them carry each finalizer.
+    `remaining`: objects left, by ``plural.group``; `finalizers`: how many of them carry each finalizer. `unavailable`
+    are those of the discovery's failures that are a server's of its own, which is not there: what it keeps of the
+    namespace is its own too, and holds nothing here.
     """
 
     discovery_failures: list[str] = field(default_factory=list)
+    unavailable: frozenset[str] = frozenset()
     deletion_failures: list[str] = field(default_factory=list)
     remaining: dict[str, int] = field(default_factory=dict)
     finalizers: dict[str, int] = field(default_factory=dict)
@@ -44,7 +47,8 @@ class Emptied:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left and nothing is unknown."""
-        return not (self.discovery_failures or self.deletion_failures or self.remaining)
+        unknown = [name for name in self.discovery_failures if name not in self.unavailable]
+        return not (unknown or self.deletion_failures or self.remaining)
 
 
 def status(namespace: Namespace, emptied: Emptied, now: float) -> NamespaceStatus:
