@@ -42,9 +42,16 @@ class VolumeAttacher(KeyedController):
         self.watch(self._attachments)
 
     async def sync(self, key: ObjectKey) -> None:
-        attachment = self._attachments.get(key.name)
-        if attachment is None or attachment.spec.attacher != self._driver.name:
+        seen = self._attachments.get(key.name)
+        if seen is None or seen.spec.attacher != self._driver.name:
             return
+        try:
+            # The informer may not show yet what the last sync wrote, and drivers should not be asked twice.
+            attachment = await self._client.get(VolumeAttachment, key.name)
+        except ApiError as error:
+            if error.code == 404:
+                return
+            raise
         if attachment.metadata.deletion_timestamp is not None:
             if self._finalizer in attachment.metadata.finalizers:
                 await self._detach(attachment)

@@ -51,6 +51,11 @@ class VolumeResizer(KeyedController):
         volume = self._volumes.get(claim.spec.volume_name or "") if claim is not None else None
         if claim is None or volume is None or not self._must_grow(claim, volume):
             return
+        # The informers may not show yet what the last sync wrote, and drivers should not be asked twice.
+        claim = await self._client.get(PersistentVolumeClaim, key.name, key.namespace)
+        volume = await self._client.get(PersistentVolume, volume.metadata.name or "")
+        if not self._must_grow(claim, volume):
+            return
         wanted = requested(claim)
         await self._begin(claim, volume, wanted)
         try:
