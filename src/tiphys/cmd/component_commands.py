@@ -242,6 +242,64 @@ def dns(
     _alone("dns", standalone.dns(config, hostname_override=hostname_override, cluster_domain=cluster_domain))
 
 
+def run(
+    components: Annotated[str, typer.Argument(help="One, or several separated by commas: they share the process.")],
+    data_dir: DataDir = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Run components of a cluster in the foreground, as its settings say: what service units run."""
+    from tiphys.cmd.process import main
+
+    main(components.split(","), data_dir or DEFAULT_DATA_DIR, kubeconfig)
+
+
+def init(
+    data_dir: DataDir = None,
+    role: Annotated[str, typer.Option("--role", help="all, or server for a control plane without a node.")] = "all",
+    node_name: Annotated[str, typer.Option("--node-name", help="Default: the host's name.")] = "",
+    node_ip: Annotated[str, typer.Option("--node-ip", help="Default: the host's first address.")] = "",
+    secure_port: Annotated[int, typer.Option("--secure-port", min=1, max=65535)] = 6443,
+    kubelet_port: Annotated[int, typer.Option("--kubelet-port", min=1, max=65535)] = 10250,
+    service_cidr: Annotated[str, typer.Option("--service-cidr")] = "",
+    pod_cidr: Annotated[str, typer.Option("--pod-cidr")] = "",
+    cluster_domain: ClusterDomain = "",
+) -> None:
+    """Make a cluster's settings and credentials without starting anything: for `tiphys systemd` and static pods."""
+    from tiphys.cmd.init import init as make
+    from tiphys.cmd.init import settings_of
+
+    settings = settings_of(
+        data_dir or DEFAULT_DATA_DIR,
+        role=role,
+        node_name=node_name,
+        node_ip=node_ip,
+        secure_port=secure_port,
+        kubelet_port=kubelet_port,
+        service_cidr=service_cidr,
+        pod_cidr=pod_cidr,
+        cluster_domain=cluster_domain,
+    )
+    made = make(settings)
+    typer.echo(f"{'made' if made else 'kept'} settings and credentials in {settings.data_dir}")
+
+
+def systemd(
+    component: Annotated[str, typer.Argument(help="One component; default: all that this machine runs.")] = "",
+    data_dir: DataDir = None,
+    role: Annotated[
+        str, typer.Option("--role", help="all, server, worker or balancer; default: as the settings there say.")
+    ] = "",
+    program: Annotated[str, typer.Option("--program", help="The tiphys to run; default: this one.")] = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A folder to write into, such as /etc/systemd/system.")
+    ] = None,
+) -> None:
+    """Print systemd units that run this machine's part of a cluster."""
+    from tiphys.cmd.systemd import show
+
+    show(component, data_dir or DEFAULT_DATA_DIR, role, program, output)
+
+
 def add_to(app: typer.Typer) -> None:
     """Make them commands of `app`."""
     for name, command in (
@@ -253,3 +311,6 @@ def add_to(app: typer.Typer) -> None:
     ):
         epilog = f"Examples:  tiphys {name} --kubeconfig {name}.kubeconfig   |   tiphys {name} --data-dir /srv/a"
         app.command(name, cls=UpstreamCommand, epilog=epilog)(command)
+    app.command("run", epilog="Example:  tiphys run kubelet,proxy,dns --data-dir /srv/a")(run)
+    app.command("systemd", epilog="Examples:  tiphys systemd   |   tiphys systemd kubelet --role worker")(systemd)
+    app.command("init", epilog="Example:  tiphys init && tiphys systemd -o /etc/systemd/system")(init)
