@@ -77,18 +77,18 @@ class Algorithm:
         cluster = self.cluster
         if not diagnosis.nodes:
             return Unplaceable(messages.NO_NODES, frozenset(), None)
-        reasons = diagnosis.reasons.copy()
+        reasons, why = diagnosis.reasons.copy(), diagnosis.pod_reason
         if blocked:
             # Their room is promised to pods of higher priority: upstream counts these as placed there.
             reasons["Insufficient resources for nominated pods"] += len(blocked)
         if self._waits_for_victims(info):
-            message = messages.unavailable(diagnosis.nodes, reasons, messages.VICTIMS_TERMINATING)
+            message = messages.unavailable(diagnosis.nodes, reasons, messages.VICTIMS_TERMINATING, pod_reason=why)
             return Unplaceable(message, diagnosis.rejected_by, None)
         outcome = preempt(info, diagnosis, cluster, self.evaluations, budgets())
         if isinstance(outcome, Candidate):
-            message = messages.unavailable(diagnosis.nodes, reasons)
+            message = messages.unavailable(diagnosis.nodes, reasons, pod_reason=why)
             return Unplaceable(message, diagnosis.rejected_by, outcome)
-        message = messages.unavailable(diagnosis.nodes, reasons, outcome.message)
+        message = messages.unavailable(diagnosis.nodes, reasons, outcome.message, pod_reason=why)
         return Unplaceable(message, diagnosis.rejected_by, None)
 
     def _waits_for_victims(self, info: PodInfo) -> bool:

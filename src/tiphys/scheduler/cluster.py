@@ -13,11 +13,13 @@ from tiphys.scheduler.arrays import ABSENT, Ints
 from tiphys.scheduler.nodes import NodeTable
 from tiphys.scheduler.template import HostPort, PodInfo, Template
 from tiphys.scheduler.terms import Namespaces
+from tiphys.scheduler.volumes import ClaimKey, VolumeTable
 
 MAXIMUM_LOG = 8_192
 
 K = TypeVar("K", bound=Hashable)
 PodKey = tuple[str, str]
+Version = tuple[int, int, int, int]
 
 
 class Change(NamedTuple):
@@ -30,11 +32,12 @@ class Change(NamedTuple):
 
 
 class Cluster:
-    """Nodes, pods and the change log. `version` moves when more changed than pods on nodes."""
+    """Nodes, pods, volumes and the change log. `version` moves when more changed than pods on nodes."""
 
     def __init__(self) -> None:
         self.nodes = NodeTable()
         self.namespaces = Namespaces()
+        self.volumes = VolumeTable()
         self.pods_on: dict[int, dict[PodKey, PodInfo]] = {}
         #: Templates that some pod on some node has; and of those, the ones whose pods bear on others.
         self.placed: dict[Template, int] = {}
@@ -43,6 +46,9 @@ class Cluster:
         self.priorities: dict[int, int] = {}
         #: Host ports in use: by port, then row, the number of pods.
         self.host_ports: dict[HostPort, dict[int, int]] = {}
+        #: By claim and row, and by row and claim, the number of pods there that use it.
+        self.claim_users: dict[ClaimKey, dict[int, int]] = {}
+        self.claims_on: dict[int, dict[ClaimKey, int]] = {}
         self._aside: dict[str, dict[PodKey, PodInfo]] = {}
         self._log: list[Change] = []
         self._log_start = 0
@@ -50,9 +56,10 @@ class Cluster:
         self._vectors_width = 0
         self._terms_version = 0
 
-    @property
-    def version(self) -> tuple[int, int, int]:
-        return (self.nodes.version, self.namespaces.epoch, self._terms_version)
+    def version(self, template: Template) -> Version:
+        """What must be equal for what was derived for the template to hold still. Volumes concern pods with claims."""
+        volumes = self.volumes.epoch if template.claims else 0
+        return (self.nodes.version, self.namespaces.epoch, self._terms_version, volumes)
 
     @property
     def position(self) -> int:
@@ -145,12 +152,24 @@ class Cluster:
             if not known:
                 # A term nobody had before: what was derived without it is incomplete.
                 self._terms_version += 1
+        for use in template.claims:
+            self._count_claim((template.namespace, use.name), row, sign)
         for port in template.host_ports:
             _tally(self.host_ports.setdefault(port, {}), row, sign)
         if len(self._log) >= MAXIMUM_LOG:
             del self._log[: MAXIMUM_LOG // 2]
             self._log_start += MAXIMUM_LOG // 2
         self._log.append(Change(template, row, sign, info.terminating))
+
+    def _count_claim(self, claim: ClaimKey, row: int, sign: int) -> None:
+        users = self.claim_users.setdefault(claim, {})
+        _tally(users, row, sign)
+        if not users:
+            del self.claim_users[claim]
+        here = self.claims_on.setdefault(row, {})
+        _tally(here, claim, sign)
+        if not here:
+            del self.claims_on[row]
 
 
 def _tally(counts: dict[K, int], key: K, sign: int) -> None:

@@ -24,6 +24,8 @@ class SchedulerConfig:
     """A pod that no event was seen to help is tried again after this long."""
     assumed_seconds: float = 900.0
     """A bound pod whose binding is never seen is forgotten after this long."""
+    volume_bind_seconds: float = 600.0
+    """How long a pod waits for its claims to be bound to volumes before it is scheduled anew."""
     concurrent_calls: int = 64
     """Binding and status requests in flight."""
     turn_seconds: float = 0.004

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tiphys.scheduler.arrays import ABSENT, ALL, Bools, Ints, Rows
-from tiphys.scheduler.cluster import Change, Cluster
+from tiphys.scheduler.cluster import Change, Cluster, Version
 from tiphys.scheduler.framework import NodeFilter, NodeScore, Plugin
 from tiphys.scheduler.template import Template
 
@@ -36,6 +36,8 @@ class Diagnosis(NamedTuple):
     """The plugins that rejected some node."""
     resolvable: Ints
     """The rows that might take the pod if pods were removed from them."""
+    pod_reason: str = ""
+    """Not empty if it is because of the pod, whatever the nodes are like; then there are no `reasons`."""
 
 
 class Evaluation:
@@ -47,17 +49,18 @@ class Evaluation:
         self._plugins = plugins
         self._position = -1
         self._diagnosis: Diagnosis | None = None
-        self._version = (-1, -1, -1)
+        self._version: Version = (-1, -1, -1, -1)
         self._start()
 
     def refresh(self) -> None:
         """Take in what changed since the last time."""
         cluster = self._cluster
-        if cluster.position == self._position and cluster.version == self._version:
+        version = cluster.version(self.template)
+        if cluster.position == self._position and version == self._version:
             return
         self._diagnosis = None
         changes = cluster.changes_since(self._position)
-        if changes is None or cluster.version != self._version:
+        if changes is None or version != self._version:
             self._start()
             return
         self._position = cluster.position
@@ -101,6 +104,12 @@ class Evaluation:
         return self._diagnosis
 
     def _diagnose(self, candidates: Ints) -> Diagnosis:
+        for name, node_filter, _ in self._filters:
+            if node_filter.pod_reason:
+                nobody = np.zeros(0, np.int64)
+                return Diagnosis(
+                    self._cluster.nodes.count, Counter(), frozenset((name,)), nobody, node_filter.pod_reason
+                )
         reasons: Counter[str] = Counter()
         rejected_by: set[str] = set()
         resolvable: list[Ints] = []
@@ -135,7 +144,7 @@ class Evaluation:
         self._local_filters = [entry for entry in self._filters if entry[1].local]
         self._wide_filters = [entry for entry in self._filters if not entry[1].local]
         self._wide_scores = [score for score, _ in (*self._plain, *self._normalized) if not score.local]
-        self._version = cluster.version
+        self._version = cluster.version(template)
         self._position = cluster.position
         self._rejects: Ints = np.where(cluster.nodes.active, 0, _NOT_ACTIVE)
         self._base: Ints = np.zeros(cluster.nodes.size, np.int64)

@@ -31,6 +31,7 @@ class Trigger(Flag):
     POD_PLACED = auto()
     POD_GONE = auto()
     POD_CHANGED = auto()
+    STORAGE_CHANGED = auto()
 
 
 class NodeFilter(ABC):
@@ -38,6 +39,8 @@ class NodeFilter(ABC):
 
     reason: str = ""
     """Upstream's words for a rejected node: ``node(s) were unschedulable``."""
+    pod_reason: str = ""
+    """Not empty if it rejects every node because of the pod: then this alone is reported, without a count."""
     local: ClassVar[bool] = True
     """Whether a node's answer depends on nothing but that node and its pods."""
     resolvable: ClassVar[bool] = False

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from tiphys.api.selectors import Selector, from_label_selector, from_labels
 from tiphys.api.types.apps_v1 import ReplicaSet, StatefulSet
-from tiphys.api.types.core_v1 import Namespace, Node, Pod, ReplicationController, Service
+from tiphys.api.types.core_v1 import (
+    Namespace,
+    Node,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    Pod,
+    ReplicationController,
+    Service,
+)
 from tiphys.api.types.policy_v1 import PodDisruptionBudget
+from tiphys.api.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity, StorageClass
 from tiphys.base.clock import Clock
 from tiphys.base.tasks import Supervisor
 from tiphys.client import Client, Informer
@@ -21,7 +30,9 @@ from tiphys.scheduler.nominations import Nominations
 from tiphys.scheduler.preemption import Disruption
 from tiphys.scheduler.queue import SchedulingQueue
 from tiphys.scheduler.template import PodInfo
+from tiphys.scheduler.volume_binder import VolumeBinder
 
+_STORAGE: Final = (StorageClass, PersistentVolume, PersistentVolumeClaim, CSIDriver, CSINode, CSIStorageCapacity)
 _UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 
 
@@ -38,6 +49,7 @@ class Inputs:
         cluster: Cluster,
         nominations: Nominations,
         happened: Callable[[Trigger], None],
+        volumes: VolumeBinder,
     ) -> None:
         self._scheduler_name = scheduler_name
         self._clock = clock
@@ -46,6 +58,7 @@ class Inputs:
         self._cluster = cluster
         self._nominations = nominations
         self._happened = happened
+        self._volumes = volumes
         self.owners = SpreadOwners()
         self._nodes = Informer(client, Node, transform=without_managed_fields)
         self._namespaces = Informer(client, Namespace, transform=without_managed_fields)
@@ -57,11 +70,14 @@ class Inputs:
             Informer(client, StatefulSet, transform=without_managed_fields),
             Informer(client, ReplicationController, transform=without_managed_fields),
         ]
+        self._storage: list[Informer[Any]] = [
+            Informer(client, kind, transform=without_managed_fields) for kind in _STORAGE
+        ]
         self._add_handlers()
 
     async def start(self, supervisor: Supervisor) -> None:
         """Watch everything; returns when what decisions need is known. Nodes come before the pods on them."""
-        first: list[Informer[Any]] = [self._nodes, self._namespaces, self._services, *self._controllers]
+        first: list[Informer[Any]] = [self._nodes, self._namespaces, self._services, *self._controllers, *self._storage]
         for informer in (*first, self._budgets):
             supervisor.spawn(informer.run, f"watch-{informer.view.resource.plural}")
         for informer in first:
@@ -100,6 +116,18 @@ class Inputs:
                 on_update=lambda _, controller: self._controller_seen(controller),
                 on_delete=lambda controller: self.owners.set_controller(controller.metadata.uid, None),
             )
+
+        for informer in self._storage:
+            informer.add_handler(
+                on_add=self._storage_seen,
+                on_update=lambda _, obj: self._storage_seen(obj),
+                on_delete=lambda obj: self._storage_seen(obj, gone=True),
+            )
+
+    def _storage_seen(self, obj: Any, *, gone: bool = False) -> None:
+        self._cluster.volumes.observe(obj, gone=gone)
+        self._volumes.observed(obj)
+        self._happened(Trigger.STORAGE_CHANGED)
 
     def _node_added(self, node: Node) -> None:
         self._cluster.add_node(node)
@@ -155,6 +183,7 @@ class Inputs:
         key = (pod.metadata.namespace or "", pod.metadata.name or "")
         self._queue.remove(key)
         self._nominations.remove(key)
+        self._volumes.pod_gone(key)
         if self._cache.gone(key) is not None:
             self._happened(Trigger.POD_GONE)
 

@@ -11,11 +11,14 @@ NEVER_PREEMPTS = "not eligible due to preemptionPolicy=Never."
 VICTIMS_TERMINATING = "not eligible due to a terminating pod on the nominated node."
 
 
-def unavailable(nodes: int, reasons: Mapping[str, int], preemption: str = "") -> str:
-    """``0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable. preemption: …``."""
+def unavailable(nodes: int, reasons: Mapping[str, int], preemption: str = "", *, pod_reason: str = "") -> str:
+    """``0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable. preemption: …``.
+
+    `pod_reason` is what stands there instead if no node is to blame.
+    """
     if not nodes:
         return NO_NODES
-    counted = ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
+    counted = pod_reason or ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
     message = f"0/{nodes} nodes are available: {counted}." if counted else f"0/{nodes} nodes are available:"
     return f"{message} preemption: {preemption}" if preemption else message
 

@@ -14,6 +14,7 @@ import random
 import time
 
 from tiphys.api.errors import ApiError
+from tiphys.api.types.core_v1 import Node
 from tiphys.base.clock import Clock, SystemClock
 from tiphys.base.logging import get_logger
 from tiphys.base.tasks import Supervisor
@@ -30,6 +31,7 @@ from tiphys.scheduler.inputs import Inputs
 from tiphys.scheduler.preemption import Candidate
 from tiphys.scheduler.queue import QueuedPod, SchedulingQueue
 from tiphys.scheduler.template import PodInfo, Templates
+from tiphys.scheduler.volume_binder import VolumeBinder
 
 MAXIMUM_CALLS_AHEAD = 2_000
 _logger = get_logger(__name__)
@@ -62,6 +64,7 @@ class Scheduler:
         self._calls = Calls(config.concurrent_calls)
         self._triggers = Trigger(0)
         self._wake = asyncio.Event()
+        self._volumes = VolumeBinder(client, self.cluster.volumes, self._clock, config.volume_bind_seconds)
         self._inputs = Inputs(
             client,
             config.scheduler_name,
@@ -71,6 +74,7 @@ class Scheduler:
             self.cluster,
             self._algorithm.nominations,
             self._happened,
+            self._volumes,
         )
 
     async def run(self) -> None:
@@ -82,6 +86,7 @@ class Scheduler:
                 supervisor.spawn(self._decide, "decide")
                 await supervisor.wait()
         finally:
+            await self._volumes.close()
             await self._calls.close()
             await self._recorder.close()
 
@@ -166,7 +171,12 @@ class Scheduler:
             self._algorithm.nominations.remove(queued.key)
             self.cache.assume(info, decision.node_name)
             self._triggers |= Trigger.POD_PLACED
-            self._calls.submit(lambda: self._bind(queued, info))
+            if info.template.claims:
+                self._volumes.start(
+                    info, self._node(decision.node_name), lambda error: self._claims_ready(queued, info, error)
+                )
+            else:
+                self._calls.submit(lambda: self._bind(queued, info))
             return
         self._count("unschedulable")
         self.queue.unschedulable(queued, decision.rejected_by, now)
@@ -194,6 +204,17 @@ class Scheduler:
 
     def _report(self, queued: QueuedPod, reason: str, message: str, nominated: str | None) -> None:
         self._calls.submit(lambda: self._effects.report(queued.pod, reason, message, nominated))
+
+    def _node(self, name: str) -> Node:
+        node = self.cluster.nodes.nodes[self.cluster.nodes.rows[name]]
+        assert node is not None
+        return node
+
+    def _claims_ready(self, queued: QueuedPod, info: PodInfo, error: Exception | None) -> None:
+        if error is None:
+            self._calls.submit(lambda: self._bind(queued, info))
+        else:
+            self._not_bound(queued, info, error)
 
     async def _bind(self, queued: QueuedPod, info: PodInfo) -> None:
         try:

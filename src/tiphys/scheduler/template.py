@@ -24,6 +24,7 @@ from tiphys.scheduler.terms import (
     required_terms,
     spread_constraints,
 )
+from tiphys.scheduler.volumes import claims_used
 
 # Quantities are the only values without an encoding of their own.
 _encode = msgspec.json.Encoder(order="deterministic", enc_hook=str).encode
@@ -43,6 +44,7 @@ class Template:
         "__weakref__",
         "affinity",
         "anti_affinity",
+        "claims",
         "containers",
         "default_spread",
         "host_ports",
@@ -75,6 +77,8 @@ class Template:
         self.host_ports: Final = frozenset(_host_ports(spec))
         self.containers: Final = len(spec.containers) + len(spec.init_containers)
         self.images: Final = tuple(c.image for c in (*spec.init_containers, *spec.containers) if c.image)
+        #: The claims behind its volumes; few pods have any, and those with their own are templates of their own.
+        self.claims: Final = claims_used(pod)
         self.spread: tuple[SpreadConstraint, ...] = spread_constraints(
             spec.topology_spread_constraints, self.namespace, self.labels
         )
@@ -167,6 +171,7 @@ def _key(pod: Pod, default_spread: Selector | None) -> bytes:
             [_container_key(container) for container in spec.init_containers],
             [_container_key(container) for container in spec.containers],
             str(default_spread),
+            claims_used(pod),
         )
     )
 

@@ -10,8 +10,12 @@ from tiphys.scheduler.plugins.node_affinity import NodeAffinity
 from tiphys.scheduler.plugins.node_ports import NodePorts
 from tiphys.scheduler.plugins.node_resources import NodeResourcesBalancedAllocation, NodeResourcesFit
 from tiphys.scheduler.plugins.node_unschedulable import NodeUnschedulable
+from tiphys.scheduler.plugins.node_volume_limits import NodeVolumeLimits
 from tiphys.scheduler.plugins.pod_topology_spread import PodTopologySpread
 from tiphys.scheduler.plugins.taint_toleration import TaintToleration
+from tiphys.scheduler.plugins.volume_binding import VolumeBinding
+from tiphys.scheduler.plugins.volume_restrictions import VolumeRestrictions
+from tiphys.scheduler.plugins.volume_zone import VolumeZone
 
 DEFAULT_PLUGINS: tuple[tuple[Plugin, int], ...] = (
     (NodeUnschedulable(), 0),
@@ -19,6 +23,10 @@ DEFAULT_PLUGINS: tuple[tuple[Plugin, int], ...] = (
     (NodeAffinity(), 2),
     (NodePorts(), 0),
     (NodeResourcesFit(), 1),
+    (VolumeRestrictions(), 0),
+    (NodeVolumeLimits(), 0),
+    (VolumeBinding(), 0),
+    (VolumeZone(), 0),
     (PodTopologySpread(), 2),
     (InterPodAffinity(), 2),
     (NodeResourcesBalancedAllocation(), 1),
