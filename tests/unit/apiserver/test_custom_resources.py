@@ -202,3 +202,37 @@ async def test_they_are_described(api: Api) -> None:
     (name,) = [name for name, (first, *_) in kinds.items() if first.get("kind") == "Widget"]
     assert schemas_[name]["properties"]["spec"]["properties"]["size"]["default"] == 3
     assert f"{WIDGETS.replace('default', '{namespace}')}/{{name}}" in document["paths"]
+
+
+def scaled_definition() -> dict[str, Any]:
+    body = definition()
+    version = body["spec"]["versions"][0]
+    paths = {
+        "specReplicasPath": ".spec.size",
+        "statusReplicasPath": ".status.size",
+        "labelSelectorPath": ".status.pods",
+    }
+    version["subresources"]["scale"] = paths
+    status = {"type": "object", "properties": {"size": {"type": "integer"}, "pods": {"type": "string"}}}
+    spec = SCHEMA["properties"]["spec"]
+    version["schema"] = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec, "status": status}}}
+    return body
+
+
+async def test_custom_resources_are_scaled(api: Api) -> None:
+    await define(api, scaled_definition())
+    await api.create(WIDGETS, widget("w", size=2))
+    scale = await api.get(f"{WIDGETS}/w/scale")
+    assert (scale["kind"], scale["apiVersion"], scale["spec"]) == ("Scale", "autoscaling/v1", {"replicas": 2})
+    status = {"status": {"size": 2, "pods": "app=w"}}
+    assert (await api.call("PATCH", f"{WIDGETS}/w/status", status, content_type=MERGE)).status == 200
+    assert (await api.get(f"{WIDGETS}/w/scale"))["status"] == {"replicas": 2, "selector": "app=w"}
+    answer = await api.call("PATCH", f"{WIDGETS}/w/scale", {"spec": {"replicas": 5}}, content_type=MERGE)
+    assert answer.status == 200
+    stored = await api.get(f"{WIDGETS}/w")
+    assert stored["spec"] == {"color": "red", "size": 5} and stored["metadata"]["generation"] == 2
+    listed = await api.get("/apis/example.com/v1")
+    found = next(entry for entry in listed["resources"] if entry["name"] == "widgets/scale")
+    assert (found["kind"], found["group"], found["version"]) == ("Scale", "autoscaling", "v1")
+    refused = await api.call("PATCH", f"{WIDGETS}/w/scale", {"spec": {"replicas": 0}}, content_type=MERGE)
+    assert refused.status == 422, "the schema holds for scaling too"

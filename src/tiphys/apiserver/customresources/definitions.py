@@ -20,12 +20,14 @@ from tiphys.api.types.apiextensions_v1 import (
 from tiphys.api.types.meta_v1 import DeleteOptions
 from tiphys.apiserver import tables
 from tiphys.apiserver.customresources.kinds import CustomKind
+from tiphys.apiserver.customresources.scales import CustomScale
 from tiphys.apiserver.registry.endpoint import Endpoint
 from tiphys.apiserver.registry.options import WriteOptions
 from tiphys.apiserver.registry.registry import Registry
 from tiphys.apiserver.registry.updating import Changed, Stored
 from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.routing import RequestInfo, Router
+from tiphys.apiserver.subresources.scale import ScaleSubresource
 from tiphys.apiserver.watch_cache.history import CacheEvent
 from tiphys.base.backoff import Backoff
 from tiphys.base.logging import get_logger
@@ -110,7 +112,10 @@ class Definitions:
             kind = kept if version.storage else CustomKind(definition, version)
             tables.define(kind.resource, version.additional_printer_columns)
             view = None if version.storage else View(kind.resource, kept.resource, dict, dict)
-            endpoints.append((kind.resource, Endpoint(kept.resource, cache, context, view, kept)))
+            endpoint = Endpoint(kept.resource, cache, context, view, kept)
+            if kind.scale is not None:
+                endpoint.subresources["scale"] = ScaleSubresource(endpoint, CustomScale(kind.scale))
+            endpoints.append((kind.resource, endpoint))
             served.append(kind)
         self._withdraw(name, announce=False)
         for resource, endpoint in endpoints:

@@ -19,6 +19,7 @@ from tiphys.apiserver.customresources import schemas
 
 _OWN: Final = ("kind", "apiVersion", "metadata")
 _STATUS: Final = Subresource("status", "", ("get", "patch", "update"))
+_SCALE: Final = Subresource("scale", "Scale", _STATUS.verbs, "autoscaling", "v1")
 
 
 class CustomKind:
@@ -30,6 +31,7 @@ class CustomKind:
     def __init__(self, definition: CustomResourceDefinition, version: CustomResourceDefinitionVersion) -> None:
         names, spec = definition.spec.names, definition.spec
         self.has_status = version.subresources is not None and version.subresources.status is not None
+        self.scale = version.subresources.scale if version.subresources is not None else None
         self.schema: schemas.Schema = version.schema.open_apiv3_schema if version.schema is not None else {}
         self.resource = Resource(
             group=spec.group,
@@ -39,7 +41,7 @@ class CustomKind:
             namespaced=spec.scope == "Namespaced",
             short_names=names.short_names,
             categories=names.categories,
-            subresources=(_status_of(names.kind),) if self.has_status else (),
+            subresources=self._subresources(names.kind),
             verbs=ALL_VERBS,
         )
         struct = _struct(self.resource, self.schema)
@@ -103,14 +105,14 @@ class CustomKind:
                 found += schemas.check(properties[name], value, name)
         return found
 
+    def _subresources(self, kind: str) -> tuple[Subresource, ...]:
+        status = (Subresource(_STATUS.name, kind, _STATUS.verbs),) if self.has_status else ()
+        return (*status, _SCALE) if self.scale is not None else status
+
     def _data(self, obj: Any) -> dict[str, Any]:
         """The object's members but for type and metadata; the values are the object's own."""
         values = ((name, getattr(obj, attribute)) for name, attribute in self._members.items())
         return {name: value for name, value in values if value is not None}
-
-
-def _status_of(kind: str) -> Subresource:
-    return Subresource(_STATUS.name, kind, _STATUS.verbs)
 
 
 def _struct(resource: Resource, schema: schemas.Schema) -> type[Any]:

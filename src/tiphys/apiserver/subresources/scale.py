@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -38,17 +38,30 @@ _PATCHES: Final = {
 _KIND: Final = "Scale.autoscaling"
 
 
-class ScaleSubresource:
-    """For Deployments, ReplicaSets, StatefulSets and ReplicationControllers."""
+class Scaled(Protocol):
+    """Where a kind has what a Scale tells."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def read(self, obj: Any) -> Scale:
+        """The object's Scale. Raises ApiError if it has none."""
+        ...
+
+    def write(self, obj: Any, replicas: int) -> None:
+        """Ask for so many, in place."""
+        ...
+
+
+class ScaleSubresource:
+    """For everything that has replicas; `scaled` says where, Deployments' way if it is left out."""
+
+    def __init__(self, endpoint: Endpoint, scaled: Scaled | None = None) -> None:
         self._endpoint = endpoint
+        self._scaled: Scaled = scaled or _BuiltIn()
 
     def serve(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
         """get, update or patch."""
         if info.verb == "get":
             stored = self._endpoint.updater.read(info)
-            return self._answer(request, scale_of(stored.obj), [])
+            return self._answer(request, self._scaled.read(stored.obj), [])
         if info.verb == "update":
             return self._update(request, info)
         if info.verb == "patch":
@@ -76,7 +89,7 @@ class ScaleSubresource:
             raise errors.bad_request(f"error decoding patch: {error}") from error
 
         def patched(stored: Stored) -> Scale:
-            document = apply(codec.to_dict(scale_of(stored.obj)), patch)
+            document = apply(codec.to_dict(self._scaled.read(stored.obj)), patch)
             try:
                 return codec.from_dict(Scale, document)
             except msgspec.ValidationError as error:
@@ -101,11 +114,11 @@ class ScaleSubresource:
             if wanted and wanted != str(stored.revision):
                 raise errors.conflict(endpoint.resource.qualified, info.name)
             obj: Any = codec.decode(endpoint.resource.struct, stored.value)
-            obj.spec.replicas = replicas
+            self._scaled.write(obj, replicas)
             return Changed(obj, conditional=bool(wanted) and info.verb == "update")
 
         value = await endpoint.updater.change(info, change, options, request.user, warnings)
-        return self._answer(request, scale_of(codec.decode(endpoint.resource.struct, value)), warnings)
+        return self._answer(request, self._scaled.read(codec.decode(endpoint.resource.struct, value)), warnings)
 
     def _answer(self, request: Request, scale: Scale, warnings: list[str]) -> Response:
         response = encoded(codec.encode(scale), negotiate(request.headers.get(b"accept")))
@@ -113,10 +126,25 @@ class ScaleSubresource:
         return response
 
 
+class _BuiltIn:
+    """Deployments, ReplicaSets, StatefulSets and ReplicationControllers."""
+
+    def read(self, obj: Any) -> Scale:
+        return scale_of(obj)
+
+    def write(self, obj: Any, replicas: int) -> None:
+        obj.spec.replicas = replicas
+
+
 def scale_of(obj: Any) -> Scale:
     """The Scale of a workload."""
-    meta, selector = obj.metadata, obj.spec.selector
+    selector = obj.spec.selector
     parsed = from_labels(selector) if isinstance(selector, dict) else from_label_selector(selector)
+    return made(obj.metadata, obj.spec.replicas or 0, obj.status.replicas or 0, str(parsed))
+
+
+def made(meta: ObjectMeta, wanted: int, there: int, selector: str) -> Scale:
+    """The Scale of an object with that metadata."""
     return Scale(
         metadata=ObjectMeta(
             name=meta.name,
@@ -125,6 +153,6 @@ def scale_of(obj: Any) -> Scale:
             resource_version=meta.resource_version,
             creation_timestamp=meta.creation_timestamp,
         ),
-        spec=ScaleSpec(replicas=obj.spec.replicas or None),
-        status=ScaleStatus(replicas=obj.status.replicas or 0, selector=str(parsed) or None),
+        spec=ScaleSpec(replicas=wanted or None),
+        status=ScaleStatus(replicas=there, selector=selector or None),
     )
