@@ -54,6 +54,7 @@ CONTROLLERS: Final[Mapping[str, str]] = {
     "ephemeral-volume-controller": "ephemeralvolume.controller:EphemeralVolumeController",
     "local-path-provisioner-controller": "localpath.controller:LocalPathController",
     "service-lb-controller": "serviceloadbalancer.controller:ServiceLoadBalancerController",
+    "ingress-controller": "ingress.controller:IngressController",
     "garbage-collector-controller": "garbagecollector.controller:GarbageCollector",
 }
 """Upstream's names of controllers, and where each is made. Imported when run, so that one alone starts fast."""

@@ -72,6 +72,13 @@ NAMESPACED_ROLES: Final[dict[tuple[str, str], tuple[PolicyRule, ...]]] = {
 }
 
 
+# The Ingress controller reads certificates, and writes the proxies' configuration, which holds their keys, to a Secret.
+_INGRESS_RULES: Final = (
+    rule("get list watch", "ingresses ingressclasses", "networking.k8s.io"),
+    rule("patch update", "ingresses/status", "networking.k8s.io"),
+    rule("create get list watch", "secrets"),
+    rule("update", "secrets", names="ingress-config"),
+)
 _MANAGER: Final = user("system:kube-controller-manager")
 _SCHEDULER: Final = user("system:kube-scheduler")
 _EVERYONE: Final = group("system:authenticated")
@@ -164,6 +171,8 @@ def _own() -> Iterator[RbacObject]:
         rules.extend(one for one in controller_rules if one not in rules)
     yield ClusterRole(metadata=meta("tiphys:controllers"), rules=tuple(rules))
     yield bind("tiphys:controllers", (_MANAGER,))
+    yield ClusterRole(metadata=meta("tiphys:ingress"), rules=_INGRESS_RULES)
+    yield bind("tiphys:ingress", (_MANAGER,))
     slices = rule("get list watch", "endpointslices", "discovery.k8s.io")
     rest = rule("get list watch", "services nodes")
     yield ClusterRole(metadata=meta("tiphys:dns"), rules=(slices, rest))
