@@ -37,7 +37,7 @@ for argument do
 done
 exec ${seconds:+timeout "$seconds"} busybox wget "$@"
 """
-_SYSTEM_FILES = {
+SYSTEM_FILES = {
     "usr/bin/wget": Entry(0o755, _WGET),
     "etc/passwd": Entry(0o644, _PASSWD),
     "etc/group": Entry(0o644, _GROUP),
@@ -120,7 +120,7 @@ BUSYBOX_RECIPE = Recipe(
     references=_tags("busybox", "stable", "1", "1.28", "1.35", "1.36"),
     packages=("busybox",),
     config=ImageConfig(command=("sh",)),
-    files=_SYSTEM_FILES,
+    files=SYSTEM_FILES,
     applets=True,
 )
 NGINX_RECIPE = Recipe(
@@ -129,7 +129,7 @@ NGINX_RECIPE = Recipe(
     packages=("nginx-light", "busybox"),
     config=ImageConfig(command=("nginx", "-g", "daemon off;"), exposed_ports=("80/tcp",), stop_signal="SIGQUIT"),
     files={
-        **_SYSTEM_FILES,
+        **SYSTEM_FILES,
         "etc/passwd": Entry(0o644, _PASSWD + b"www-data:x:33:33:www-data:/var/www:/bin/false\n"),
         "etc/group": Entry(0o644, _GROUP + b"www-data:x:33:\n"),
         "etc/nginx/nginx.conf": Entry(0o644, _NGINX_CONF),
@@ -173,12 +173,18 @@ def tree_of(recipe: Recipe, cache: Path) -> Tree:
     if recipe.keep:
         tree = {name: entry for name, entry in tree.items() if name in recipe.keep}
     if recipe.applets:
-        links = _applets(tree)
-        tree = {**links, **tree}
-        for name in {link.split("/")[1] for link in links}:
-            if name in MERGED_DIRECTORIES:
-                tree[name] = Entry(0o777, target=f"usr/{name}")
+        tree = with_applets(tree)
     return {**tree, **recipe.files}
+
+
+def with_applets(tree: Tree) -> Tree:
+    """The tree, in which busybox is, with a link for each applet that is no program of its own."""
+    links = _applets(tree)
+    linked = {**links, **tree}
+    for name in {link.split("/")[1] for link in links}:
+        if name in MERGED_DIRECTORIES:
+            linked[name] = Entry(0o777, target=f"usr/{name}")
+    return linked
 
 
 def build(recipe: Recipe, folder: Path, *, again: bool = False) -> Path:

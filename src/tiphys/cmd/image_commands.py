@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tiphys.cmd import config as cluster_config
+from tiphys.cmd import image_build_tiphys
 from tiphys.cmd.config import ConfigError
 from tiphys.cmd.image_build import ImageConfig, normalize_reference, read_folder, write_archive
 from tiphys.cmd.image_build_debian import PackageError, packages_tree
@@ -27,6 +29,14 @@ def build(packages: list[str], folder: Path | None, name: str, entrypoint: str, 
     """Write an image archive to `output`: a recipe by its name, Debian packages with what they need, or a folder."""
     if bool(packages) == bool(folder):
         raise ConfigError("name packages, or give --folder: one of the two")
+    if packages == [image_build_tiphys.NAME] and not name:
+        try:
+            archive = image_build_tiphys.build(image_cache())
+        except PackageError as error:
+            raise ConfigError(str(error)) from error
+        shutil.copyfile(archive, output)
+        console.print(f"{output}: {image_build_tiphys.reference()}")
+        return
     recipe = next((r for r in RECIPES if packages == [r.name]), None)
     try:
         if recipe is not None and not name:
