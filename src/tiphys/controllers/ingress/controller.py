@@ -26,7 +26,7 @@ SERVICE: Final = "ingress"
 """The Service of type LoadBalancer that publishes the proxies; its addresses are every Ingress's."""
 GATHER_SECONDS: Final = 0.2
 """How long changes are gathered: a reload starts new workers, so that ten changes at once should not be ten."""
-BY_SERVICE: Final = "service"
+BY_SERVICE: Final = "ingress-service"
 SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 _CONFIG: Final = ObjectKey("", "configuration")
 
