@@ -1,4 +1,4 @@
-"""Objects every cluster of ours has beyond upstream's bootstrap: DNS and metrics Services, a storage class."""
+"""Objects every cluster of ours has beyond upstream's bootstrap: DNS and metrics Services, storage, Ingress."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ DNS_SERVICE: Final = "kube-dns"
 async def ensure_addons(client: Client, config: ClusterConfig) -> None:
     """Create what is missing; what a user changed stays. Raises ApiError."""
     classes = (await client.list(StorageClass)).items
-    for obj in (_dns_service(config), local_path_class(classes), *metrics_server.objects(config)):
+    wanted = [_dns_service(config), local_path_class(classes), *metrics_server.objects(config)]
+    if config.ingress:
+        from tiphys.cmd import ingress
+
+        wanted += ingress.objects()
+    for obj in wanted:
         try:
             await client.create(obj)
         except ApiError as error:

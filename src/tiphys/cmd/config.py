@@ -57,7 +57,9 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     etcd_initial_cluster: tuple[str, ...] = ()
     """All first members as ``name=https://address:port`` of their peers, as etcd's --initial-cluster has it."""
     load_balancer_cidr: str = ""
-    """Where Services of type LoadBalancer get their addresses from; "" gives them none."""
+    """Where Services of type LoadBalancer get their addresses from; "" gives them the nodes' own, "none" none."""
+    ingress: bool = False
+    """Whether the cluster has the Ingress add-on."""
     network_backend: Literal["vxlan", "routes"] = "vxlan"
     """How pods' packets reach other nodes: in a tunnel, or plainly, where all nodes share a link."""
     node_monitor_grace_period_seconds: int = 50

@@ -35,6 +35,7 @@ class UpOptions:
     control_planes: int = 0
     etcd_members: int = 0
     load_balancer_cidr: str = ""
+    ingress: bool = False
     network_backend: Literal["vxlan", "routes", ""] = ""
     node_monitor_grace_period: int = 50
     default_unreachable_toleration_seconds: int = 300
@@ -83,6 +84,7 @@ def _fresh(options: UpOptions, data_dir: Path) -> tuple[ClusterConfig, Hosts | N
         node_port_range=options.node_port_range,
         hollow_nodes=options.hollow_nodes,
         load_balancer_cidr=options.load_balancer_cidr,
+        ingress=options.ingress,
         network_backend=options.network_backend or ("routes" if options.has_hosts else "vxlan"),
         node_monitor_grace_period_seconds=options.node_monitor_grace_period,
         default_unreachable_toleration_seconds=options.default_unreachable_toleration_seconds,
@@ -131,6 +133,7 @@ def _differences(options: UpOptions, existing: ClusterConfig, hosts: Hosts | Non
         "--node-ip": existing.node_ip,
         "--load-balancer-cidr": existing.load_balancer_cidr,
         "--network-backend": existing.network_backend,
+        "--ingress": existing.ingress,
         "--node-monitor-grace-period": existing.node_monitor_grace_period_seconds,
         "--default-unreachable-toleration-seconds": existing.default_unreachable_toleration_seconds,
         "--nodes": len(hosts.of("worker")) if hosts else 0,

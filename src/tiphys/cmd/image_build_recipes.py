@@ -14,6 +14,7 @@ from tiphys.cmd.image_build import Entry, ImageConfig, Tree, architecture, write
 from tiphys.cmd.image_build_debian import MERGED_DIRECTORIES, packages_tree
 
 SANDBOX_IMAGE = "localhost/tiphys/pause:1"
+INGRESS_IMAGE = "localhost/tiphys/ingress:1"  # nginx, with inotifywait to hear of new configuration
 FORMAT = 1  # part of an archive's name: raise it when the same recipe makes another image
 # The dynamic one: a static glibc looks up names with libraries that must be found beside it.
 BUSYBOX = "usr/bin/busybox"
@@ -125,8 +126,8 @@ BUSYBOX_RECIPE = Recipe(
 )
 NGINX_RECIPE = Recipe(
     name="nginx",
-    references=_tags("nginx", "stable", "alpine", "1", "1.22", "1.27", "1.14.2", "1.16.1"),
-    packages=("nginx-light", "busybox"),
+    references=(*_tags("nginx", "stable", "alpine", "1", "1.22", "1.27", "1.14.2", "1.16.1"), INGRESS_IMAGE),
+    packages=("nginx-light", "busybox", "inotify-tools"),
     config=ImageConfig(command=("nginx", "-g", "daemon off;"), exposed_ports=("80/tcp",), stop_signal="SIGQUIT"),
     files={
         **SYSTEM_FILES,

@@ -60,8 +60,9 @@ def up(
     node_name: Annotated[str, typer.Option(help="The node's name; default: the host's.")] = "",
     node_ip: Annotated[str, typer.Option("--node-ip", help="The node's address; default: the host's first.")] = "",
     load_balancer_cidr: Annotated[
-        str, typer.Option("--load-balancer-cidr", help="Addresses for Services of type LoadBalancer.")
+        str, typer.Option("--load-balancer-cidr", help="Addresses for Services of type LoadBalancer; default: nodes'.")
     ] = "",
+    ingress: Annotated[bool, typer.Option("--ingress/--no-ingress", help="Serve Ingresses by nginx.")] = False,
     network_backend: Annotated[
         str, typer.Option("--network-backend", help="vxlan, or routes where all nodes share a link.")
     ] = "",
@@ -96,6 +97,7 @@ def up(
             control_planes=control_planes,
             etcd_members=etcd_members,
             load_balancer_cidr=load_balancer_cidr,
+            ingress=ingress,
             network_backend=_network_backend(network_backend),
             node_monitor_grace_period=grace_period,
             default_unreachable_toleration_seconds=toleration,

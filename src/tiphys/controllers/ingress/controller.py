@@ -17,13 +17,19 @@ from tiphys.base.tasks import Supervisor
 from tiphys.client import NORMAL, WARNING, Informer, ObjectKey, key_of
 from tiphys.controllers.ingress import nginx
 from tiphys.controllers.ingress.certificates import bundle, self_signed
-from tiphys.controllers.ingress.reconcile import TLS_SECRET, Plan, Problem, class_names, is_ours, plan
+from tiphys.controllers.ingress.reconcile import (
+    NAMESPACE,
+    SECRET,
+    SERVICE,
+    TLS_SECRET,
+    Plan,
+    Problem,
+    class_names,
+    is_ours,
+    plan,
+)
 from tiphys.controllers.runtime import Environment, KeyedController
 
-NAMESPACE: Final = "tiphys-ingress"
-SECRET: Final = "ingress-config"
-SERVICE: Final = "ingress"
-"""The Service of type LoadBalancer that publishes the proxies; its addresses are every Ingress's."""
 GATHER_SECONDS: Final = 0.2
 """How long changes are gathered: a reload starts new workers, so that ten changes at once should not be ten."""
 BY_SERVICE: Final = "ingress-service"

@@ -15,6 +15,12 @@ from tiphys.api.types.networking_v1 import HTTPIngressPath, Ingress, IngressBack
 
 CONTROLLER: Final = "tiphys.io/ingress"
 """``spec.controller`` of the classes that are ours."""
+NAMESPACE: Final = "tiphys-ingress"
+"""Where the proxies are."""
+SECRET: Final = "ingress-config"
+"""Their configuration."""
+SERVICE: Final = "ingress"
+"""The Service of type LoadBalancer that publishes them; its addresses are every Ingress's."""
 CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
 DEFAULT_ANNOTATION: Final = "ingressclass.kubernetes.io/is-default-class"
 ANY_HOST: Final = ""
