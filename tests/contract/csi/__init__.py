@@ -1,0 +1,1 @@
+"""What the CSI client relies on, asked of a driver over a socket."""
