@@ -39,7 +39,7 @@ class Cgroups:
 
     def __init__(self, root: str, mount: Path = MOUNT) -> None:
         self._root = root.strip("/")
-        self._mount = mount
+        self.mount = mount
         self.unified = (mount / "cgroup.controllers").exists()
 
     def path(self, pod: Pod) -> str:
@@ -57,7 +57,7 @@ class Cgroups:
         if self.unified:
             self._make_unified(path)
             self._write(
-                self._mount / path[1:],
+                self.mount / path[1:],
                 {
                     "cpu.weight": str(weight_of(shares)),
                     "cpu.max": f"{quota or 'max'} {QUOTA_PERIOD_MICROSECONDS}",
@@ -66,11 +66,11 @@ class Cgroups:
             )
             return path
         for controller in _V1_CONTROLLERS:
-            hierarchy = self._mount / controller
+            hierarchy = self.mount / controller
             if hierarchy.is_dir():
                 (hierarchy / path[1:]).mkdir(parents=True, exist_ok=True)
         self._write(
-            self._mount / "cpu" / path[1:],
+            self.mount / "cpu" / path[1:],
             {
                 "cpu.shares": str(shares),
                 "cpu.cfs_period_us": str(QUOTA_PERIOD_MICROSECONDS),
@@ -78,8 +78,8 @@ class Cgroups:
             },
         )
         if total.memory_limit_bytes:
-            self._write(self._mount / "memory" / path[1:], {"memory.limit_in_bytes": str(total.memory_limit_bytes)})
-        best_effort = self._mount / "cpu" / self._root / "besteffort"
+            self._write(self.mount / "memory" / path[1:], {"memory.limit_in_bytes": str(total.memory_limit_bytes)})
+        best_effort = self.mount / "cpu" / self._root / "besteffort"
         if best_effort.is_dir():
             self._write(best_effort, {"cpu.shares": str(MINIMUM_SHARES)})
         return path
@@ -104,15 +104,15 @@ class Cgroups:
 
     def _hierarchies(self) -> list[Path]:
         if self.unified:
-            return [self._mount]
+            return [self.mount]
         try:
-            return [entry for entry in self._mount.iterdir() if entry.is_dir() and not entry.is_symlink()]
+            return [entry for entry in self.mount.iterdir() if entry.is_dir() and not entry.is_symlink()]
         except FileNotFoundError:
             return []
 
     def _make_unified(self, path: str) -> None:
         """Make each level and let it hand its controllers down."""
-        folder = self._mount
+        folder = self.mount
         for part in path[1:].split("/"):
             available = (folder / "cgroup.controllers").read_text().split()
             for controller in _V2_CONTROLLERS:

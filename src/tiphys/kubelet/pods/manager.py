@@ -56,7 +56,7 @@ class PodManager:
     def __init__(
         self, node: NodeServices, node_object: Callable[[], Node | None], mirrors: Mirrors | None = None
     ) -> None:
-        self._node = node
+        self.node = node
         self._mirrors = mirrors or NoMirrors()
         self._node_object = node_object
         self._workers: dict[str, PodWorker] = {}
@@ -96,12 +96,12 @@ class PodManager:
     def _begin(self, pod: Pod, *, static: bool) -> None:
         uid = uid_of(pod)
         running = as_running(pod)
-        worker = PodWorker(running, self._node, self._forgotten)
+        worker = PodWorker(running, self.node, self._forgotten)
         worker.api_pod = pod
         self._workers[uid] = worker
         worker.has_api_object = not static
         if not static:
-            self._node.statuses.add(uid, pod, worker.status)
+            self.node.statuses.add(uid, pod, worker.status)
         adopted = self._found.pop(uid, Adopted((), ()))
         new = not adopted.containers and pod.status.phase in (None, "", "Pending")
         if new and not worker.lifecycle.state.deleted:
@@ -117,7 +117,7 @@ class PodManager:
         if node is None:
             return
         others = [w.pod for w in self._workers.values() if w is not worker and not w.ended]
-        refusal = admit(worker.pod, others, node, allowed_unsafe_sysctls=self._node.config.allowed_unsafe_sysctls)
+        refusal = admit(worker.pod, others, node, allowed_unsafe_sysctls=self.node.config.allowed_unsafe_sysctls)
         if refusal is not None:
             worker.say("Warning", refusal.reason, refusal.message)
             worker.handle(events.Refused(refusal.reason, refusal.message))
@@ -128,17 +128,17 @@ class PodManager:
             self.added(pod)
             return
         worker.api_pod = pod
-        self._node.statuses.add(worker.uid, pod, worker.status)
+        self.node.statuses.add(worker.uid, pod, worker.status)
         if is_mirror(pod):
             self._mirrors.seen(pod)
-            self._node.statuses.publish(worker.uid, urgent=False)
+            self.node.statuses.publish(worker.uid, urgent=False)
             return
         worker.handle(events.PodChanged(self._resized(worker, pod)))
         described = old.metadata.labels != pod.metadata.labels or old.metadata.annotations != pod.metadata.annotations
         if described and worker.lifecycle.state.volumes is VolumeStep.READY:
             worker.refresh_volumes()
         if old.status.conditions != pod.status.conditions and pod.spec.readiness_gates:
-            self._node.statuses.publish(worker.uid, urgent=True)
+            self.node.statuses.publish(worker.uid, urgent=True)
 
     def _resized(self, worker: PodWorker, pod: Pod) -> Pod:
         """The pod with the resources it is to have now: those of its spec if the node can give them, else its own."""
@@ -173,7 +173,7 @@ class PodManager:
         worker = self._workers.get(uid_of(pod))
         if worker is None:
             return
-        self._node.statuses.remove(worker.uid)
+        self.node.statuses.remove(worker.uid)
         if is_mirror(pod):
             self._mirrors.lost(pod)
             return
@@ -209,14 +209,14 @@ class PodManager:
     def renew_tokens(self, now: float) -> None:
         """Refresh the volumes of pods whose tokens are old."""
         for worker in self._workers.values():
-            due = self._node.volumes.renew_at(worker.uid)
+            due = self.node.volumes.renew_at(worker.uid)
             if due and now >= due:
                 worker.refresh_volumes()
 
     async def relieve_memory(self, available_bytes: int, threshold_bytes: int) -> None:
         """Evict the pod that should go first. Raises CriError."""
         running = [w.pod for w in self._workers.values() if not w.ended]
-        stats = await self._node.runtime.list_container_stats()
+        stats = await self.node.runtime.list_container_stats()
         choice = choose(running, stats, available_bytes=available_bytes, threshold_bytes=threshold_bytes)
         worker = self._workers.get(choice.uid) if choice is not None else None
         if choice is not None and worker is not None:
@@ -257,31 +257,31 @@ class PodManager:
             _logger.info("removing an orphaned pod", uid=uid)
             for sandbox in found.sandboxes:
                 with contextlib.suppress(CriError):
-                    await self._node.runtime.stop_sandbox(sandbox.id)
-                    await self._node.runtime.remove_sandbox(sandbox.id)
+                    await self.node.runtime.stop_sandbox(sandbox.id)
+                    await self.node.runtime.remove_sandbox(sandbox.id)
         await self.remove_leftovers()
         for folder in self._log_folders():
             if folder.name.rpartition("_")[2] not in self._workers:
                 await asyncio.to_thread(shutil.rmtree, folder, True)
-        if self._node.cgroups is not None:
-            for uid in self._node.cgroups.leftovers() - self._workers.keys():
+        if self.node.cgroups is not None:
+            for uid in self.node.cgroups.leftovers() - self._workers.keys():
                 try:
-                    self._node.cgroups.remove(uid)
+                    self.node.cgroups.remove(uid)
                 except OSError as error:
                     _logger.warning("leftover cgroup not removed", uid=uid, error=str(error))
 
     async def remove_leftovers(self) -> None:
         """Volumes of pods the node knows nothing of: what cannot be given back yet is tried by the next call."""
-        for uid in self._node.volumes.leftovers():
+        for uid in self.node.volumes.leftovers():
             if uid not in self._workers:
                 try:
-                    await self._node.volumes.clean(uid)
+                    await self.node.volumes.clean(uid)
                 except OSError as error:
                     _logger.warning("leftover volumes not removed", uid=uid, error=str(error))
 
     def _log_folders(self) -> list[Path]:
         try:
-            return list(self._node.config.logs_dir.iterdir())
+            return list(self.node.config.logs_dir.iterdir())
         except FileNotFoundError:
             return []
 

@@ -19,17 +19,19 @@ from tiphys.kubelet.config import KubeletConfig
 from tiphys.kubelet.lifecycle.state import Step
 from tiphys.kubelet.pods.manager import PodManager
 from tiphys.kubelet.pods.worker import PodWorker
-from tiphys.kubelet.server import stats, streams
+from tiphys.kubelet.server import streams
 from tiphys.kubelet.server.answers import Refused, plain
 from tiphys.kubelet.server.authorization import Denied, NodeAuthorizer
 from tiphys.kubelet.server.logs import container_logs
+from tiphys.kubelet.server.measured import Measured
 
 RUN_TIMEOUT_SECONDS: Final = 60.0
 _logger = get_logger(__name__)
 
 
 class NodeServer:
-    """``/pods /healthz /containerLogs /exec /attach /portForward /run /stats/summary /metrics /metrics/resource``."""
+    """``/pods /healthz /containerLogs /exec /attach /portForward /run /stats/summary``, and below ``/metrics``
+    ``resource`` and ``cadvisor``."""
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class NodeServer:
         self._authorizer = authorizer
         self._clock = clock
         self._healthy = healthy
+        self._measured = Measured(pods, config, clock)
         self._server: HttpServer | None = None
         self._routes: dict[str, Callable[[Request, list[str]], Awaitable[Response]]] = {
             "healthz": self._healthz,
@@ -149,12 +152,15 @@ class NodeServer:
     async def _stats(self, request: Request, rest: list[str]) -> Response:
         if rest not in ([], ["summary"]):
             raise Refused(404, "404 page not found\n")
-        started = {w.uid: w.pod.status.start_time or "" for w in self._pods.all()}
-        return Response(200, await stats.summary(self._runtime, self._config, self._clock, started))
+        return Response(200, codec.encode_any(await self._measured.summary()))
 
     async def _metrics(self, request: Request, rest: list[str]) -> Response:
         if rest == ["resource"]:
-            body = await stats.resource_metrics(self._runtime, self._clock)
+            body = await self._measured.resource_metrics()
+        elif rest == ["cadvisor"]:
+            body = await self._measured.cadvisor_metrics()
+        elif rest == ["probes"]:
+            body = b""
         elif not rest:
             body = metrics.render()
         else:
