@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from tiphys.api import names
 from tiphys.api.field_errors import FieldError, forbidden, invalid, not_supported, refuse, required
-from tiphys.api.types.apps_v1 import StatefulSet, StatefulSetUpdateStrategy
+from tiphys.api.types.apps_v1 import StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy
+from tiphys.api.types.core_v1 import PersistentVolumeClaimVolumeSource, PodTemplateSpec, Volume
 from tiphys.api.validation.formats import check_at_most_100_percent, check_not_negative_or_percent, percent_of
 from tiphys.api.validation.metadata import check_metadata, check_metadata_update, check_not_negative
 from tiphys.api.validation.workloads import check_selected_template, check_selector
@@ -50,8 +51,22 @@ def _check_spec(obj: StatefulSet, errors: list[FieldError]) -> None:
     if spec.service_name:
         refuse(names.dns_subdomain(spec.service_name), spec.service_name, "spec.serviceName", errors)
     check_selector(spec.selector, "spec.selector", errors)
-    check_selected_template(spec.selector, spec.template, "StatefulSet", errors)
+    check_selected_template(spec.selector, _with_claims(spec), "StatefulSet", errors)
     check_not_negative(spec.revision_history_limit, "spec.revisionHistoryLimit", errors)
+
+
+def _with_claims(spec: StatefulSetSpec) -> PodTemplateSpec:
+    """The template with the volumes that its pods will have: containers may mount what is claimed for them."""
+    template = spec.template
+    there = {volume.name for volume in template.spec.volumes}
+    claimed = tuple(
+        Volume(name=name, persistent_volume_claim=PersistentVolumeClaimVolumeSource(claim_name=name))
+        for claim in spec.volume_claim_templates
+        if (name := claim.metadata.name) and name not in there
+    )
+    if not claimed:
+        return template
+    return replace(template, spec=replace(template.spec, volumes=(*template.spec.volumes, *claimed)))
 
 
 def _check_strategy(strategy: StatefulSetUpdateStrategy, errors: list[FieldError]) -> None:
