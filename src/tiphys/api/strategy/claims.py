@@ -32,13 +32,6 @@ def update_claim(new: PersistentVolumeClaim, old: PersistentVolumeClaim) -> None
     _agree_on_source(new.spec)
 
 
-def update_claim_status(new: PersistentVolumeClaim, old: PersistentVolumeClaim) -> None:
-    """The fields resizing keeps track in are kept if a client does not know them."""
-    status, before = new.status, old.status
-    if not status.allocated_resource_statuses and before.allocated_resource_statuses and status.allocated_resources:
-        status.allocated_resource_statuses = before.allocated_resource_statuses
-
-
 def _agree_on_source(spec: PersistentVolumeClaimSpec) -> None:
     source, reference = spec.data_source, spec.data_source_ref
     if source is not None and reference is None:

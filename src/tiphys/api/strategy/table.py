@@ -59,9 +59,7 @@ STRATEGIES: Final[dict[tuple[str, str], Strategy]] = {
     ("core_v1", "Namespace"): Strategy(status=True, create=system.create_namespace, update=system.update_namespace),
     ("core_v1", "Node"): Strategy(update=system.update_node),
     ("core_v1", "PersistentVolume"): Strategy(status=True, create=claims.create_volume),
-    ("core_v1", "PersistentVolumeClaim"): Strategy(
-        status=True, create=claims.create_claim, update=claims.update_claim, status_update=claims.update_claim_status
-    ),
+    ("core_v1", "PersistentVolumeClaim"): Strategy(status=True, create=claims.create_claim, update=claims.update_claim),
     ("core_v1", "PodTemplate"): Strategy(generation=True, changed=_template_changed),
     ("core_v1", "ReplicationController"): _COUNTED,
     ("core_v1", "ResourceQuota"): _STATUS,
