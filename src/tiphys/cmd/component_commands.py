@@ -300,6 +300,20 @@ def systemd(
     show(component, data_dir or DEFAULT_DATA_DIR, role, program, output)
 
 
+def manifests(
+    what: Annotated[str, typer.Argument(help="control-plane (static pods) or node (DaemonSets).")],
+    data_dir: DataDir = None,
+    image: Annotated[str, typer.Option("--image", help="Default: what `tiphys image build tiphys` makes.")] = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A folder for a file each, such as a kubelet's manifests.")
+    ] = None,
+) -> None:
+    """Print manifests that run the components as pods."""
+    from tiphys.cmd.manifests import show
+
+    show(what, data_dir or DEFAULT_DATA_DIR, image, output)
+
+
 def add_to(app: typer.Typer) -> None:
     """Make them commands of `app`."""
     for name, command in (
@@ -314,3 +328,4 @@ def add_to(app: typer.Typer) -> None:
     app.command("run", epilog="Example:  tiphys run kubelet,proxy,dns --data-dir /srv/a")(run)
     app.command("systemd", epilog="Examples:  tiphys systemd   |   tiphys systemd kubelet --role worker")(systemd)
     app.command("init", epilog="Example:  tiphys init && tiphys systemd -o /etc/systemd/system")(init)
+    app.command("manifests", epilog="Example:  tiphys manifests control-plane -o /var/lib/tiphys/manifests")(manifests)

@@ -91,6 +91,7 @@ async def kubelet(client: Client, config: ClusterConfig) -> AsyncIterator[Callab
         lease_renew_seconds=lease_renew_seconds(config),
         cgroup_root=containerd.paths.cgroup_root,
         local_path_dir=config.root / "local-path",
+        static_pod_dir=config.root / "manifests",
     )
 
     async def run() -> None:
