@@ -148,7 +148,7 @@ def lease_renew_seconds(config: ClusterConfig) -> float:
 
 def pod_routes(client: Client, config: ClusterConfig) -> PodRoutes:
     """The ways to other nodes' pods."""
-    return PodRoutes(client, network_config(config), config.node_name, config.node_ip)
+    return PodRoutes(client, network_config(config), config.node_name if config.runs_node else "", config.node_ip)
 
 
 def proxier(client: Client, config: ClusterConfig) -> Proxier:

@@ -160,6 +160,8 @@ class Announcer:
         if name is None or data != MAGIC + name.encode():
             return
         if self._members.heard(name, asyncio.get_running_loop().time()):
+            # While the link was cut it may have answered for what is here, and been believed.
+            self._repeats = dict.fromkeys(self.held, REPEATS)
             self._wake.set()
 
 

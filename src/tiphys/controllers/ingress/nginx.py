@@ -32,10 +32,9 @@ _HEAD: Final = f"""\
 user www-data;
 worker_processes auto;
 worker_shutdown_timeout 600s;
-worker_rlimit_nofile 65536;
 error_log stderr warn;
 pid /run/nginx.pid;
-events {{ worker_connections 16384; multi_accept on; }}
+events {{ worker_connections 8192; multi_accept on; }}
 http {{
   access_log off;
   server_tokens off;
@@ -56,7 +55,7 @@ http {{
   proxy_http_version 1.1;
   proxy_buffering off;
   proxy_request_buffering off;
-  proxy_connect_timeout 2s;
+  proxy_connect_timeout 1s;
   proxy_read_timeout 3600s;
   proxy_send_timeout 3600s;
   proxy_next_upstream error timeout;
