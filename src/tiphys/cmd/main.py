@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tiphys.cmd import component_commands
+from tiphys.cmd import component_commands, node_commands
 from tiphys.cmd.config import DEFAULT_DATA_DIR, ConfigError
 
 app = typer.Typer(
@@ -159,6 +159,7 @@ def apiserver(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
 
 
 component_commands.add_to(app)
+node_commands.add_to(app)
 
 
 @app.command("metrics-server", epilog="Example:  tiphys metrics-server --data-dir /srv/a")

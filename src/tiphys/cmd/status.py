@@ -11,6 +11,7 @@ from rich.table import Table
 from tiphys.cli.nodes import show_nodes
 from tiphys.cmd import config as cluster_config
 from tiphys.cmd import supervision
+from tiphys.cmd.hosts import record
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -28,4 +29,11 @@ def status(data_dir: Path) -> int:
         table.add_row(process.name, pid, f"{process.uptime_seconds:.0f} s", str(process.restarts))
     console.print(f"cluster in {config.data_dir}, apiserver at {config.server}")
     console.print(table)
+    hosts = record.load(config)
+    if hosts is not None:
+        from tiphys.cmd.hosts.actions import print_hosts
+
+        print_hosts(config, hosts)
+    if config.role in ("worker", "etcd"):
+        return 0
     return 0 if asyncio.run(show_nodes(str(config.admin_kubeconfig), console)) else 1
