@@ -14,6 +14,7 @@ from tiphys.api import local_path
 from tiphys.api.errors import ApiError
 from tiphys.api.local_path import let_go
 from tiphys.api.quantity import Quantity
+from tiphys.api.types.apps_v1 import StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec
 from tiphys.api.types.core_v1 import (
     EphemeralVolumeSource,
     Event,
@@ -26,7 +27,7 @@ from tiphys.api.types.core_v1 import (
     Pod,
     Volume,
 )
-from tiphys.api.types.meta_v1 import LabelSelector
+from tiphys.api.types.meta_v1 import LabelSelector, ObjectMeta
 from tiphys.testing import builders, virtual_time
 
 
@@ -356,5 +357,76 @@ def test_over_a_network_that_fails_each_claim_still_gets_one_volume(seed: int) -
             volumes = {v.metadata.name: v for v in (await w.client.list(PersistentVolume)).items}
             for found in claims:
                 assert volumes[found.spec.volume_name].spec.claim_ref.uid == found.metadata.uid
+
+    virtual_time.run(scenario())
+
+
+def stateful(name: str, replicas: int, **policy: str) -> StatefulSet:
+    template = builders.template(app=name)
+    kept = {"when_deleted": "Retain", "when_scaled": "Retain", **policy}
+    retention = StatefulSetPersistentVolumeClaimRetentionPolicy(**kept)
+        **{"when_deleted": "Retain", "when_scaled": "Retain", **policy}
+    )
+    spec = StatefulSetSpec(
+        replicas=replicas,
+        service_name=name,
+        selector=LabelSelector(match_labels={"app": name}),
+        template=template,
+        volume_claim_templates=(PersistentVolumeClaim(metadata=ObjectMeta(name="data"), spec=claim("any").spec),),
+        persistent_volume_claim_retention_policy=retention,
+    )
+    return StatefulSet(metadata=ObjectMeta(name=name, namespace="x"), spec=spec)
+
+
+async def claims_there(w: World) -> dict[str, str]:
+    """The claims that are not going, each with the kind of its owner."""
+    found = (await w.client.list(PersistentVolumeClaim, "x")).items
+    return {
+        c.metadata.name or "": next((o.kind for o in c.metadata.owner_references), "")
+        for c in found
+        if c.metadata.deletion_timestamp is None
+    }
+
+
+async def ready(w: World, name: str, replicas: int) -> None:
+    async def reached() -> bool:
+        status = (await w.client.get(StatefulSet, name, "x")).status
+        return (status.ready_replicas or 0) == status.replicas == replicas
+
+    await w.until(reached, seconds=120)
+
+
+@pytest.mark.parametrize(
+    ("policy", "owners", "scaled", "deleted"),
+    [
+        ({}, "", {"data-s-0", "data-s-1", "data-s-2"}, {"data-s-0", "data-s-1", "data-s-2"}),
+        ({"when_scaled": "Delete"}, "", {"data-s-0"}, {"data-s-0"}),
+        ({"when_deleted": "Delete"}, "StatefulSet", {"data-s-0", "data-s-1", "data-s-2"}, set()),
+        ({"when_deleted": "Delete", "when_scaled": "Delete"}, "StatefulSet", {"data-s-0"}, set()),
+    ],
+)
+def test_claims_of_a_stateful_set_are_kept_as_its_policy_says(
+    policy: dict[str, str], owners: str, scaled: set[str], deleted: set[str]
+) -> None:
+    async def scenario() -> None:
+        async with world() as w:
+            await w.client.create(stateful("s", 3, **policy))
+            await ready(w, "s", 3)
+            assert set((await claims_there(w)).values()) == {owners}
+            await w.client.patch(StatefulSet, "s", "x", {"spec": {"replicas": 1}})
+            await ready(w, "s", 1)
+
+            async def left(names: set[str]) -> bool:
+                return set(await claims_there(w)) == names
+
+            await w.until(lambda: left(scaled), seconds=120)
+            # Scaled up again, new pods do not take claims that are on their way out.
+            await w.client.patch(StatefulSet, "s", "x", {"spec": {"replicas": 2}})
+            await ready(w, "s", 2)
+            await w.client.patch(StatefulSet, "s", "x", {"spec": {"replicas": 1}})
+            await ready(w, "s", 1)
+            await w.until(lambda: left(scaled), seconds=120)
+            await w.client.delete(StatefulSet, "s", "x", propagation_policy="Background")
+            await w.until(lambda: left(deleted), seconds=120)
 
     virtual_time.run(scenario())

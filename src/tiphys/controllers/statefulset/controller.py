@@ -17,6 +17,7 @@ from tiphys.controllers.revision_keeper import RevisionKeeper
 from tiphys.controllers.runtime import Environment
 from tiphys.controllers.statefulset.identity import claims_of, ordinal_of
 from tiphys.controllers.statefulset.reconcile import Decision, decide
+from tiphys.controllers.statefulset.retention import is_leaving, owned_rightly
 
 REVISION_HASH_LABEL = "controller.kubernetes.io/hash"
 
@@ -27,6 +28,7 @@ class StatefulSetController(PodOwnerController):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment, StatefulSet, "statefulset-controller")
         self._claims = environment.informer(PersistentVolumeClaim)
+        self._claims.add_handler(on_delete=self._claim_gone)
         self._keeper = RevisionKeeper(self._client, environment.informer(ControllerRevision), REVISION_HASH_LABEL)
 
     def selector_of(self, owner: StatefulSet) -> Selector:
@@ -48,6 +50,7 @@ class StatefulSetController(PodOwnerController):
         current = next((r for r in revisions if r.metadata.name == stateful_set.status.current_revision), update)
         count = stateful_set.status.collision_count
         decision = decide(stateful_set, pods, current, update, count, self._clock.now())
+        await self._settle_claims(key, stateful_set, pods)
         error = await self._carry_out(key, stateful_set, decision)
         if decision.status != stateful_set.status:
             await self._client.update_status(msgspec.structs.replace(stateful_set, status=decision.status))
@@ -58,6 +61,19 @@ class StatefulSetController(PodOwnerController):
         await self._keeper.trim(revisions, live, stateful_set.spec.revision_history_limit)
         if error is not None and not is_terminating_namespace(error):
             raise error
+
+    async def _settle_claims(self, key: ObjectKey, stateful_set: StatefulSet, pods: list[Pod]) -> None:
+        """Before pods are deleted: a claim that is to go with its pod must be known to be the pod's."""
+        for claim in owned_rightly(stateful_set, pods, lambda name: self._claims.get(name, key.namespace)):
+            await self._client.update(claim)
+
+    def _claim_gone(self, claim: PersistentVolumeClaim) -> None:
+        for stateful_set in self._owners.list(claim.metadata.namespace or ""):
+            if any(
+                (claim.metadata.name or "").startswith(f"{template.metadata.name}-{stateful_set.metadata.name}-")
+                for template in stateful_set.spec.volume_claim_templates
+            ):
+                self.enqueue(stateful_set)
 
     async def _update_revision(
         self, stateful_set: StatefulSet, revisions: list[ControllerRevision]
@@ -92,7 +108,8 @@ class StatefulSetController(PodOwnerController):
     async def _create(self, key: ObjectKey, stateful_set: StatefulSet, pod: Pod) -> None:
         name, set_name = pod.metadata.name or "", stateful_set.metadata.name
         try:
-            await self._create_claims(stateful_set, pod)
+            if not await self._create_claims(stateful_set, pod):
+                return
             self._expectations.expect_creations(key, 1)
             try:
                 await self._client.create(pod)
@@ -109,11 +126,15 @@ class StatefulSetController(PodOwnerController):
         text = f"create Pod {name} in StatefulSet {set_name} successful"
         self._recorder.event(stateful_set, NORMAL, "SuccessfulCreate", text)
 
-    async def _create_claims(self, stateful_set: StatefulSet, pod: Pod) -> None:
+    async def _create_claims(self, stateful_set: StatefulSet, pod: Pod) -> bool:
+        """Whether the pod may be made: not while a claim of its predecessor is on its way out."""
         ordinal = ordinal_of(stateful_set, pod)
         for wanted in claims_of(stateful_set, ordinal or 0):
             name, namespace = wanted.metadata.name or "", wanted.metadata.namespace or ""
-            if self._claims.get(name, namespace) is not None:
+            existing = self._claims.get(name, namespace)
+            if existing is not None:
+                if is_leaving(existing, pod.metadata.name or ""):
+                    return False
                 continue
             try:
                 await self._client.create(wanted)
@@ -123,6 +144,7 @@ class StatefulSetController(PodOwnerController):
                 raise
             text = f"create Claim {name} Pod {pod.metadata.name} in StatefulSet {stateful_set.metadata.name} success"
             self._recorder.event(stateful_set, NORMAL, "SuccessfulCreate", text)
+        return True
 
     async def _delete(self, key: ObjectKey, stateful_set: StatefulSet, pod: Pod) -> None:
         name, uid, set_name = pod.metadata.name or "", pod.metadata.uid or "", stateful_set.metadata.name
