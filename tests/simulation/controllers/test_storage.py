@@ -365,8 +365,6 @@ def stateful(name: str, replicas: int, **policy: str) -> StatefulSet:
     template = builders.template(app=name)
     kept = {"when_deleted": "Retain", "when_scaled": "Retain", **policy}
     retention = StatefulSetPersistentVolumeClaimRetentionPolicy(**kept)
-        **{"when_deleted": "Retain", "when_scaled": "Retain", **policy}
-    )
     spec = StatefulSetSpec(
         replicas=replicas,
         service_name=name,
