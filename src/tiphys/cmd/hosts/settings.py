@@ -20,7 +20,6 @@ def machine_settings(config: ClusterConfig, hosts: Hosts) -> ClusterConfig:
         config,
         node_ip=hosts.machine_address,
         load_balancer_cidr=config.load_balancer_cidr or hosts.load_balancer_cidr,
-        network_backend="routes",
         server_urls=server_urls(config, hosts),
     )
     if hosts.of("server"):
