@@ -6,6 +6,7 @@ without either) it takes its settings from the cluster.json there.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from pathlib import Path
@@ -212,18 +213,21 @@ def proxy(
     hostname_override: Hostname = "",
     cluster_cidr: ClusterCidr = "10.244.0.0/16",
     service_cidr: ServiceCidr = "10.96.0.0/12",
+    cluster_id: Annotated[
+        str, typer.Option("--cluster-id", help="Tells its nft table from other clusters' on this machine.")
+    ] = "alone",
+    cleanup: Annotated[bool, typer.Option("--cleanup", help="Remove its rules and exit.")] = False,
 ) -> None:
     """Run the Service proxy (nftables) alone, against any apiserver."""
-    if not _stands_alone(data_dir, kubeconfig):
-        _in_cluster_dir("proxy", data_dir, kubeconfig)
-        return
     from tiphys.cmd import standalone
 
-    config = standalone.credentials(kubeconfig)
-    made = standalone.proxy(
-        config, hostname_override=hostname_override, cluster_cidr=cluster_cidr, service_cidr=service_cidr
-    )
-    _alone("proxy", made)
+    flags = standalone.ProxyFlags(hostname_override, cluster_cidr, service_cidr, cluster_id)
+    if cleanup:
+        asyncio.run(standalone.proxy_cleanup(flags))
+    elif _stands_alone(data_dir, kubeconfig):
+        _alone("proxy", standalone.proxy(standalone.credentials(kubeconfig), flags))
+    else:
+        _in_cluster_dir("proxy", data_dir, kubeconfig)
 
 
 def dns(

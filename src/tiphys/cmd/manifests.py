@@ -57,7 +57,8 @@ def node(config: ClusterConfig, image: str) -> dict[str, Manifest]:
         {"name": "KUBERNETES_SERVICE_PORT", "value": str(server.port or 443)},
     ]
     name = ["--hostname-override", "$(NODE_NAME)"]
-    proxy = ["proxy", *name, "--cluster-cidr", config.pod_cidr, "--service-cluster-ip-range", config.service_cidr]
+    ranges = ["--cluster-cidr", config.pod_cidr, "--service-cluster-ip-range", config.service_cidr]
+    proxy = ["proxy", *name, *ranges, "--cluster-id", config.cluster_id]
     dns = ["dns", *name, "--cluster-domain", config.cluster_domain]
     return {
         "kube-proxy-account.yaml": _account("kube-proxy"),

@@ -24,6 +24,7 @@ from tiphys.client.leader_election import ElectionConfig, LeaderElector
 from tiphys.cmd.certificates import write_private
 from tiphys.cmd.config import ConfigError, host_address
 from tiphys.cmd.foreground import Work
+from tiphys.proxy.config import ProxyConfig
 
 KUBELET_PORT: Final = 10250
 CONTAINERD: Final = "unix:///run/containerd/containerd.sock"
@@ -123,17 +124,39 @@ async def controller_manager(config: ClientConfig, flags: ManagerFlags) -> Async
         yield ControllerManager(client, settings).run
 
 
+@dataclass(frozen=True, slots=True)
+class ProxyFlags:
+    """kube-proxy's, as far as they mean something here. `cluster_id` tells its nft table from another cluster's."""
+
+    hostname_override: str = ""
+    cluster_cidr: str = "10.244.0.0/16"
+    service_cidr: str = "10.96.0.0/12"
+    cluster_id: str = "alone"
+
+    def settings(self) -> ProxyConfig:
+        return ProxyConfig(
+            self.cluster_id,
+            node_name(self.hostname_override),
+            self.cluster_cidr,
+            self.service_cidr,
+            node_ip=host_address() or "",
+        )
+
+
 @contextlib.asynccontextmanager
-async def proxy(
-    config: ClientConfig, *, hostname_override: str, cluster_cidr: str, service_cidr: str
-) -> AsyncIterator[Work]:
+async def proxy(config: ClientConfig, flags: ProxyFlags) -> AsyncIterator[Work]:
     """The Service proxy."""
-    from tiphys.proxy.config import ProxyConfig
     from tiphys.proxy.proxier import Proxier
 
-    settings = ProxyConfig("alone", node_name(hostname_override), cluster_cidr, service_cidr)
     async with _client(config) as client:
-        yield Proxier(client, settings).run
+        yield Proxier(client, flags.settings()).run
+
+
+async def proxy_cleanup(flags: ProxyFlags) -> None:
+    """Take back what the proxy made in the kernel."""
+    from tiphys.proxy.proxier import cleanup
+
+    await cleanup(flags.settings())
 
 
 @contextlib.asynccontextmanager
