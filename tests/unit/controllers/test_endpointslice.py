@@ -145,3 +145,22 @@ def test_a_terminating_pod_leaves_the_old_form_at_once() -> None:
     wanted = decide_endpoints(builders.service(), backing(1, deleting=True), None, trigger_time=None)
     assert wanted is not None
     assert wanted.subsets == ()
+
+
+@pytest.mark.parametrize(
+    ("distribution", "ready", "zones", "nodes"),
+    [
+        (None, True, [], []),
+        ("PreferClose", True, ["a"], []),
+        ("PreferSameZone", True, ["a"], []),
+        ("PreferSameNode", True, ["a"], ["n1"]),
+        ("PreferSameNode", False, [], []),
+    ],
+)
+def test_hints_say_for_whom_a_ready_endpoint_is(
+    distribution: str | None, ready: bool, zones: list[str], nodes: list[str]
+) -> None:
+    (made,) = slices(builders.service(traffic_distribution=distribution), backing(1, ready=ready)).create
+    hints = made.endpoints[0].hints
+    assert [z.name for z in hints.for_zones] == zones if hints else zones == []
+    assert [n.name for n in hints.for_nodes] == nodes if hints else nodes == []

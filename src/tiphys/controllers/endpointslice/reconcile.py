@@ -13,7 +13,15 @@ from typing import Final
 import msgspec
 
 from tiphys.api.types.core_v1 import Node, Pod, Service
-from tiphys.api.types.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
+from tiphys.api.types.discovery_v1 import (
+    Endpoint,
+    EndpointConditions,
+    EndpointHints,
+    EndpointPort,
+    EndpointSlice,
+    ForNode,
+    ForZone,
+)
 from tiphys.api.types.meta_v1 import ObjectMeta, OwnerReference
 from tiphys.controllers import endpoints_of
 
@@ -50,16 +58,26 @@ def endpoint_of(pod: Pod, service: Service, family: str, node: Node | None) -> E
     serving = endpoints_of.serves(pod)
     terminating = pod.metadata.deletion_timestamp is not None
     tolerant = endpoints_of.tolerates_unready(service)
+    ready = tolerant or (serving and not terminating)
+    zone = node.metadata.labels.get(_ZONE_LABEL) if node else None
     return Endpoint(
         addresses=(endpoints_of.address_of(pod, family),),
-        conditions=EndpointConditions(
-            ready=tolerant or (serving and not terminating), serving=serving, terminating=terminating
-        ),
+        conditions=EndpointConditions(ready=ready, serving=serving, terminating=terminating),
         hostname=endpoints_of.host_name(pod, service),
         node_name=pod.spec.node_name,
-        zone=node.metadata.labels.get(_ZONE_LABEL) if node else None,
+        zone=zone,
         target_ref=endpoints_of.target_reference(pod),
+        hints=_hints(service.spec.traffic_distribution, zone, pod.spec.node_name) if ready else None,
     )
+
+
+def _hints(distribution: str | None, zone: str | None, node_name: str | None) -> EndpointHints | None:
+    """For whom an endpoint is, as spec.trafficDistribution has it; None where nothing is preferred or known."""
+    if distribution not in ("PreferClose", "PreferSameZone", "PreferSameNode"):
+        return None
+    zones = (ForZone(name=zone),) if zone else ()
+    nodes = (ForNode(name=node_name),) if node_name and distribution == "PreferSameNode" else ()
+    return EndpointHints(for_zones=zones, for_nodes=nodes) if zones or nodes else None
 
 
 def ports_of(service: Service, pod: Pod) -> Ports:
