@@ -96,7 +96,8 @@ class MetricsApi:
 
     async def _pods(self, namespace: str, label_selector: str, field_selector: str) -> list[Document]:
         pods = await self._client.list(_PODS, namespace, label_selector=label_selector, field_selector=field_selector)
-        usage = await self._kubelets.usage()
+        wanted = {(pod.metadata.namespace or "", pod.metadata.name or "") for pod in pods.items}
+        usage = await self._kubelets.usage(lambda known: wanted <= {key[:2] for key in known.containers})
         by_pod: dict[tuple[str, str], dict[str, Use]] = {}
         for (of_namespace, pod, container), use in usage.containers.items():
             by_pod.setdefault((of_namespace, pod), {})[container] = use

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,8 @@ from tiphys.metrics.readings import ContainerKey, Point, Reading, Use, parse, us
 _logger = get_logger(__name__)
 RESOLUTION_SECONDS: Final = 15.0
 STALE_SECONDS: Final = 90.0
+#: Something that was not measured yet is not waited for that long: it has only just started.
+NEW_SECONDS: Final = 2.0
 #: What a first answer's use is measured over; the kernel's counters are exact enough for that.
 COLD_SECONDS: Final = 1.0
 SCRAPE_TIMEOUT_SECONDS: Final = 10.0
@@ -55,12 +57,12 @@ class Kubelets:
         self._reading = asyncio.Lock()
         self._concurrent = asyncio.Semaphore(CONCURRENT_SCRAPES)
 
-    async def usage(self) -> Usage:
-        """Use now, as of at most RESOLUTION_SECONDS ago. Nodes that do not answer are left out. Raises ApiError or
-        OSError when the apiserver does not say which nodes there are."""
+    async def usage(self, complete: Callable[[Usage], bool] = lambda _: True) -> Usage:
+        """Use now, as of at most RESOLUTION_SECONDS ago, NEW_SECONDS if that is not `complete`. Nodes that do not
+        answer are left out. Raises ApiError or OSError when the apiserver does not say which nodes there are."""
         async with self._reading:
             age = self._clock.monotonic() - self._read_at
-            if age < RESOLUTION_SECONDS:
+            if age < NEW_SECONDS or (age < RESOLUTION_SECONDS and complete(self._usage)):
                 return self._usage
             nodes = (await self._client.list(Node)).items
             if age > STALE_SECONDS:

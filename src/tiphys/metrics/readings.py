@@ -43,9 +43,9 @@ class Reading:
     containers: dict[ContainerKey, Point] = field(default_factory=dict)
 
 
-_NODE: Final = {"node_cpu_usage_seconds": "cpu", "node_memory_working_set_bytes": "memory"}
+_NODE: Final = {"node_cpu_usage_seconds_total": "cpu", "node_memory_working_set_bytes": "memory"}
 _CONTAINER: Final = {
-    "container_cpu_usage_seconds": "cpu",
+    "container_cpu_usage_seconds_total": "cpu",
     "container_memory_working_set_bytes": "memory",
     "container_start_time_seconds": "start",
 }
@@ -56,13 +56,11 @@ def parse(text: str, now: float) -> Reading:
     node: dict[str, tuple[float, float]] = {}
     containers: dict[ContainerKey, dict[str, tuple[float, float]]] = {}
     for family in text_string_to_metric_families(text):
-        name = family.name
-        if name in _NODE:
-            for sample in family.samples:
+        for sample in family.samples:
+            name, labels = sample.name, sample.labels
+            if name in _NODE:
                 node[_NODE[name]] = (sample.value, _time(sample.timestamp, now))
-        elif name in _CONTAINER:
-            for sample in family.samples:
-                labels = sample.labels
+            elif name in _CONTAINER:
                 key = (labels.get("namespace", ""), labels.get("pod", ""), labels.get("container", ""))
                 containers.setdefault(key, {})[_CONTAINER[name]] = (sample.value, _time(sample.timestamp, now))
     points = {key: point for key, values in containers.items() if (point := _point(values)) is not None}
