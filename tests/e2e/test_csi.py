@@ -68,6 +68,10 @@ def _runs(cluster: Cluster, namespace: str, name: str) -> None:
     cluster.kubectl("wait", f"pod/{name}", "--for=condition=Ready", "-n", namespace, "--timeout=60s")
 
 
+def _says(cluster: Cluster, namespace: str, name: str, text: str) -> None:
+    eventually(lambda: cluster.output("logs", name, "-n", namespace) == text, f"{name} says {text}")
+
+
 def _gone(cluster: Cluster, disks: DiskService) -> bool:
     """Nothing is attached, staged or mounted any more."""
     node = cluster.get("nodes")["items"][0]["status"]
@@ -105,7 +109,7 @@ def test_a_claim_gets_a_disk_whose_data_outlives_its_pods(cluster: Cluster, name
 
     cluster.apply(_user("reader", "cat /data/file; sleep 1000"), namespace)
     _runs(cluster, namespace, "reader")
-    assert cluster.output("logs", "reader", "-n", namespace) == "kept"
+    _says(cluster, namespace, "reader", "kept")
     full = cluster.kubectl(
         "exec", "reader", "-n", namespace, "--", "dd", "if=/dev/zero", "of=/data/big", "bs=1M", "count=400", check=False
     )
@@ -145,7 +149,7 @@ def test_files_belong_to_the_pods_group(cluster: Cluster, namespace: str, disks:
         _user("user", "touch /data/mine && stat -c %g /data/mine; sleep 1000", securityContext=security), namespace
     )
     _runs(cluster, namespace, "user")
-    assert cluster.output("logs", "user", "-n", namespace) == "2000"
+    _says(cluster, namespace, "user", "2000")
     cluster.kubectl("delete", "pod", "user", "-n", namespace)
 
 
@@ -161,7 +165,7 @@ def test_a_driver_that_is_killed_serves_on_after_its_restart(
     cluster.apply(_user("next", "cat /data/file; sleep 1000"), namespace)
     disks.drivers[0].start()
     _runs(cluster, namespace, "next")
-    assert cluster.output("logs", "next", "-n", namespace) == "still"
+    _says(cluster, namespace, "next", "still")
     eventually(lambda: not _exists(cluster, namespace, "user"), "the first pod is gone")
     cluster.kubectl("delete", "pod", "next", "-n", namespace)
     eventually(lambda: _gone(cluster, disks), "the disk is detached")
@@ -222,11 +226,12 @@ def test_inline_volumes_live_with_their_pod(cluster: Cluster, namespace: str, di
     inline = {"driver": NAME, "volumeAttributes": {"colour": "blue"}}
     container = {"volumeMounts": [{"name": "own", "mountPath": "/own"}]}
     cluster.apply(
-        pod("user", ["sh", "-c", "cat /own/context.json; sleep 1000"], container=container,
+        pod("user", ["sh", "-c", "cat /own/context.json; echo; sleep 1000"], container=container,
             volumes=[{"name": "own", "csi": inline}]),
         namespace,
     )  # fmt: skip
     _runs(cluster, namespace, "user")
+    eventually(lambda: cluster.output("logs", "user", "-n", namespace), "the pod has read its volume")
     told = json.loads(cluster.output("logs", "user", "-n", namespace))["context"]
     assert told["colour"] == "blue"
     assert told["csi.storage.k8s.io/pod.name"] == "user"

@@ -90,6 +90,7 @@ async def kubelet(client: Client, config: ClusterConfig) -> AsyncIterator[Callab
         cluster_domain=config.cluster_domain,
         lease_renew_seconds=lease_renew_seconds(config),
         cgroup_root=containerd.paths.cgroup_root,
+        protected_images=(SANDBOX_IMAGE,),
         local_path_dir=config.root / "local-path",
         static_pod_dir=config.root / "manifests",
     )

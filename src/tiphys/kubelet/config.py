@@ -6,6 +6,8 @@ import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tiphys.kubelet.image_gc import ImageGcPolicy
+
 
 @dataclass(frozen=True, slots=True)
 class KubeletConfig:
@@ -59,6 +61,10 @@ class KubeletConfig:
     eviction_memory_bytes: int = 100 * 1024 * 1024
     eviction_disk_share: float = 0.05
     """Below so much available memory, or free share of the disk, the node is under pressure."""
+    image_gc: ImageGcPolicy = field(default_factory=ImageGcPolicy)
+    """When unused images are removed."""
+    protected_images: tuple[str, ...] = ()
+    """Never removed, though no container names them: the sandboxes' image."""
     runtime_name: str = "containerd"
     """The scheme of container ids in statuses."""
 

@@ -49,6 +49,10 @@ class ImageManager:
         """What is known of an image that `ensure` has returned."""
         return self._known.get(image_ref)
 
+    def forget(self, image_ref: str) -> None:
+        """The image was removed."""
+        self._known.pop(image_ref, None)
+
     async def ensure(self, pod: Pod, name: str, image: str, policy: str, sandbox: SandboxConfig, tell: Tell) -> str:
         """Have `image` for container `name`; returns what to create the container with. Raises ImageError."""
         try:

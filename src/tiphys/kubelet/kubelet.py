@@ -26,15 +26,17 @@ from tiphys.cri.runtime import Runtime
 from tiphys.cri.types import DnsConfig
 from tiphys.kubelet.cgroups import Cgroups
 from tiphys.kubelet.config import KubeletConfig
+from tiphys.kubelet.image_gc import ImageCollector
 from tiphys.kubelet.images import ImageManager
 from tiphys.kubelet.lifecycle.events import Adopted
 from tiphys.kubelet.local_path import LocalPathAgent
 from tiphys.kubelet.logs.rotation import rotate_if_full
 from tiphys.kubelet.node.description import allocatable
-from tiphys.kubelet.node.facts import HostFacts, memory_info, read_host
+from tiphys.kubelet.node.facts import HostFacts, read_host
 from tiphys.kubelet.node.lease import NodeLease
 from tiphys.kubelet.node.reporter import NodeReporter
 from tiphys.kubelet.pleg import Pleg
+from tiphys.kubelet.pods.housekeeping import Housekeeping, disk_of
 from tiphys.kubelet.pods.manager import PodManager
 from tiphys.kubelet.pods.recovery import found_pods
 from tiphys.kubelet.pods.services import NodeServices, Recorder
@@ -49,7 +51,6 @@ from tiphys.kubelet.volumes.manager import VolumeManager
 from tiphys.kubelet.volumes.node_storage import NodeStorage
 
 LOG_CHECK_SECONDS: Final = 10.0
-MEMORY_CHECK_SECONDS: Final = 10.0
 TOKEN_CHECK_SECONDS: Final = 60.0
 PLEG_STALE_SECONDS: Final = 180.0
 SYSTEMD_RESOLV_CONF: Final = Path("/run/systemd/resolve/resolv.conf")
@@ -213,7 +214,9 @@ class Kubelet:
             )
             supervisor.spawn(agent.run, "local-path")
         if self._facts is None:
-            supervisor.spawn(lambda: self._watch_memory(pods, reporter), "memory")
+            collector = self._make_collector(pods)
+            supervisor.spawn(collector.run, "image collection")
+            supervisor.spawn(Housekeeping(pods, reporter, collector, config, self._clock).run, "housekeeping")
         _logger.info("kubelet runs", node=config.node_name, port=self.port)
         await supervisor.wait()
 
@@ -244,6 +247,24 @@ class Kubelet:
             memory_capacity_bytes=facts.memory_bytes,
             network=self._network,
             acted=acted,
+        )
+
+    def _make_collector(self, pods: PodManager) -> ImageCollector:
+        config = self._config
+
+        def tell(reason: str, message: str) -> None:
+            node = self._nodes.get(config.node_name)
+            if node is not None:
+                self._recorder.event(node, "Warning", reason, message)
+
+        return ImageCollector(
+            self._runtime,
+            self._clock,
+            config.image_gc,
+            disk=lambda: disk_of(config.data_dir),
+            tell=tell,
+            removed=pods.node.images.forget,
+            protected=config.protected_images,
         )
 
     def _make_static(self) -> StaticPods | None:
@@ -324,17 +345,6 @@ class Kubelet:
                             now=self._clock.now(),
                             reopen=lambda id=container.id: self._runtime.reopen_container_log(id),  # type: ignore[misc]
                         )
-
-    async def _watch_memory(self, pods: PodManager, reporter: NodeReporter) -> None:
-        """Evict pods, one at a time, while the node is short of memory."""
-        threshold = self._config.eviction_memory_bytes
-        while True:
-            await self._clock.sleep(MEMORY_CHECK_SECONDS)
-            available = memory_info().get("MemAvailable", threshold)
-            if available < threshold:
-                reporter.look_again()
-                with contextlib.suppress(CriError):
-                    await pods.relieve_memory(available, threshold)
 
     async def _renew_tokens(self, pods: PodManager) -> None:
         while True:

@@ -200,7 +200,7 @@ async def test_the_node_server_answers_the_apiserver_and_nobody_else(world: Worl
     stranger = PeerIdentity("someone", ("people",), "y")
     status, text = await ask(world, "/pods", stranger)
     assert status == 403
-    assert text == b"Forbidden (user=someone, verb=get, resource=nodes, subresource(s)=[proxy])"
+    assert text == b"Forbidden (user=someone, verb=get, resource=nodes, subresource(s)=[pods proxy])"
     status, text = await ask(world, "/pods", APISERVER)
     assert status == 200
     assert b'"name":"p"' in text

@@ -37,7 +37,7 @@ def choose(
         uid = container.labels.get(POD_UID, "")
         name = container.labels.get(CONTAINER_NAME, container.name)
         used.setdefault(uid, {})[name] = container.memory_working_set_bytes or 0
-    candidates = [p for p in pods if not _critical(p)]
+    candidates = [p for p in pods if not is_critical(p)]
     if not candidates:
         return None
 
@@ -49,7 +49,8 @@ def choose(
     return Choice(uid_of(victim), _message(victim, used.get(uid_of(victim), {}), available_bytes, threshold_bytes))
 
 
-def _critical(pod: Pod) -> bool:
+def is_critical(pod: Pod) -> bool:
+    """Whether the pod is never evicted for want of resources: system-critical, or the node's own."""
     return (pod.spec.priority or 0) >= CRITICAL_PRIORITY or CONFIG_SOURCE in pod.metadata.annotations
 
 

@@ -52,10 +52,12 @@ class NodeAuthorizer:
         )
         if user is None:
             raise Denied(401, "Unauthorized")
-        verb, subresource = _VERBS.get(request.method, ""), _subresource(request.path)
-        if not await self._allowed(user, verb, subresource):
-            text = f"Forbidden (user={user.username}, verb={verb}, resource=nodes, subresource(s)=[{subresource}])"
-            raise Denied(403, text)
+        verb, subresources = _VERBS.get(request.method, ""), subresources_of(request.path)
+        for subresource in subresources:
+            if await self._allowed(user, verb, subresource):
+                return
+        asked = " ".join(subresources)
+        raise Denied(403, f"Forbidden (user={user.username}, verb={verb}, resource=nodes, subresource(s)=[{asked}])")
 
     async def _token_user(self, request: Request) -> UserInfo | None:
         header = request.headers.get(b"authorization")
@@ -99,13 +101,20 @@ class NodeAuthorizer:
         return review.status.allowed
 
 
-def _subresource(path: str) -> str:
-    for prefix, subresource in (
-        ("/stats", "stats"),
-        ("/metrics", "metrics"),
-        ("/logs", "log"),
-        ("/healthz", "healthz"),
-    ):
+_SUBRESOURCES: Final = (
+    ("/stats", ("stats",)),
+    ("/metrics", ("metrics",)),
+    ("/logs", ("log",)),
+    ("/healthz", ("healthz", "proxy")),
+    ("/configz", ("configz", "proxy")),
+    ("/pods", ("pods", "proxy")),
+    ("/runningpods", ("pods", "proxy")),
+)
+
+
+def subresources_of(path: str) -> tuple[str, ...]:
+    """Of ``nodes``: any of them allows the request. ``proxy`` is everything, running commands included."""
+    for prefix, subresources in _SUBRESOURCES:
         if path == prefix or path.startswith(prefix + "/"):
-            return subresource
-    return "proxy"
+            return subresources
+    return ("proxy",)
