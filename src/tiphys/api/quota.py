@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any, Final
 
+from tiphys.api.persistent_volumes import class_of_claim
 from tiphys.api.quantity import Quantity
 from tiphys.api.types.core_v1 import (
     Container,
@@ -90,7 +91,7 @@ def of_claim(claim: PersistentVolumeClaim) -> Amounts:
     """A claim's counts, for its storage class too."""
     storage = claim.spec.resources.requests.get("storage", Quantity("0")).exact
     used = {"persistentvolumeclaims": Fraction(1), "requests.storage": storage}
-    name = claim.spec.storage_class_name
+    name = class_of_claim(claim)
     if name:
         prefix = f"{name}.storageclass.storage.k8s.io"
         used |= {f"{prefix}/persistentvolumeclaims": Fraction(1), f"{prefix}/requests.storage": storage}

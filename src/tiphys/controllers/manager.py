@@ -50,6 +50,7 @@ CONTROLLERS: Final[Mapping[str, str]] = {
     "persistentvolume-binder-controller": "persistentvolume.controller:PersistentVolumeController",
     "persistentvolumeclaim-protection-controller": "volumeprotection.controller:ClaimProtectionController",
     "persistentvolume-protection-controller": "volumeprotection.controller:VolumeProtectionController",
+    "volumeattributesclass-protection-controller": "volumeprotection.controller:AttributesClassProtectionController",
     "persistentvolume-expander-controller": "volumeexpand.controller:VolumeExpandController",
     "ephemeral-volume-controller": "ephemeralvolume.controller:EphemeralVolumeController",
     "local-path-provisioner-controller": "localpath.controller:LocalPathController",

@@ -113,10 +113,12 @@ def validate_claim_update(new: PersistentVolumeClaim, old: PersistentVolumeClaim
     if expanded:
         comparable = replace(comparable, resources=_with_storage_of(new.spec, old.spec))
         comparable = replace(comparable, volume_attributes_class_name=old.spec.volume_attributes_class_name)
-    if comparable.storage_class_name is None or old.spec.storage_class_name is None:
+    if comparable.storage_class_name is not None and old.spec.storage_class_name is None:
+        # Once, to the class that was meant: by the old annotation, or the default there is by now.
         comparable = replace(comparable, storage_class_name=old.spec.storage_class_name)
     if comparable != old.spec:
         errors.append(forbidden("spec", f"{_CLAIM_IMMUTABLE}\n{describe_difference(comparable, old.spec)}"))
+    _check_attributes_class_update(new.spec, old.spec, errors)
     before, after = old.spec.resources.requests.get("storage"), new.spec.resources.requests.get("storage")
     if before is not None and after is not None and after.exact < before.exact and expanded:
         capacity = old.status.capacity.get("storage")
@@ -126,6 +128,18 @@ def validate_claim_update(new: PersistentVolumeClaim, old: PersistentVolumeClaim
     if new.spec.volume_mode != old.spec.volume_mode:
         errors.append(invalid("spec.volumeMode", new.spec.volume_mode, "field is immutable"))
     return errors
+
+
+def _check_attributes_class_update(
+    new: PersistentVolumeClaimSpec, old: PersistentVolumeClaimSpec, errors: list[FieldError]
+) -> None:
+    if old.volume_attributes_class_name is None:
+        return
+    where = "spec.volumeAttributesClassName"
+    if new.volume_attributes_class_name is None:
+        errors.append(forbidden(where, "update from non-nil value to nil is forbidden"))
+    elif old.volume_attributes_class_name and not new.volume_attributes_class_name:
+        errors.append(forbidden(where, "update from non-nil value to an empty string is forbidden"))
 
 
 def _with_storage_of(new: PersistentVolumeClaimSpec, old: PersistentVolumeClaimSpec) -> VolumeResourceRequirements:

@@ -28,14 +28,16 @@ def validate_persistent_volume(obj: PersistentVolume) -> list[FieldError]:
     return errors
 
 
-def check_volume_spec(spec: PersistentVolumeSpec, path: str, errors: list[FieldError]) -> None:
-    """What a volume is: modes, size, one source."""
+def check_volume_spec(spec: PersistentVolumeSpec, path: str, errors: list[FieldError], *, inline: bool = False) -> None:
+    """What a volume is: modes, size, one source. `inline`: as part of an attachment, of a CSI driver, nobody's."""
+    if inline:
+        _check_inline(spec, path, errors)
     if not spec.access_modes:
         errors.append(required(f"{path}.accessModes"))
     check_access_modes(spec.access_modes, f"{path}.accessModes", errors)
-    if not spec.capacity:
+    if not spec.capacity and not inline:
         errors.append(required(f"{path}.capacity"))
-    elif set(spec.capacity) != {"storage"}:
+    elif spec.capacity and set(spec.capacity) != {"storage"}:
         errors.append(not_supported(f"{path}.capacity", spec.capacity, ("storage",)))
     for name, quantity in spec.capacity.items():
         if quantity.milli <= 0:
@@ -55,8 +57,33 @@ def check_volume_spec(spec: PersistentVolumeSpec, path: str, errors: list[FieldE
     if spec.storage_class_name:
         name = spec.storage_class_name
         refuse(names.dns_subdomain(name), name, f"{path}.storageClassName", errors)
+    if spec.volume_attributes_class_name is not None:
+        _check_attributes_class(spec, path, errors)
     if spec.volume_mode is not None and spec.volume_mode not in VOLUME_MODES:
         errors.append(not_supported(f"{path}.volumeMode", spec.volume_mode, VOLUME_MODES))
+
+
+def _check_inline(spec: PersistentVolumeSpec, path: str, errors: list[FieldError]) -> None:
+    for value, name in (
+        (spec.claim_ref, "claimRef"),
+        (spec.capacity, "capacity"),
+        (spec.persistent_volume_reclaim_policy, "persistentVolumeReclaimPolicy"),
+        (spec.storage_class_name, "storageClassName"),
+    ):
+        if value:
+            errors.append(forbidden(f"{path}.{name}", "may not be specified in the context of inline volumes"))
+    if spec.csi is None:
+        errors.append(required(f"{path}.csi", "must be specified in the context of inline volumes"))
+
+
+def _check_attributes_class(spec: PersistentVolumeSpec, path: str, errors: list[FieldError]) -> None:
+    name = spec.volume_attributes_class_name or ""
+    if not name:
+        errors.append(required(f"{path}.volumeAttributesClassName", "an empty string is disallowed"))
+    else:
+        refuse(names.dns_subdomain(name), name, f"{path}.volumeAttributesClassName", errors)
+    if spec.csi is None:
+        errors.append(required(f"{path}.csi", "has to be specified when using volumeAttributesClassName"))
 
 
 def _check_sources(spec: PersistentVolumeSpec, path: str, errors: list[FieldError]) -> None:

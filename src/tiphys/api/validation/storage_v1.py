@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from tiphys.api import names
 from tiphys.api.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, refuse, required, too_long
+from tiphys.api.types.core_v1 import TopologySelectorTerm
 from tiphys.api.types.storage_v1 import (
     CSIDriver,
     CSINode,
@@ -17,6 +18,7 @@ from tiphys.api.types.storage_v1 import (
 )
 from tiphys.api.validation.legacy_volumes import check_csi_driver
 from tiphys.api.validation.metadata import check_immutable, check_label_name, check_metadata, check_metadata_update
+from tiphys.api.validation.persistent_volumes import check_volume_spec
 from tiphys.api.validation.selectors import check_label_selector
 
 _RECLAIM: Final = ("Delete", "Retain")
@@ -26,6 +28,7 @@ _PARAMETERS_MAXIMUM_BYTES: Final = 256 * 1024
 _FS_GROUP: Final = ("File", "None", "ReadWriteOnceWithFSType")
 _LIFECYCLE: Final = ("Ephemeral", "Persistent")
 _NODE_ID_MAXIMUM: Final = 256
+_UPDATE_PERIOD_MINIMUM_SECONDS: Final = 10
 
 
 def _storage_class(obj: StorageClass) -> list[FieldError]:
@@ -42,13 +45,32 @@ def _storage_class(obj: StorageClass) -> list[FieldError]:
         errors.append(required("volumeBindingMode"))
     elif obj.volume_binding_mode not in _BINDING:
         errors.append(not_supported("volumeBindingMode", obj.volume_binding_mode, _BINDING))
-    for index, term in enumerate(obj.allowed_topologies):
-        for position, requirement in enumerate(term.match_label_expressions):
-            path = f"allowedTopologies[{index}].matchLabelExpressions[{position}]"
-            if not requirement.values:
-                errors.append(required(f"{path}.values"))
-            check_label_name(requirement.key, f"{path}.key", errors)
+    _check_topologies(obj.allowed_topologies, errors)
     return errors
+
+
+def _check_topologies(terms: tuple[TopologySelectorTerm, ...], errors: list[FieldError]) -> None:
+    """Alternatives, no two alike; each says of some labels, once each, which values will do."""
+    known: list[dict[str, frozenset[str]]] = []
+    for index, term in enumerate(terms):
+        path = f"allowedTopologies[{index}]"
+        here: dict[str, frozenset[str]] = {}
+        for position, requirement in enumerate(term.match_label_expressions):
+            where = f"{path}.matchLabelExpressions[{position}]"
+            if not requirement.values:
+                errors.append(required(f"{where}.values"))
+            seen: set[str] = set()
+            for number, value in enumerate(requirement.values):
+                if value in seen:
+                    errors.append(duplicate(f"{where}.values[{number}]", value))
+                seen.add(value)
+            check_label_name(requirement.key, f"{where}.key", errors)
+            if requirement.key in here:
+                errors.append(duplicate(f"{where}.key", requirement.key))
+            here[requirement.key] = frozenset(seen)
+        if here in known:
+            errors.append(duplicate(f"{path}.matchLabelExpressions", ""))
+        known.append(here)
 
 
 def _check_parameters(parameters: dict[str, str], may_be_empty: bool, errors: list[FieldError]) -> None:
@@ -96,6 +118,12 @@ def _check_csi_driver(obj: CSIDriver, errors: list[FieldError]) -> None:
     ):
         if value is None:
             errors.append(required(f"spec.{name}"))
+    period = spec.node_allocatable_update_period_seconds
+    if period is not None and period < _UPDATE_PERIOD_MINIMUM_SECONDS:
+        where = "spec.nodeAllocatableUpdatePeriodSeconds"
+        errors.append(
+            invalid(where, period, f"must be greater than or equal to {_UPDATE_PERIOD_MINIMUM_SECONDS} seconds")
+        )
     if spec.fs_group_policy is not None and spec.fs_group_policy not in _FS_GROUP:
         errors.append(not_supported("spec.fsGroupPolicy", spec.fs_group_policy, _FS_GROUP))
     seen: set[str] = set()
@@ -174,6 +202,8 @@ def _attachment(obj: VolumeAttachment) -> list[FieldError]:
     elif source.persistent_volume_name:
         name = source.persistent_volume_name
         refuse(names.dns_subdomain(name), name, "spec.source.persistentVolumeName", errors)
+    if source.inline_volume_spec is not None:
+        check_volume_spec(source.inline_volume_spec, "spec.source.inlineVolumeSpec", errors, inline=True)
     refuse(names.dns_subdomain(spec.node_name), spec.node_name, "spec.nodeName", errors)
     return errors
 

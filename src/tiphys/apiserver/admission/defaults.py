@@ -15,19 +15,20 @@ from tiphys.apiserver.registry.context import Write
 _DEFAULT_INGRESS: Final = "ingressclass.kubernetes.io/is-default-class"
 _INGRESS_ANNOTATION: Final = "kubernetes.io/ingress.class"
 _FINALIZERS: Final = {
-    "persistentvolumes": "kubernetes.io/pv-protection",
-    "persistentvolumeclaims": "kubernetes.io/pvc-protection",
+    ("", "persistentvolumes"): "kubernetes.io/pv-protection",
+    ("", "persistentvolumeclaims"): "kubernetes.io/pvc-protection",
+    ("storage.k8s.io", "volumeattributesclasses"): "kubernetes.io/vac-protection",
 }
 
 
 class StorageObjectInUseProtection(Base):
-    """Volumes and claims stay while they are in use."""
+    """Volumes, claims and classes of attributes stay while they are in use."""
 
     def concerns(self, group: str, plural: str, operation: str, subresource: str) -> bool:
-        return plural in _FINALIZERS and not group and operation == CREATE and not subresource
+        return (group, plural) in _FINALIZERS and operation == CREATE and not subresource
 
     def admit(self, write: Write) -> None:
-        finalizer, meta = _FINALIZERS[write.resource.plural], write.obj.metadata
+        finalizer, meta = _FINALIZERS[write.resource.group, write.resource.plural], write.obj.metadata
         if finalizer not in meta.finalizers:
             meta.finalizers = (*meta.finalizers, finalizer)
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from tiphys.api.types.core_v1 import PersistentVolume, PersistentVolumeClaim, Pod
-from tiphys.client import ObjectKey
+from tiphys.api.types.storage_v1 import VolumeAttributesClass
+from tiphys.client import Informer, ObjectKey
 from tiphys.controllers.claims import BY_CLAIM, claim_keys
 from tiphys.controllers.runtime import Environment, KeyedController
 from tiphys.controllers.volumeprotection import reconcile
-from tiphys.controllers.volumeprotection.reconcile import PV_FINALIZER, PVC_FINALIZER
+from tiphys.controllers.volumeprotection.reconcile import (
+    PV_FINALIZER,
+    PVC_FINALIZER,
+    VAC_FINALIZER,
+    attributes_classes,
+)
+
+_BY_ATTRIBUTES: Final = "volume-attributes-class"
 
 
 class ClaimProtectionController(KeyedController):
@@ -87,3 +97,44 @@ class VolumeProtectionController(KeyedController):
     def _seen(self, volume: PersistentVolume) -> None:
         if volume.metadata.deletion_timestamp is not None or PV_FINALIZER not in volume.metadata.finalizers:
             self.enqueue(volume)
+
+
+class AttributesClassProtectionController(KeyedController):
+    """Lets a deleted VolumeAttributesClass go when no volume and no claim has it, or is to have it."""
+
+    name = "volumeattributesclass-protection-controller"
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__()
+        self._client = environment.client
+        self._classes = environment.informer(VolumeAttributesClass)
+        self._users: list[Informer[Any]] = [
+            environment.informer(PersistentVolumeClaim),
+            environment.informer(PersistentVolume),
+        ]
+        self._classes.add_handler(on_add=self._seen, on_update=lambda _, new: self._seen(new))
+        for informer in self._users:
+            informer.add_index(_BY_ATTRIBUTES, attributes_classes)
+            informer.add_handler(on_update=lambda old, _: self._left(old), on_delete=self._left)
+
+    async def sync(self, key: ObjectKey) -> None:
+        found = self._classes.get(key.name)
+        if found is None:
+            return
+        wanted = reconcile.protected(found, VAC_FINALIZER)
+        if wanted is not found:
+            await self._client.update(wanted)
+        elif reconcile.may_go(found, VAC_FINALIZER) and not any(
+            informer.by_index(_BY_ATTRIBUTES, key.name) for informer in self._users
+        ):
+            await self._client.update(reconcile.freed(found, VAC_FINALIZER))
+
+    def _seen(self, found: VolumeAttributesClass) -> None:
+        if found.metadata.deletion_timestamp is not None or VAC_FINALIZER not in found.metadata.finalizers:
+            self.enqueue(found)
+
+    def _left(self, user: Any) -> None:
+        for name in attributes_classes(user):
+            found = self._classes.get(name)
+            if found is not None:
+                self._seen(found)

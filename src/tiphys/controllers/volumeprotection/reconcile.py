@@ -12,6 +12,7 @@ from tiphys.api.types.core_v1 import PersistentVolume, PersistentVolumeClaim, Po
 
 PVC_FINALIZER: Final = "kubernetes.io/pvc-protection"
 PV_FINALIZER: Final = "kubernetes.io/pv-protection"
+VAC_FINALIZER: Final = "kubernetes.io/vac-protection"
 
 
 def uses(pod: Pod, claim: PersistentVolumeClaim) -> bool:
@@ -42,6 +43,17 @@ def is_used(claim: PersistentVolumeClaim, pods: Iterable[Pod]) -> bool:
 def is_bound(volume: PersistentVolume) -> bool:
     """Whether a claim has the volume."""
     return volume.status.phase == BOUND
+
+
+def attributes_classes(obj: PersistentVolume | PersistentVolumeClaim) -> tuple[str, ...]:
+    """The classes of attributes that a volume or claim has, or is to have."""
+    names = [obj.spec.volume_attributes_class_name]
+    if isinstance(obj, PersistentVolumeClaim):
+        status = obj.status
+        names.append(status.current_volume_attributes_class_name)
+        if status.modify_volume_status is not None:
+            names.append(status.modify_volume_status.target_volume_attributes_class_name)
+    return tuple({name for name in names if name})
 
 
 def protected(obj: Any, finalizer: str) -> Any:
