@@ -11,11 +11,12 @@ from typing import Final
 
 from tiphys.cmd import supervision
 from tiphys.cmd.config import ClusterConfig, ConfigError
-from tiphys.cmd.containerd_config import ContainerdPaths
+from tiphys.cmd.containerd_config import ContainerdPaths, short_name
 from tiphys.cmd.containerd_remains import cgroup_folders, cgroup_pids, mounts_below, remove_remains, unmount_below
 from tiphys.cmd.hosts import underlay
 from tiphys.cmd.hosts.plan import Host, Hosts
 from tiphys.cmd.hosts.record import directory
+from tiphys.network.node import CNI_RESULTS
 
 _DEATH_SECONDS: Final = 10.0
 _PROBE_SECONDS: Final = 0.01
@@ -72,6 +73,11 @@ def _clear(folder: Path) -> None:
     (folder / "containerd" / "containerd.pid").unlink(missing_ok=True)
     for address in (folder / "network" / "addresses").glob("*/*"):
         address.unlink(missing_ok=True)
+    for result in CNI_RESULTS.glob(f"tiphys-{short_name(folder)}-*"):
+        result.unlink(missing_ok=True)
+    for parent in (CNI_RESULTS, CNI_RESULTS.parent):
+        with contextlib.suppress(OSError):
+            parent.rmdir()  # only when empty: another runtime may use it
 
 
 def shut_down(config: ClusterConfig, hosts: Hosts, host: Host) -> None:
