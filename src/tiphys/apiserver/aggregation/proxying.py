@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from tiphys.api import errors
@@ -64,15 +64,11 @@ def unreachable(error: OSError) -> errors.ApiError:
 def _streamed(
     stream: ClientStream, stack: contextlib.AsyncExitStack, content_type: str, headers: HeaderList
 ) -> StreamResponse:
-    async def pieces() -> AsyncIterator[bytes]:
+    async def run(writer: StreamWriter) -> None:
         async with stack:
             async for piece in stream:
-                yield piece
-
-    async def run(writer: StreamWriter) -> None:
-        async for piece in pieces():
-            writer.write(piece)
-            await writer.drain()
+                writer.write(piece)
+                await writer.drain()
 
     return StreamResponse(run, stream.status, content_type, headers, abandoned=stream.abort)
 
