@@ -28,6 +28,8 @@ class Disks(Protocol):
 
     async def grow(self, image: Path, mounted: Path, *, block: bool, fs_type: str) -> None: ...
 
+    async def fence(self, image: Path) -> None: ...
+
     def usage(self, target: Path) -> os.statvfs_result: ...
 
 
@@ -87,6 +89,17 @@ class LoopDisks:
         if read_only:
             await _run("mount", "-o", "remount,bind,ro", str(target))
 
+    async def fence(self, image: Path) -> None:
+        """Take the disk away from a node that died with it: its mounts live on only because hosts share a machine."""
+        device = await self._loop(image)
+        if not device:
+            return
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            source, point = line.split(" ", 2)[:2]
+            if source == device:
+                await _run("umount", "-l", point)
+        await _run("losetup", "-d", device)
+
     async def unpublish(self, target: Path) -> None:
         if is_mounted(target):
             await _run("umount", str(target))
@@ -124,6 +137,9 @@ class FolderDisks:
             target.rmdir()
 
     async def grow(self, image: Path, mounted: Path, *, block: bool, fs_type: str) -> None:
+        return
+
+    async def fence(self, image: Path) -> None:
         return
 
     def usage(self, target: Path) -> os.statvfs_result:

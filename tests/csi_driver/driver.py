@@ -168,6 +168,10 @@ class TestDriver:
             facts = self._read(request.volume_id)
         except Refuse:
             return CSI["Empty"]()
+        if facts["staged"] == request.node_id:
+            # Nobody detaches what is in use, unless the node is known to be dead.
+            await self._disks.fence(self._image(request.volume_id))
+            facts["staged"] = ""
         if facts["attached"] == request.node_id:
             self._write(request.volume_id, {**facts, "attached": ""})
         return CSI["Empty"]()
