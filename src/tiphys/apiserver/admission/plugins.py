@@ -12,6 +12,7 @@ from tiphys.apiserver.admission.defaults import (
 from tiphys.apiserver.admission.limit_ranges import LimitRanger
 from tiphys.apiserver.admission.namespaces import NamespaceLifecycle
 from tiphys.apiserver.admission.node_restriction import NodeRestriction
+from tiphys.apiserver.admission.pod_security import PodSecurity
 from tiphys.apiserver.admission.priorities import PriorityAdmission
 from tiphys.apiserver.admission.quotas import QuotaAdmission
 from tiphys.apiserver.admission.service_accounts import ServiceAccountAdmission
@@ -28,6 +29,7 @@ def default_plugins(lookup: Lookup, toleration_seconds: int = 300) -> tuple[Plug
         ServiceAccountAdmission(lookup, random_suffix),
         NodeRestriction(lookup),
         TaintNodesByCondition(),
+        PodSecurity(lookup),
         PriorityAdmission(lookup),
         DefaultTolerationSeconds(toleration_seconds),
         DefaultStorageClass(lookup),
