@@ -28,7 +28,7 @@ _logger = get_logger(__name__)
 class NodeStorage:
     """Made anew for each run of a kubelet. `on_change`: volumes that could not be mounted may be now.
 
-    Nodes that mount nothing (`KubeletConfig.mount_volumes` False) have no drivers.
+    Nodes that mount nothing (`KubeletConfig.mount_volumes` False) have no drivers, unless told where they register.
     """
 
     def __init__(
@@ -49,7 +49,8 @@ class NodeStorage:
         self._csi_node = CsiNodeObject(client, config.node_name)
         self.plugins = Plugins(config.plugins_registry, self._csi_node, clock, on_change)
         csi = None
-        if config.mount_volumes:
+        self._has_drivers = config.mount_volumes or config.plugins_registry_dir is not None
+        if self._has_drivers:
             csi = CsiVolumes(
                 client,
                 self.plugins,
@@ -65,13 +66,13 @@ class NodeStorage:
 
     def start(self, supervisor: Supervisor) -> None:
         """Listen for drivers; the node's object exists."""
-        if self._config.mount_volumes:
+        if self._has_drivers:
             supervisor.spawn(self._ensure_csi_node, "csinode")
             supervisor.spawn(self.plugins.run, "plugins")
 
     def keep(self, supervisor: Supervisor, remove_leftovers: Callable[[], Awaitable[None]]) -> None:
         """Keep volumes up; the node's pods are known."""
-        if self._config.mount_volumes:
+        if self._has_drivers:
             supervisor.spawn(lambda: self._keep_up(remove_leftovers), "volumes")
 
     def node_changed(self, old: Node, new: Node) -> None:

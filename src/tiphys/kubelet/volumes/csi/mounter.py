@@ -277,8 +277,8 @@ class CsiVolumes:
         """Unstage what no pod uses; what fails is tried again by the next call."""
         for unique, stage in self._stages.unused():
             async with stage.lock:
-                # A pod may have come for it while the lock was waited for.
-                if stage.users:
+                # While the lock was waited for, a pod may have come for it, or another round have been here.
+                if stage.users or not self._stages.holds(unique, stage):
                     continue
                 try:
                     await self._unstage(stage)
@@ -286,7 +286,10 @@ class CsiVolumes:
                     name = stage.record.name if stage.record is not None else unique
                     _logger.warning("UnmountDevice failed", volume=name, error=str(error))
                     continue
-                self._stages.drop(unique)
+                # A pod that came meanwhile finds nothing staged, and keeps the volume in use.
+                stage.record = stage.staging = stage.folder = None
+                if not stage.users:
+                    self._stages.drop(unique)
 
     async def _unstage(self, stage: Stage) -> None:
         if stage.record is None or stage.staging is None or stage.folder is None:

@@ -57,6 +57,10 @@ class Stages:
     def unused(self) -> list[tuple[str, Stage]]:
         return [(unique, stage) for unique, stage in self._stages.items() if not stage.users]
 
+    def holds(self, unique: str, stage: Stage) -> bool:
+        """Whether `stage` is still the volume's."""
+        return self._stages.get(unique) is stage
+
     def drop(self, unique: str) -> None:
         """Nothing of the volume is here any more."""
         self._stages.pop(unique, None)
