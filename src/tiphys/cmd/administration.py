@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -72,3 +72,10 @@ class Administration:
             raise ConfigError(f"the apiserver refuses: {error.message}") from None
         if isinstance(error, OSError):
             raise ConfigError(f"{self.config.server} does not answer: {error or type(error).__name__}") from None
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as kubectl prints it: padded, never cut, whatever the terminal's width."""
+    widths = [max(len(line[index]) for line in (head, *rows)) for index in range(len(head))]
+    padded = ("   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in (head, *rows))
+    return "\n".join(line.rstrip() for line in padded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 import secrets
@@ -9,20 +10,20 @@ import shlex
 import string
 import time
 from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 
 from tiphys.api import bootstrap_tokens
 from tiphys.api.bootstrap_tokens import Token
 from tiphys.api.errors import ApiError
-from tiphys.api.types.core_v1 import Secret
+from tiphys.api.types.core_v1 import ConfigMap, Secret
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.base.clock import parse_rfc3339, rfc3339
 from tiphys.client.client import Client
-from tiphys.cmd.administration import Administration
+from tiphys.cmd.administration import Administration, columns
 from tiphys.cmd.config import ConfigError
 from tiphys.cmd.join import ca_hash
 
@@ -30,7 +31,9 @@ DEFAULT_TTL: Final = "24h"
 _ALPHABET: Final = string.ascii_lowercase + string.digits
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SELECTOR: Final = f"type={bootstrap_tokens.SECRET_TYPE}"
+_SIGNED_SECONDS: Final = 5.0
 console = Console(highlight=False, soft_wrap=True)
+err_console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def new_token() -> str:
@@ -84,6 +87,25 @@ async def create_token(client: Client, *, ttl_seconds: int, token: str = "", des
     return made
 
 
+async def _until_signed(client: Client, token: str) -> None:
+    """Let the controllers sign cluster-info, so that who joins at once is not told that the token is unknown. Where
+    no controllers run nothing can be waited for."""
+    key = bootstrap_tokens.SIGNATURE_PREFIX + token.partition(".")[0]
+    try:
+        async with asyncio.timeout(_SIGNED_SECONDS):
+            events = client.watch(
+                ConfigMap,
+                bootstrap_tokens.CLUSTER_INFO_NAMESPACE,
+                field_selector=f"metadata.name={bootstrap_tokens.CLUSTER_INFO}",
+            )
+            async with aclosing(events):  # type: ignore[type-var]
+                async for event in events:
+                    if key in event.object.data:
+                        return
+    except TimeoutError:
+        err_console.print("cluster-info is not signed with the token yet: do the controllers run?")
+
+
 def join_command(server: str, token: str, ca: bytes) -> str:
     """What to run on the machine that joins."""
     return shlex.join(["tiphys", "join", server, "--token", token, "--discovery-token-ca-cert-hash", ca_hash(ca)])
@@ -105,6 +127,7 @@ def create(
             if error.reason != "AlreadyExists":
                 raise
             raise ConfigError(f"there is a token {token.partition('.')[0]} already: delete it first") from None
+        cluster.run(lambda client: _until_signed(client, made))
         console.print(join_command(cluster.public_server(), made, cluster.ca) if print_join_command else made)
 
 
@@ -114,10 +137,8 @@ def show(data_dir: Path, kubeconfig: Path | None) -> None:
         listed = cluster.run(
             lambda client: client.list(Secret, bootstrap_tokens.NAMESPACE, field_selector=_SELECTOR)
         ).items
-    table = Table("TOKEN", "TTL", "EXPIRES", "USAGES", "DESCRIPTION", "EXTRA GROUPS", box=None)
-    for token in filter(None, map(bootstrap_tokens.of_secret, listed)):
-        table.add_row(*_row(token, time.time()))
-    console.print(table)
+    rows = [_row(token, time.time()) for token in map(bootstrap_tokens.of_secret, listed) if token is not None]
+    console.print(columns(("TOKEN", "TTL", "EXPIRES", "USAGES", "DESCRIPTION", "EXTRA GROUPS"), rows))
 
 
 def delete(data_dir: Path, kubeconfig: Path | None, tokens: Sequence[str]) -> None:

@@ -17,7 +17,6 @@ from typing import Final
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from tiphys.api.certificate_requests import API_SERVER_CLIENT, CLIENT_USAGES
 from tiphys.api.errors import ApiError
@@ -27,7 +26,7 @@ from tiphys.api.types.core_v1 import Namespace
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.api.types.rbac_v1 import RoleBinding, RoleRef, Subject
 from tiphys.client.client import Client
-from tiphys.cmd.administration import Administration
+from tiphys.cmd.administration import Administration, columns
 from tiphys.cmd.certificate_files import RequestRefused, Wanted, obtain
 from tiphys.cmd.certificates import Identity, write_private
 from tiphys.cmd.config import ConfigError
@@ -99,12 +98,17 @@ def show(data_dir: Path, kubeconfig: Path | None) -> None:
     """Print who has which rights where."""
     with Administration(data_dir, kubeconfig) as cluster:
         bindings = cluster.run(lambda client: client.list(RoleBinding, label_selector=LABEL)).items
-    table = Table("USER", "NAMESPACE", "ROLE", "CREATED", box=None)
-    for binding in sorted(bindings, key=lambda b: (b.metadata.name or "", b.metadata.namespace or "")):
-        for subject in binding.subjects:
-            meta = binding.metadata
-            table.add_row(subject.name, meta.namespace or "", binding.role_ref.name, meta.creation_timestamp or "")
-    console.print(table)
+    rows = [
+        (
+            subject.name,
+            binding.metadata.namespace or "",
+            binding.role_ref.name,
+            binding.metadata.creation_timestamp or "",
+        )
+        for binding in sorted(bindings, key=lambda b: (b.metadata.name or "", b.metadata.namespace or ""))
+        for subject in binding.subjects
+    ]
+    console.print(columns(("USER", "NAMESPACE", "ROLE", "CREATED"), rows))
 
 
 def delete(data_dir: Path, kubeconfig: Path | None, name: str) -> None:
