@@ -163,9 +163,7 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def main(
-    components: list[str], data_dir: Path, credentials: Path | None = None, *, leader_elect: bool = False
-) -> None:
+def main(components: list[str], data_dir: Path, credentials: Path | None = None, *, leader_elect: bool = False) -> None:
     """Run in the foreground; raises ConfigError with a line that says what is wrong when it cannot start.
 
     `leader_elect` makes scheduler and controllers wait for their leases, even if the cluster's settings do not.
