@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from tiphys.api import codec
-from tiphys.api.csi_volumes import attachment_name, unique_name
+from tiphys.api.csi_volumes import attachment_name, is_attachment_name, unique_name
 from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import AttachedVolume, Node, PersistentVolume, PersistentVolumeClaim, Pod
 from tiphys.api.types.meta_v1 import ObjectMeta
@@ -239,13 +239,13 @@ class AttachDetachController(KeyedController):
         return await self._client.patch(Node, name, "", change, type="merge", subresource="status")
 
     async def _forget(self, volume: str, found: list[VolumeAttachment]) -> None:
-        """The volume is gone: so must its attachments be."""
+        """The volume is gone: so must the attachments be that were made here. Others' are theirs to take away."""
         self._told.pop(volume, None)
         for key in [k for k in self._unwanted_since if k[0] == volume]:
             del self._unwanted_since[key]
         self._leaving = {key for key in self._leaving if key[0] != volume}
         for attachment in found:
-            if attachment.metadata.deletion_timestamp is None:
+            if attachment.metadata.deletion_timestamp is None and is_attachment_name(attachment.metadata.name or ""):
                 await self._detach(Attachment(attachment.metadata.name or "", attachment.status.attached))
 
     # -- what pods are told ----------------------------------------------------------------------------------------
