@@ -1,4 +1,4 @@
-"""``python -m bench [all|api|watch|memory|scheduler|kubelet|proxy|dns]``."""
+"""``python -m bench [all|api|watch|memory|scheduler|kubelet|proxy|dns|network]``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import uvloop
 
 from bench.report import Report
 
-GROUPS = ("api", "watch", "scheduler", "kubelet", "proxy", "dns", "memory")
+GROUPS = ("api", "watch", "scheduler", "kubelet", "proxy", "dns", "network", "memory")
 
 
 def main() -> None:

@@ -58,12 +58,15 @@ class Host:
         self.do(self._start())
         if self.is_node:
             self.do(asyncio.to_thread(self._add_pod))
-            self.pod.serve(8080, f"pod-{self.name}")
-            self.pod.serve(5353, f"pod-{self.name}", socket.SOCK_DGRAM)
+            self._serve_pod()
 
     def _add_pod(self) -> None:
         # A thread's namespace is inherited by the threads it starts: this runs on the host.
         self.pod.join("pod", f"tiphys-{self.config.cluster_id}", f"{self.pod_address}/24", f"10.244.{self.number}.1")
+
+    def _serve_pod(self) -> None:
+        self.pod.serve(8080, f"pod-{self.name}")
+        self.pod.serve(5353, f"pod-{self.name}", socket.SOCK_DGRAM)
 
     @property
     def number(self) -> int:
