@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 API_SERVER_CLIENT: Final = "kubernetes.io/kube-apiserver-client"
@@ -51,14 +50,11 @@ def parse(pem: bytes) -> CertificateRequest:
         csr = x509.load_pem_x509_csr(pem[start:])
         subject, extensions = csr.subject, csr.extensions
         valid = csr.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature, x509.DuplicateExtension) as error:
+        names = _alternative_names(extensions)
+    except Exception as error:  # of bytes anybody may send the parser raises whatever it stumbles over
         raise RequestError(f"the certificate request cannot be read: {error}") from None
     if not valid:
         raise RequestError("the certificate request is not signed by its own key")
-    try:
-        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        names = None
     return CertificateRequest(
         common_name=_last(subject, NameOID.COMMON_NAME),
         organizations=tuple(str(part.value) for part in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)),
@@ -129,6 +125,13 @@ def _usages_problem(usages: Iterable[str], needed: str) -> str:
     if given - {"key encipherment"} == {"digital signature", needed}:
         return ""
     return f"usages must be digital signature, {needed} and perhaps key encipherment"
+
+
+def _alternative_names(extensions: x509.Extensions) -> x509.SubjectAlternativeName | None:
+    try:
+        return extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
 
 
 def _last(subject: x509.Name, oid: x509.ObjectIdentifier) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -50,16 +51,19 @@ class CertificateSigningController(KeyedController):
             return failed(request, "SignerValidationFailure", f"unable to parse csr {request.metadata.name}: {error}")
         if problem := SIGNERS[spec.signer_name](asked, spec.usages):
             return failed(request, "SignerValidationFailure", problem)
-        certificate = sign(
-            asked,
-            spec.usages,
-            spec.expiration_seconds,
-            authority=self._authority,
-            key=self._key,
-            longest=self._longest,
-            now=datetime.fromtimestamp(self._clock.now(), UTC),
-            serial=x509.random_serial_number(),
-        )
+        try:
+            certificate = sign(
+                asked,
+                spec.usages,
+                spec.expiration_seconds,
+                authority=self._authority,
+                key=self._key,
+                longest=self._longest,
+                now=datetime.fromtimestamp(self._clock.now(), UTC),
+                serial=x509.random_serial_number(),
+            )
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            return failed(request, "SignerValidationFailure", f"the certificate cannot be made: {error}")
         return signed(request, certificate)
 
 
