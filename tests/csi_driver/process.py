@@ -38,15 +38,18 @@ class DriverProcess:
     def socket(self) -> Path:
         return self.state / f"{self.node_id}.sock"
 
-    def start(self) -> None:
-        self.state.mkdir(parents=True, exist_ok=True)
+    def command(self) -> list[str]:
+        """How it is run, from the folder ROOT."""
         registration = self.kubelet_dir / "plugins_registry" / f"{NAME}.sock"
-        command = [
+        return [
             sys.executable, "-m", "tests.csi_driver", "--name", NAME, "--socket", str(self.socket),
             "--registration", str(registration), "--state", str(self.state), "--node-id", self.node_id, *self.options,
         ]  # fmt: skip
+
+    def start(self) -> None:
+        self.state.mkdir(parents=True, exist_ok=True)
         with (self.state / f"{self.node_id}.log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command(), cwd=ROOT, stdout=log, stderr=log)
 
     def end(self, number: int = signal.SIGTERM) -> None:
         if self.process is not None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.csi_driver.process import (
     NAME,
+    ROOT,
     ControllerProcess,
     DiskService,
     DriverProcess,
@@ -238,3 +239,36 @@ def test_inline_volumes_live_with_their_pod(cluster: Cluster, namespace: str, di
     assert told["csi.storage.k8s.io/pod.namespace"] == namespace
     cluster.kubectl("delete", "pod", "user", "-n", namespace)
     eventually(lambda: not list((disks.state / "inline").iterdir()), "the volume is gone")
+
+
+def test_a_driver_may_be_a_pod_itself(cluster: Cluster, namespace: str, disks: DiskService) -> None:
+    """As published drivers are: privileged, the kubelet's folder mounted both ways. It borrows the host's Python."""
+    driver = disks.drivers[0]
+    driver.end()
+    kubelet = str(driver.kubelet_dir)
+    command = ["chroot", "/host", "env", f"--chdir={ROOT}", *driver.command()]
+    container = {
+        "securityContext": {"privileged": True},
+        "volumeMounts": [
+            {"name": "host", "mountPath": "/host"},
+            {"name": "kubelet", "mountPath": f"/host{kubelet}", "mountPropagation": "Bidirectional"},
+        ],
+    }
+    volumes = [
+        {"name": "host", "hostPath": {"path": "/"}},
+        {"name": "kubelet", "hostPath": {"path": kubelet, "type": "Directory"}},
+    ]
+    cluster.apply(pod("driver", command, container=container, volumes=volumes, hostNetwork=True), namespace)
+    _runs(cluster, namespace, "driver")
+    try:
+        eventually(lambda: _registered(cluster), "the driver is in the node's CSINode")
+        cluster.apply(claim("data"), namespace)
+        cluster.apply(_user("user", "df -k /data | tail -n 1 | wc -l; echo kept > /data/file; sleep 1000"), namespace)
+        _runs(cluster, namespace, "user")
+        _says(cluster, namespace, "user", "1")
+        assert len(disks.loops()) == 1
+        cluster.kubectl("delete", "pod", "user", "-n", namespace)
+        eventually(lambda: _gone(cluster, disks), "the disk is detached")
+    finally:
+        cluster.kubectl("delete", "pod", "driver", "-n", namespace)
+        driver.start()

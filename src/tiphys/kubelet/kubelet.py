@@ -124,6 +124,7 @@ class Kubelet:
             on_change=self._volumes_may_mount,
             tell=lambda obj, type_, reason, message: self._recorder.event(obj, type_, reason, message),
         )
+        storage.share_mounts()
         volumes = VolumeManager(
             self._client,
             config.pods_dir,
@@ -192,6 +193,7 @@ class Kubelet:
         supervisor.spawn(lease.run, "lease")
         supervisor.spawn(reporter.run, "node status")
         self._nodes.add_handler(on_update=storage.node_changed)
+        self._nodes.add_handler(on_update=lambda _, node: reporter.seen(node))
         supervisor.spawn(self._nodes.run, "node")
         storage.start(supervisor)
         if self._shared_services is None:

@@ -75,6 +75,17 @@ class NodeReporter:
         self._images_at = -IMAGES_SECONDS
         self._wake.set()
 
+    def seen(self, node: Node) -> None:
+        """The node's object as others left it: what they wrote over our conditions is written again at once.
+
+        They call a node that was silent for a while unknown; only its next status says that it is back.
+        """
+        theirs = {c.type: c for c in node.status.conditions if c.type in self._conditions}
+        ours = {type_: (c.status, c.reason) for type_, c in self._conditions.items()}
+        if {type_: (c.status, c.reason) for type_, c in theirs.items()} != ours:
+            self._conditions = theirs
+            self._wake.set()
+
     async def register(self) -> Node:
         """Create the node's object, or take over the one there is. Tries until the API answers."""
         backoff = Backoff(0.1, 2.0, 5.0)

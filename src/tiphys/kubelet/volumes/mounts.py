@@ -10,6 +10,7 @@ from typing import Final
 _libc = ctypes.CDLL(None, use_errno=True)
 _MS_BIND: Final = 4096
 _MS_REC: Final = 16384
+_MS_SHARED: Final = 1 << 20
 _MNT_DETACH: Final = 2
 _UMOUNT_NOFOLLOW: Final = 8
 _SYS_OPENAT2: Final = 437
@@ -41,6 +42,31 @@ def bind_mount(source: str, target: Path) -> None:
     _check(result, f"bind {source} to {target}")
 
 
+def share(folder: Path) -> None:
+    """Let mounts below `folder` reach those who ask for them (mountPropagation Bidirectional), and theirs us.
+
+    Nothing happens where that is so already, as on hosts that systemd started.
+    """
+    if is_shared(folder, Path("/proc/self/mountinfo").read_text()):
+        return
+    if not is_mounted(folder):
+        bind_mount(str(folder), folder)
+    _check(_libc.mount(None, os.fsencode(folder), None, _MS_SHARED | _MS_REC, None), f"share {folder}")
+
+
+def is_shared(folder: Path, mountinfo: str) -> bool:
+    """Whether the mount that `folder` is on passes mounts on; `mountinfo` is the text of /proc/self/mountinfo."""
+    deepest, shared = -1, False
+    for line in mountinfo.splitlines():
+        fields = line.split(" ")
+        point = Path(_unescaped(fields[4]))
+        if (point == folder or point in folder.parents) and len(point.parts) >= deepest:
+            # Of mounts stacked on one point the last one counts.
+            deepest = len(point.parts)
+            shared = any(field.startswith("shared:") for field in fields[6 : fields.index("-")])
+    return shared
+
+
 def unmount(target: Path) -> None:
     """Unmount; lazily when it is busy. Nothing happens if nothing is mounted there."""
     if _libc.umount2(os.fsencode(target), _UMOUNT_NOFOLLOW) == 0:
@@ -51,15 +77,19 @@ def unmount(target: Path) -> None:
     _check(_libc.umount2(os.fsencode(target), _UMOUNT_NOFOLLOW | _MNT_DETACH), f"unmount {target}")
 
 
+def _unescaped(point: str) -> str:
+    if "\\" in point:
+        for escape, char in _ESCAPES.items():
+            point = point.replace(escape, char)
+    return point
+
+
 def mounts_below(folder: Path) -> list[Path]:
     """Mount points at or below `folder`, deepest first."""
     prefix = str(folder)
     found: list[Path] = []
     for line in Path("/proc/self/mounts").read_text().splitlines():
-        point = line.split(" ", 2)[1]
-        if "\\" in point:
-            for escape, char in _ESCAPES.items():
-                point = point.replace(escape, char)
+        point = _unescaped(line.split(" ", 2)[1])
         if point == prefix or point.startswith(prefix + "/"):
             found.append(Path(point))
     # Several mounts may be stacked on one point: each is listed, and unmounted in turn.

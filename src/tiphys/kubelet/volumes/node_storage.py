@@ -18,6 +18,7 @@ from tiphys.kubelet.volumes.csi.mounter import CsiVolumes, Tell
 from tiphys.kubelet.volumes.csi.node_object import CsiNodeObject
 from tiphys.kubelet.volumes.csi.plugins import Plugins
 from tiphys.kubelet.volumes.local import LocalVolumes
+from tiphys.kubelet.volumes.mounts import share
 from tiphys.kubelet.volumes.node_volumes import NodeVolumes
 from tiphys.kubelet.volumes.persistent import PersistentVolumes
 from tiphys.kubelet.volumes.tokens import Tokens
@@ -63,6 +64,16 @@ class NodeStorage:
             )
         local = LocalVolumes(config.data_dir, privileged=config.mount_volumes and os.geteuid() == 0)
         self.volumes = PersistentVolumes(client, self.in_use, local, csi)
+
+    def share_mounts(self) -> None:
+        """Before anything is mounted: drivers that are pods mount below our folder, and that must be seen here."""
+        if not (self._config.mount_volumes and os.geteuid() == 0):
+            return
+        self._config.data_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        try:
+            share(self._config.data_dir.resolve())
+        except OSError as error:
+            _logger.warning("CSI drivers that are pods will not work", error=str(error))
 
     def start(self, supervisor: Supervisor) -> None:
         """Listen for drivers; the node's object exists."""
