@@ -6,7 +6,7 @@ names its claim by uid, a claim's ``volumeName`` its volume) and "Storage Classe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from tiphys.api.quantity import Quantity
@@ -96,9 +96,9 @@ def mode_of(obj: PersistentVolume | PersistentVolumeClaim) -> str:
 
 def could_hold(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
     """Whether a free volume has all that the claim asks for, apart from where it is."""
-    if not _is_enough(volume, claim) or volume.status.phase != AVAILABLE:
+    if volume.status.phase != AVAILABLE or class_of_volume(volume) != class_of_claim(claim):
         return False
-    if class_of_volume(volume) != class_of_claim(claim):
+    if not _is_enough(volume, claim):
         return False
     return claim.spec.selector is None or from_label_selector(claim.spec.selector).matches(volume.metadata.labels)
 
@@ -106,10 +106,10 @@ def could_hold(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
 def _is_enough(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
     return (
         volume.metadata.deletion_timestamp is None
-        and capacity(volume).exact >= requested(claim).exact
+        and capacity(volume).milli >= requested(claim).milli
         and mode_of(volume) == mode_of(claim)
         and (volume.spec.volume_attributes_class_name or "") == (claim.spec.volume_attributes_class_name or "")
-        and set(claim.spec.access_modes) <= set(volume.spec.access_modes)
+        and all(mode in volume.spec.access_modes for mode in claim.spec.access_modes)
     )
 
 
@@ -131,14 +131,9 @@ def best_match(
     return min(free, key=_waste, default=None)
 
 
-def smallest(volumes: Iterable[PersistentVolume], fits: Callable[[PersistentVolume], bool]) -> PersistentVolume | None:
-    """The smallest of `volumes` that `fits`, as the scheduler chooses; of equals the first by name."""
-    return min(filter(fits, volumes), key=lambda v: (capacity(v).exact, v.metadata.name or ""), default=None)
-
-
 def _waste(volume: PersistentVolume) -> tuple[object, ...]:
     # Few modes first: a claim that asks for one mode should not take a volume that many could share.
-    return (len(set(volume.spec.access_modes)), capacity(volume).exact, volume.metadata.name or "")
+    return (len(set(volume.spec.access_modes)), capacity(volume).milli, volume.metadata.name or "")
 
 
 def claim_name_of(pod: Pod, volume: Volume) -> str:

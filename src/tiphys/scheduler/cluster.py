@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple, TypeVar
 
-from tiphys.api.types.core_v1 import Node
+import numpy as np
+
+from tiphys.api.types.core_v1 import Node, NodeSelector, PersistentVolume
 from tiphys.scheduler.arrays import ABSENT, Ints
+from tiphys.scheduler.node_match import matches_term
 from tiphys.scheduler.nodes import NodeTable
 from tiphys.scheduler.template import HostPort, PodInfo, Template
 from tiphys.scheduler.terms import Namespaces
@@ -55,6 +58,9 @@ class Cluster:
         self._vectors: dict[int, Ints] = {}
         self._vectors_width = 0
         self._terms_version = 0
+        #: By volume, its affinity and the rows it selects, while the nodes stay as they were.
+        self._reach: dict[str, tuple[NodeSelector, Ints]] = {}
+        self._reach_version = -1
 
     def version(self, template: Template) -> Version:
         """What must be equal for what was derived for the template to hold still. Volumes concern pods with claims."""
@@ -80,6 +86,23 @@ class Cluster:
                 self._vectors.clear()
             known = self._vectors[template.id] = self.nodes.vector(template.requests)
         return known
+
+    def reach(self, volume: PersistentVolume) -> Ints | None:
+        """The rows of the nodes that can use the volume; None for all."""
+        affinity = volume.spec.node_affinity
+        if affinity is None or affinity.required is None:
+            return None
+        if self._reach_version != self.nodes.version:
+            self._reach.clear()
+            self._reach_version = self.nodes.version
+        terms = affinity.required.node_selector_terms
+        known = self._reach.get(volume.metadata.name or "")
+        if known is None or known[0] is not affinity.required:
+            within = np.zeros(self.nodes.size, np.bool_)
+            for term in terms:
+                within |= matches_term(term, self.nodes)
+            known = self._reach[volume.metadata.name or ""] = (affinity.required, np.flatnonzero(within))
+        return known[1]
 
     def add_node(self, node: Node) -> None:
         row = self.nodes.add(node)

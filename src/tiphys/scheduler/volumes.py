@@ -124,7 +124,7 @@ class VolumeTable:
                 delayed.append(claim)
             else:
                 immediate.append(claim)
-        delayed.sort(key=lambda c: (facts.requested(c).exact, c.metadata.name or ""))
+        delayed.sort(key=lambda c: (facts.requested(c).milli, c.metadata.name or ""))
         return Sorted(tuple(bound), tuple(delayed), tuple(immediate))
 
     def class_of(self, claim: PersistentVolumeClaim) -> StorageClass | None:
@@ -152,7 +152,7 @@ class VolumeTable:
             for v in of_class
             if v.spec.claim_ref is None and v.metadata.name not in self._reserved and facts.could_hold(v, claim)
         ]
-        return sorted(free, key=lambda v: (facts.capacity(v).exact, v.metadata.name or ""))
+        return sorted(free, key=lambda v: (facts.capacity(v).milli, v.metadata.name or ""))
 
     def is_measured(self, storage_class: StorageClass) -> bool:
         """Whether the class's driver publishes how much room it has."""

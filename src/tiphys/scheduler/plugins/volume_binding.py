@@ -17,7 +17,6 @@ from tiphys.api.types.storage_v1 import StorageClass
 from tiphys.scheduler.arrays import Bools, Ints, Rows
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.framework import NodeFilter, Plugin, Trigger
-from tiphys.scheduler.node_match import matches_term
 from tiphys.scheduler.template import Template
 from tiphys.scheduler.volumes import ClaimUse, VolumeTable, provisionable
 
@@ -71,6 +70,7 @@ class _Answers:
     """For each reason which nodes it holds for; made for all nodes at once."""
 
     def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
         self._nodes = cluster.nodes
         self._table: VolumeTable = cluster.volumes
         self._no_volume = self._none()
@@ -87,10 +87,10 @@ class _Answers:
                 self._no_volume[:] = True
             else:
                 self._conflict |= ~self._reach(volume)
-        # By volume, the nodes where an earlier claim of the pod would take it.
+        # By volume, the nodes where an earlier claim of the pod takes it.
         taken: dict[str, Bools] = {}
         for claim in delayed:
-            self._unbound(claim, taken)
+            self._unbound(claim, taken, is_last=claim is delayed[-1])
         return [
             (NO_VOLUME, self._no_volume),
             (NODE_CONFLICT, self._conflict),
@@ -98,7 +98,7 @@ class _Answers:
             (NOT_ENOUGH_SPACE, self._no_space),
         ]
 
-    def _unbound(self, claim: PersistentVolumeClaim, taken: dict[str, Bools]) -> None:
+    def _unbound(self, claim: PersistentVolumeClaim, taken: dict[str, Bools], *, is_last: bool) -> None:
         left = ~self._none()
         selected = self._table.selected_node(claim)
         if selected:
@@ -109,13 +109,9 @@ class _Answers:
             self._no_match |= ~left
         else:
             for volume in self._table.candidates(claim):
-                name = volume.metadata.name or ""
-                others = taken.setdefault(name, self._none())
-                here = left & self._reach(volume) & ~others
-                others |= here
-                left &= ~here
-                if not left.any():
-                    return
+                self._offer(volume, left, taken, is_last=is_last)
+            if not left.any():
+                return
         storage_class = self._table.class_of(claim)
         if storage_class is None or not provisionable(storage_class):
             self._no_match |= left
@@ -124,16 +120,30 @@ class _Answers:
         if self._table.is_measured(storage_class):
             self._no_space |= left & self._allowed(storage_class) & ~self._room(storage_class, claim)
 
+    def _offer(self, volume: PersistentVolume, left: Bools, taken: dict[str, Bools], *, is_last: bool) -> None:
+        """Of the nodes that have nothing for the claim yet, those that can use the volume have it now."""
+        # Most volumes of this kind are on one node: rows are looked at, not columns.
+        rows = self._cluster.reach(volume)
+        rows = np.flatnonzero(left) if rows is None else rows[left[rows]]
+        if not len(rows):
+            return
+        name = volume.metadata.name or ""
+        others = taken.get(name)
+        if others is not None:
+            rows = rows[~others[rows]]
+        left[rows] = False
+        if not is_last:
+            taken.setdefault(name, self._none())[rows] = True
+
     def _none(self) -> Bools:
         return np.zeros(self._nodes.size, np.bool_)
 
     def _reach(self, volume: PersistentVolume) -> Bools:
-        affinity = volume.spec.node_affinity
+        rows = self._cluster.reach(volume)
+        if rows is None:
+            return ~self._none()
         reach = self._none()
-        if affinity is None or affinity.required is None:
-            return ~reach
-        for term in affinity.required.node_selector_terms:
-            reach |= matches_term(term, self._nodes)
+        reach[rows] = True
         return reach
 
     def _allowed(self, storage_class: StorageClass) -> Bools:
