@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -33,6 +34,9 @@ __all__ = [
 # Below the server's own idle timeout, so that a kept connection is seldom closed under a request.
 IDLE_TIMEOUT_SECONDS = 90.0
 CONNECT_TIMEOUT_SECONDS = 10.0
+SILENCE_SECONDS = 10
+"""A peer whose kernel acknowledges nothing for so long is gone: no request waits longer for it, no watch listens on."""
+_KEEPALIVE = ((socket.TCP_KEEPIDLE, 5), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 3))
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -223,13 +227,14 @@ class HttpClient:
         self._check_open()
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-            _, connection = await loop.create_connection(
+            transport, connection = await loop.create_connection(
                 lambda: ClientConnection(loop),
                 self._host,
                 self._port,
                 ssl=self._tls,
                 server_hostname=self._server_name if self._tls else None,
             )
+        _notice_silence(transport.get_extra_info("socket"))
         try:
             self._check_open()  # it may have been closed meanwhile
         except ConnectionError:
@@ -308,3 +313,10 @@ class HttpClient:
             length,
             body,
         )
+
+
+def _notice_silence(connection: socket.socket) -> None:
+    """A host that lost its power or its link says nothing; by itself the kernel would believe in it for minutes."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (*_KEEPALIVE, (socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000)):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
