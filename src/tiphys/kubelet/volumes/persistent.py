@@ -15,7 +15,7 @@ from tiphys.kubelet.volumes.csi.volume import inline, of_claim
 from tiphys.kubelet.volumes.local import LocalVolumes
 from tiphys.kubelet.volumes.mounted import MountedVolume
 from tiphys.kubelet.volumes.node_volumes import NodeVolumes
-from tiphys.kubelet.volumes.payload import ClaimError, MountError, VolumeError
+from tiphys.kubelet.volumes.payload import ClaimError, MountError, VolumeError, VolumeWaits
 
 _NOT_SOURCES: Final = frozenset(
     {
@@ -50,9 +50,9 @@ class PersistentVolumes:
         self._check_place(found)
         try:
             return await self._mount(pod, found)
-        except MountError:
+        except (MountError, VolumeWaits):
             raise
-        except OSError as error:
+        except (VolumeError, OSError) as error:
             raise MountError(f'MountVolume.SetUp failed for volume "{found.name}" : {error}') from error
 
     async def _mount(self, pod: Pod, found: Claimed) -> MountedVolume:
