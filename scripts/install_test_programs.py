@@ -6,7 +6,12 @@ import sys
 
 from tiphys.cmd.host_packages import PROGRAMS, HostPackagesError, Program, install, missing
 
-TEST_PROGRAMS = (*PROGRAMS, Program("docker-registry", "docker-registry"), Program("mkfs.xfs", "xfsprogs"))
+TEST_PROGRAMS = (
+    *PROGRAMS,
+    Program("docker-registry", "docker-registry"),
+    Program("mkfs.xfs", "xfsprogs"),
+    Program("etcd", "etcd-server"),
+)
 
 try:
     install(missing(TEST_PROGRAMS), on_progress=print)

@@ -1,13 +1,14 @@
-"""What every Backend guarantees, stated once and run on each: memory and SQLite."""
+"""What every Backend guarantees, stated once and run on each: memory, SQLite and etcd."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.etcd import members
 from tiphys.store.backend import (
     DELETE,
     FIRST_REVISION,
@@ -20,6 +21,7 @@ from tiphys.store.backend import (
     RevisionMismatch,
     StoreClosed,
 )
+from tiphys.store.etcd import EtcdBackend
 from tiphys.store.memory import MemoryBackend
 from tiphys.store.sqlite import SqliteBackend
 from tiphys.store.upkeep import Retention
@@ -33,11 +35,16 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def make(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Callable[[Retention], Backend]:
+@pytest.fixture(params=["memory", "sqlite", "etcd"])
+def make(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Callable[[Retention], Backend]]:
     if request.param == "memory":
-        return lambda retention: MemoryBackend(clock=clock, retention=retention)
-    return lambda retention: SqliteBackend(tmp_path / "state.db", clock=clock, retention=retention)
+        yield lambda retention: MemoryBackend(clock=clock, retention=retention)
+    elif request.param == "sqlite":
+        yield lambda retention: SqliteBackend(tmp_path / "state.db", clock=clock, retention=retention)
+    else:
+        [member] = members(tmp_path)
+        yield lambda retention: EtcdBackend([member.endpoint], root="/", clock=clock, retention=retention)
+        member.kill()
 
 
 @pytest.fixture

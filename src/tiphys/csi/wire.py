@@ -10,20 +10,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, Final
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
-
-_FIELD: Final = descriptor_pb2.FieldDescriptorProto
-_SCALARS: Final = {
-    "string": _FIELD.TYPE_STRING,
-    "int64": _FIELD.TYPE_INT64,
-    "int32": _FIELD.TYPE_INT32,
-    "bool": _FIELD.TYPE_BOOL,
-}
-_MAP: Final = "map"
-_REPEATED: Final = "repeated "
-_ONE_OF: Final = "oneof "
-
-Fields = tuple[tuple[str, int, str], ...]
+from tiphys.base.protobuf import MAP, Fields, declare
 
 _ACCESS: Final[Fields] = (
     ("block", 1, "oneof Empty"),
@@ -43,7 +30,7 @@ _CSI: Final[Mapping[str, Fields]] = {
         ("volume_mount_group", 3, "string"),
     ),
     "VolumeCapability": _ACCESS,
-    "Topology": (("segments", 1, _MAP),),
+    "Topology": (("segments", 1, MAP),),
     "TopologyRequirement": (("requisite", 1, "repeated Topology"), ("preferred", 2, "repeated Topology")),
     "CapacityRange": (("required_bytes", 1, "int64"), ("limit_bytes", 2, "int64")),
     "Identified": (("id", 1, "string"),),
@@ -51,39 +38,39 @@ _CSI: Final[Mapping[str, Fields]] = {
     "Volume": (
         ("capacity_bytes", 1, "int64"),
         ("volume_id", 2, "string"),
-        ("volume_context", 3, _MAP),
+        ("volume_context", 3, MAP),
         ("content_source", 4, "VolumeContentSource"),
         ("accessible_topology", 5, "repeated Topology"),
     ),
     "VolumeCondition": (("abnormal", 1, "bool"), ("message", 2, "string")),
     "VolumeUsage": (("available", 1, "int64"), ("total", 2, "int64"), ("used", 3, "int64"), ("unit", 4, "int32")),
-    "GetPluginInfoResponse": (("name", 1, "string"), ("vendor_version", 2, "string"), ("manifest", 3, _MAP)),
+    "GetPluginInfoResponse": (("name", 1, "string"), ("vendor_version", 2, "string"), ("manifest", 3, MAP)),
     "ProbeResponse": (("ready", 1, ".google.protobuf.BoolValue"),),
     "CreateVolumeRequest": (
         ("name", 1, "string"),
         ("capacity_range", 2, "CapacityRange"),
         ("volume_capabilities", 3, "repeated VolumeCapability"),
-        ("parameters", 4, _MAP),
-        ("secrets", 5, _MAP),
+        ("parameters", 4, MAP),
+        ("secrets", 5, MAP),
         ("volume_content_source", 6, "VolumeContentSource"),
         ("accessibility_requirements", 7, "TopologyRequirement"),
-        ("mutable_parameters", 8, _MAP),
+        ("mutable_parameters", 8, MAP),
     ),
     "CreateVolumeResponse": (("volume", 1, "Volume"),),
-    "DeleteVolumeRequest": (("volume_id", 1, "string"), ("secrets", 2, _MAP)),
+    "DeleteVolumeRequest": (("volume_id", 1, "string"), ("secrets", 2, MAP)),
     "ControllerPublishVolumeRequest": (
         ("volume_id", 1, "string"),
         ("node_id", 2, "string"),
         ("volume_capability", 3, "VolumeCapability"),
         ("readonly", 4, "bool"),
-        ("secrets", 5, _MAP),
-        ("volume_context", 6, _MAP),
+        ("secrets", 5, MAP),
+        ("volume_context", 6, MAP),
     ),
-    "ControllerPublishVolumeResponse": (("publish_context", 1, _MAP),),
-    "ControllerUnpublishVolumeRequest": (("volume_id", 1, "string"), ("node_id", 2, "string"), ("secrets", 3, _MAP)),
+    "ControllerPublishVolumeResponse": (("publish_context", 1, MAP),),
+    "ControllerUnpublishVolumeRequest": (("volume_id", 1, "string"), ("node_id", 2, "string"), ("secrets", 3, MAP)),
     "GetCapacityRequest": (
         ("volume_capabilities", 1, "repeated VolumeCapability"),
-        ("parameters", 2, _MAP),
+        ("parameters", 2, MAP),
         ("accessible_topology", 3, "Topology"),
     ),
     "GetCapacityResponse": (
@@ -94,28 +81,28 @@ _CSI: Final[Mapping[str, Fields]] = {
     "ControllerExpandVolumeRequest": (
         ("volume_id", 1, "string"),
         ("capacity_range", 2, "CapacityRange"),
-        ("secrets", 3, _MAP),
+        ("secrets", 3, MAP),
         ("volume_capability", 4, "VolumeCapability"),
     ),
     "ControllerExpandVolumeResponse": (("capacity_bytes", 1, "int64"), ("node_expansion_required", 2, "bool")),
     "NodeStageVolumeRequest": (
         ("volume_id", 1, "string"),
-        ("publish_context", 2, _MAP),
+        ("publish_context", 2, MAP),
         ("staging_target_path", 3, "string"),
         ("volume_capability", 4, "VolumeCapability"),
-        ("secrets", 5, _MAP),
-        ("volume_context", 6, _MAP),
+        ("secrets", 5, MAP),
+        ("volume_context", 6, MAP),
     ),
     "NodeUnstageVolumeRequest": (("volume_id", 1, "string"), ("staging_target_path", 2, "string")),
     "NodePublishVolumeRequest": (
         ("volume_id", 1, "string"),
-        ("publish_context", 2, _MAP),
+        ("publish_context", 2, MAP),
         ("staging_target_path", 3, "string"),
         ("target_path", 4, "string"),
         ("volume_capability", 5, "VolumeCapability"),
         ("readonly", 6, "bool"),
-        ("secrets", 7, _MAP),
-        ("volume_context", 8, _MAP),
+        ("secrets", 7, MAP),
+        ("volume_context", 8, MAP),
     ),
     "NodeUnpublishVolumeRequest": (("volume_id", 1, "string"), ("target_path", 2, "string")),
     "NodeGetVolumeStatsRequest": (
@@ -130,7 +117,7 @@ _CSI: Final[Mapping[str, Fields]] = {
         ("capacity_range", 3, "CapacityRange"),
         ("staging_target_path", 4, "string"),
         ("volume_capability", 5, "VolumeCapability"),
-        ("secrets", 6, _MAP),
+        ("secrets", 6, MAP),
     ),
     "NodeExpandVolumeResponse": (("capacity_bytes", 1, "int64"),),
     "NodeGetInfoResponse": (
@@ -200,47 +187,8 @@ class UsageUnit(IntEnum):
     INODES = 2
 
 
-def _declare(package: str, messages: Mapping[str, Fields]) -> dict[str, Any]:
-    """Message classes by name; a field's type is a scalar, ``map`` (of strings), or a message, with prefixes."""
-    file = descriptor_pb2.FileDescriptorProto(name=f"tiphys/{package}.proto", package=package, syntax="proto3")
-    file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
-    for name, fields in messages.items():
-        message = file.message_type.add(name=name)
-        for field_name, number, declared in fields:
-            _add_field(message, package, field_name, number, declared)
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
-    pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in messages}
-
-
-def _add_field(message: Any, package: str, name: str, number: int, declared: str) -> None:
-    field = message.field.add(name=name, number=number, label=_FIELD.LABEL_OPTIONAL)
-    if declared == _MAP:
-        # A map is a list of pairs, marked as one.
-        entry = message.nested_type.add(name=f"{name.title().replace('_', '')}Entry")
-        entry.options.map_entry = True
-        entry.field.add(name="key", number=1, label=_FIELD.LABEL_OPTIONAL, type=_FIELD.TYPE_STRING)
-        entry.field.add(name="value", number=2, label=_FIELD.LABEL_OPTIONAL, type=_FIELD.TYPE_STRING)
-        field.label, field.type = _FIELD.LABEL_REPEATED, _FIELD.TYPE_MESSAGE
-        field.type_name = f".{package}.{message.name}.{entry.name}"
-        return
-    kind = declared.removeprefix(_REPEATED).removeprefix(_ONE_OF)
-    if declared.startswith(_REPEATED):
-        field.label = _FIELD.LABEL_REPEATED
-    if declared.startswith(_ONE_OF):
-        if not message.oneof_decl:
-            message.oneof_decl.add(name="kind")
-        field.oneof_index = 0
-    if kind in _SCALARS:
-        field.type = _SCALARS[kind]
-    else:
-        field.type = _FIELD.TYPE_MESSAGE
-        field.type_name = kind if kind.startswith(".") else f".{package}.{kind}"
-
-
-CSI: Final = _declare("csi.v1", _CSI)
-REGISTRATION: Final = _declare("pluginregistration", _REGISTRATION)
+CSI: Final = declare("csi.v1", _CSI)
+REGISTRATION: Final = declare("pluginregistration", _REGISTRATION)
 
 _LISTING: Final = frozenset({"GetPluginCapabilities", "ControllerGetCapabilities", "NodeGetCapabilities"})
 METHODS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -99,6 +99,10 @@ class WriteFailed(StoreError):
     """The write could not be made durable (disk full, I/O error) and did not happen; later writes may succeed."""
 
 
+class OutcomeUnknown(WriteFailed):
+    """The store did not answer: the write may have happened, or may still."""
+
+
 class StoreClosed(StoreError):
     """The store is closed, or was never started."""
 
@@ -121,6 +125,18 @@ class Backend(Protocol):
     @property
     def revision(self) -> int:
         """The newest committed revision: durable, visible to reads and already queued to every watcher."""
+        ...
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may write to the same data: then `revision` may be behind `current_revision`."""
+        ...
+
+    async def current_revision(self) -> int:
+        """A revision not older than any write acknowledged to anybody before the call, once `revision` has reached it.
+
+        Raises StoreError when that cannot be known now.
+        """
         ...
 
     @property

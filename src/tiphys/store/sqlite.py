@@ -111,6 +111,13 @@ class SqliteBackend:
         return self._keys.revision
 
     @property
+    def shared(self) -> bool:
+        return False
+
+    async def current_revision(self) -> int:
+        return self.revision
+
+    @property
     def compacted_revision(self) -> int:
         return self._compacted
 
