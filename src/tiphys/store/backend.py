@@ -99,6 +99,10 @@ class WriteFailed(StoreError):
     """The write could not be made durable (disk full, I/O error) and did not happen; later writes may succeed."""
 
 
+class Unavailable(StoreError):
+    """The store does not answer now; it may later."""
+
+
 class OutcomeUnknown(WriteFailed):
     """The store did not answer: the write may have happened, or may still."""
 
@@ -135,7 +139,7 @@ class Backend(Protocol):
     async def current_revision(self) -> int:
         """A revision not older than any write acknowledged to anybody before the call, once `revision` has reached it.
 
-        Raises StoreError when that cannot be known now.
+        Raises Unavailable when that cannot be known now.
         """
         ...
 

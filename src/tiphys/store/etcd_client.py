@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 
 from tiphys.store import etcd_wire as wire
-from tiphys.store.backend import StoreError
+from tiphys.store.backend import StoreError, Unavailable
 
 CALL_SECONDS: Final = 3.0
 """How long one call to one endpoint may take: an election takes about one second."""
@@ -37,7 +37,7 @@ _OPTIONS: Final = (
 _NEEDS_LEADER: Final = (("hasleader", "true"),)
 
 
-class EtcdUnavailable(StoreError):
+class EtcdUnavailable(Unavailable):
     """No endpoint answered in time; whether a write happened is not known."""
 
 

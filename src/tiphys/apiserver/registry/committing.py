@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from tiphys.api import codec, errors
 from tiphys.apiserver.registry.context import Context, Write
-from tiphys.store.backend import KeyValue, RevisionMismatch, WriteFailed
+from tiphys.store.backend import KeyValue, OutcomeUnknown, RevisionMismatch, Unavailable, WriteFailed
 
 _REVISION: Final = b'"resourceVersion":"'
 
@@ -34,9 +34,9 @@ async def put(context: Context, write: Write, key: str, head: bytes, tail: bytes
     except RevisionMismatch:
         write.roll_back()
         raise
-    except WriteFailed as error:
+    except (WriteFailed, Unavailable) as error:
         write.roll_back()
-        raise errors.internal(str(error)) from error
+        raise _told(error) from error
     except BaseException:
         write.roll_back()
         raise
@@ -53,12 +53,18 @@ async def remove(context: Context, write: Write, key: str, expected: int) -> Key
     """Delete for good and return once reads show it. Raises RevisionMismatch or ApiError."""
     try:
         gone = await context.backend.delete(key, expected=expected)
-    except WriteFailed as error:
-        raise errors.internal(str(error)) from error
+    except (WriteFailed, Unavailable) as error:
+        raise _told(error) from error
     write.committed()
     if context.feed.revision < gone.mod_revision:
         await context.feed.wait_for(gone.mod_revision)
     return gone
+
+
+def _told(error: WriteFailed | Unavailable) -> errors.ApiError:
+    if isinstance(error, OutcomeUnknown):
+        return errors.timeout(str(error))
+    return errors.service_unavailable(str(error)) if isinstance(error, Unavailable) else errors.internal(str(error))
 
 
 _EVENT_TTL_SECONDS: Final = 3600.0

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
+from tiphys.api import errors
 from tiphys.api.scheme import Resource
 from tiphys.apiserver.watch_cache.cache import ResourceCache
 from tiphys.base.backoff import Backoff
 from tiphys.base.logging import get_logger
-from tiphys.store.backend import DELETE, Backend, Event
+from tiphys.store.backend import DELETE, Backend, Event, Unavailable
 
 ROOT: Final = "/registry/"
 _PAGE_ITEMS: Final = 5000
@@ -32,6 +33,7 @@ class WatchCache:
     def __init__(self, backend: Backend, resources: Iterable[Resource], monotonic: Callable[[], float]) -> None:
         self._backend = backend
         self._monotonic = monotonic
+        self._shared = backend.shared
         self.caches: dict[tuple[str, str], ResourceCache] = {}
         self._by_prefix: dict[str, ResourceCache] = {}
         for resource in resources:
@@ -76,8 +78,8 @@ class WatchCache:
 
     @property
     def fresh(self) -> bool:
-        """True if everything committed is cached, so that a consistent read needs no wait."""
-        return self.revision >= self._backend.revision
+        """True if everything committed is known to be cached: a consistent read needs no wait."""
+        return not self._shared and self.revision >= self._backend.revision
 
     async def wait_for(self, revision: int, timeout_seconds: float | None = None) -> bool:
         """Wait until `revision` is cached; False if it is not within the timeout."""
@@ -92,8 +94,11 @@ class WatchCache:
         return True
 
     async def wait_fresh(self) -> None:
-        """Wait until everything that is committed now is cached."""
-        await self.wait_for(self._backend.revision)
+        """Wait until everything that is committed now, through any apiserver, is cached. Raises ApiError (503)."""
+        try:
+            await self.wait_for(await self._backend.current_revision())
+        except Unavailable as error:
+            raise errors.service_unavailable(str(error)) from error
 
     async def _load(self) -> None:
         items: dict[str, list[tuple[str, bytes, int]]] = {prefix: [] for prefix in self._by_prefix}
