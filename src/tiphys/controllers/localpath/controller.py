@@ -14,7 +14,7 @@ from tiphys.api import persistent_volumes as facts
 from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import Node, PersistentVolume, PersistentVolumeClaim
 from tiphys.api.types.storage_v1 import StorageClass
-from tiphys.client import NORMAL, WARNING, ObjectKey
+from tiphys.client import NORMAL, WARNING, ObjectKey, key_of
 from tiphys.controllers.localpath.reconcile import (
     Refused,
     growth,
@@ -30,6 +30,8 @@ from tiphys.controllers.runtime import Environment, KeyedController
 _BY_NODE: Final = "local-path-node"
 _WAITING_SECONDS: Final = 300.0
 """How often it is said again that a volume cannot be deleted because its node is away."""
+_NO_NODE_SECONDS: Final = 15.0
+"""Before a claim that needs no pod is offered again to nodes of which none could take it."""
 _MISSING_SECONDS: Final = 30.0
 """How long a node must be missing before its volumes count as gone with it: it may be registering anew."""
 
@@ -100,6 +102,8 @@ class LocalPathController(KeyedController):
         if refused.elsewhere and facts.SELECTED_NODE in claim.metadata.annotations:
             kept = {k: v for k, v in claim.metadata.annotations.items() if k != facts.SELECTED_NODE}
             await self._client.update(replace(claim, metadata=replace(claim.metadata, annotations=kept)))
+        elif refused.elsewhere:
+            self.queue.add_after(key_of(claim), _NO_NODE_SECONDS)
 
     async def _grow(self, claim: PersistentVolumeClaim, volume: PersistentVolume) -> None:
         size = growth(claim, volume)
