@@ -21,6 +21,8 @@ from tiphys.api.types.core_v1 import (
     PersistentVolumeClaimSpec,
     PersistentVolumeSpec,
     Pod,
+    ResourceQuota,
+    ResourceQuotaSpec,
     Volume,
     VolumeResourceRequirements,
 )
@@ -312,5 +314,48 @@ def test_what_a_claim_may_change() -> None:
             for spec in ({"accessModes": ["ReadWriteMany"]}, {"storageClassName": "other"}, {"volumeName": "other"}):
                 with pytest.raises(ApiError, match="spec is immutable after creation except"):
                     await change(spec)
+
+    virtual_time.run(scenario())
+
+
+def test_quotas_of_storage() -> None:
+    """Claims count for a namespace and for their class, when they are made and when they grow."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            client = w.client
+            await client.create(StorageClass(metadata=meta("e2e"), provisioner="e2e.csi", allow_volume_expansion=True))
+            hard = {
+                "requests.storage": Quantity("10Gi"),
+                "e2e.storageclass.storage.k8s.io/requests.storage": Quantity("3Gi"),
+                "e2e.storageclass.storage.k8s.io/persistentvolumeclaims": Quantity("2"),
+                "other.storageclass.storage.k8s.io/requests.storage": Quantity("500Mi"),
+            }
+            made = ResourceQuota(metadata=ObjectMeta(name="q", namespace="x"), spec=ResourceQuotaSpec(hard=hard))
+            await client.create(made)
+            await client.create(volume("pv"))
+            await client.create(claim("one"))
+            await phase(w, PersistentVolumeClaim, "one", "x", "Bound")
+            larger = {"spec": {"resources": {"requests": {"storage": "4Gi"}}}}
+            with pytest.raises(ApiError, match=r"exceeded quota: q, requested: e2e\.storageclass\.storage"):
+                await client.patch(PersistentVolumeClaim, "one", "x", larger)
+            other = claim("other")
+            other.spec.storage_class_name = "other"
+            with pytest.raises(ApiError, match=r"other\.storageclass\.storage\.k8s\.io/requests\.storage=1Gi"):
+                await client.create(other)
+            await client.create(claim("two"))
+            with pytest.raises(ApiError, match=r"persistentvolumeclaims=1, used: .*persistentvolumeclaims=2"):
+                await client.create(claim("three"))
+
+            async def counted() -> bool:
+                used = (await client.get(ResourceQuota, "q", "x")).status.used
+                return used == {
+                    "requests.storage": "2Gi",
+                    "e2e.storageclass.storage.k8s.io/requests.storage": "2Gi",
+                    "e2e.storageclass.storage.k8s.io/persistentvolumeclaims": "2",
+                    "other.storageclass.storage.k8s.io/requests.storage": "0",
+                }
+
+            await w.until(counted, seconds=60)
 
     virtual_time.run(scenario())
