@@ -37,11 +37,12 @@ _logger = get_logger(__name__)
 
 @dataclass(eq=False)
 class Upstream:
-    """One apiserver. `connections` are the open ones by which the least busy is found."""
+    """One apiserver. `connections` are open, `opening` counts those on their way: so the least busy is found."""
 
     host: str
     port: int
     up: bool = True
+    opening: int = 0
     connections: set[_Side] = field(default_factory=set)
 
 
@@ -103,12 +104,15 @@ class Balancer:
 
     def candidates(self) -> list[Upstream]:
         """Those that are up, the least busy first; then the others: what looks down may have come back this moment."""
-        return sorted(self.upstreams, key=lambda one: (not one.up, len(one.connections)))
+        return sorted(self.upstreams, key=lambda one: (not one.up, len(one.connections) + one.opening))
 
     async def _connect(self, client: _Client) -> None:
-        for upstream in self.candidates():
+        tried: set[int] = set()
+        while left := [one for one in self.candidates() if id(one) not in tried]:
             if client.gone:
                 return
+            upstream = left[0]
+            tried.add(id(upstream))
             side = await self._open(upstream)
             if side is not None:
                 side.join(client)
@@ -117,12 +121,15 @@ class Balancer:
 
     async def _open(self, upstream: Upstream) -> _Side | None:
         loop = asyncio.get_running_loop()
+        upstream.opening += 1
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 transport, side = await loop.create_connection(lambda: _Side(upstream), upstream.host, upstream.port)
         except (OSError, TimeoutError) as error:
             self._mark(upstream, up=False, why=str(error) or "no answer")
             return None
+        finally:
+            upstream.opening -= 1
         own: socket.socket = transport.get_extra_info("socket")
         own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in (*_KEEPALIVE, (socket.TCP_USER_TIMEOUT, KEEPALIVE_SECONDS * 1000)):
@@ -148,6 +155,8 @@ class _Pipe(asyncio.Protocol):
 
     transport: asyncio.Transport | None = None
     peer: _Pipe | None = None
+    ended = False
+    """Whether this end has sent all it will."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -158,8 +167,11 @@ class _Pipe(asyncio.Protocol):
             self.peer.transport.write(data)
 
     def eof_received(self) -> bool:
-        if self.peer is not None and self.peer.transport is not None and self.peer.transport.can_write_eof():
-            self.peer.transport.write_eof()
+        """An end that has said all may still listen; the connection is over when both have."""
+        self.ended = True
+        if self.peer is None or self.peer.transport is None or self.peer.ended:
+            return False
+        self.peer.transport.write_eof()
         return True
 
     def pause_writing(self) -> None:
