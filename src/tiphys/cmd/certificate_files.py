@@ -78,7 +78,7 @@ async def obtain(
     created: Callable[[CertificateSigningRequest], Awaitable[None]] | None = None,
 ) -> None:
     """Have a new key certified and write the file. `created` is given the request, to approve it for example. Raises
-    RequestRefused, ApiError, OSError or TimeoutError."""
+    RequestRefused, ApiError or OSError."""
     key = ec.generate_private_key(ec.SECP256R1())
     request = request_pem(wanted, key)
     stored = await client.create(
@@ -99,8 +99,8 @@ async def obtain(
         async with asyncio.timeout(timeout_seconds):
             certificate = await _signed(client, name)
     except TimeoutError:
-        text = f"certificate signing request {name} was not approved in {timeout_seconds:.0f} s"
-        raise TimeoutError(f"{text}: see `kubectl get csr`, or do the controllers not run?") from None
+        text = f"certificate signing request {name} was not approved and signed in {timeout_seconds:.0f} s"
+        raise RequestRefused(f"{text}: see `kubectl get csr`, or do the controllers not run?") from None
     write_private(wanted.path, certificate.rstrip() + b"\n" + private_pem(key))
 
 

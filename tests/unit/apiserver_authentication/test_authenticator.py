@@ -36,6 +36,15 @@ def test_a_certificate_names_user_and_groups() -> None:
     assert user.node_name == "a"
 
 
+def test_a_certificate_ends_even_on_a_connection_that_lasts() -> None:
+    asked = authenticator()
+    now = FakeClock().now()
+    assert asked.authenticate(request(peer=PeerIdentity("jane", not_after=now + 1))).name == "jane"
+    with pytest.raises(ApiError) as error:
+        asked.authenticate(request(peer=PeerIdentity("jane", not_after=now)))
+    assert error.value.code == 401
+
+
 def test_identities_without_a_fingerprint_are_not_mixed_up() -> None:
     asked = authenticator()
     peers = (PeerIdentity("admin", ("system:masters",)), PeerIdentity("mallory"), PeerIdentity("admin"))

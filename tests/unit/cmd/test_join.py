@@ -15,6 +15,7 @@ from cryptography import x509
 
 from tiphys.api import bootstrap_tokens
 from tiphys.api.errors import ApiError
+from tiphys.api.types.authentication_v1 import SelfSubjectReview
 from tiphys.api.types.certificates_v1 import CertificateSigningRequest
 from tiphys.api.types.core_v1 import ConfigMap, Node, NodeAddress, NodeStatus, Pod
 from tiphys.api.types.meta_v1 import ObjectMeta
@@ -24,6 +25,7 @@ from tiphys.base.http.messages import PeerIdentity
 from tiphys.base.tasks import Supervisor
 from tiphys.client import Client, InProcessTransport, kubeconfig
 from tiphys.client.config import ClientConfig
+from tiphys.client.transport import HttpTransport
 from tiphys.cmd import pki, settings
 from tiphys.cmd.certificate_files import read
 from tiphys.cmd.config import ClusterConfig
@@ -103,6 +105,12 @@ async def joined(cluster: Cluster, data_dir: Path) -> ClusterConfig:
     return await join([cluster.url], await cluster.token(), ca_hash(cluster.ca), "worker-1", "192.0.2.9", data_dir)
 
 
+async def name_of(client: Client) -> str:
+    """Who the client is to the apiserver."""
+    review = await client.create(SelfSubjectReview())
+    return review.status.user_info.username or ""
+
+
 async def test_a_machine_gets_credentials_and_settings(cluster: Cluster, tmp_path: Path) -> None:
     data_dir = tmp_path / "worker"
     config = await joined(cluster, data_dir)
@@ -112,12 +120,7 @@ async def test_a_machine_gets_credentials_and_settings(cluster: Cluster, tmp_pat
     names = {}
     for component in ("kubelet", "proxy", "dns"):
         client = Client.from_config(kubeconfig.load(config.kubeconfig(component)))
-        answer = await client.raw(
-            "POST",
-            "/apis/authentication.k8s.io/v1/selfsubjectreviews",
-            b'{"kind":"SelfSubjectReview","apiVersion":"authentication.k8s.io/v1"}',
-        )
-        names[component] = answer.body.decode().partition('"username":"')[2].partition('"')[0]
+        names[component] = await name_of(client)
         await client.close()
     assert names == {
         "kubelet": "system:node:worker-1",
@@ -127,6 +130,20 @@ async def test_a_machine_gets_credentials_and_settings(cluster: Cluster, tmp_pat
     requests = (await cluster.client.list(CertificateSigningRequest)).items
     assert {request.spec.username for request in requests} >= {"system:node:worker-1"}
     assert any((request.spec.username or "").startswith("system:bootstrap:") for request in requests)
+
+
+async def test_a_renewed_certificate_is_shown_by_clients_that_run(cluster: Cluster, tmp_path: Path) -> None:
+    config = await joined(cluster, tmp_path / "worker")
+    client = Client.from_config(kubeconfig.load(config.kubeconfig("kubelet")))
+    transport = client.transport
+    assert isinstance(transport, HttpTransport)
+    assert await name_of(client) == "system:node:worker-1"
+    wanted = client_certificates(config)
+    wanted["kubelet"].path.write_bytes(wanted["proxy"].path.read_bytes())
+    assert await name_of(client) == "system:node:worker-1"  # the connection is kept, the file looked at now and then
+    transport.renew_identity()
+    assert await name_of(client) == "system:kube-proxy"
+    await client.close()
 
 
 async def test_joining_again_keeps_what_was_signed(cluster: Cluster, tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ class Authenticator:
         """The user. Raises ApiError 401 for a bad token, or none where anonymous requests are not served."""
         peer = request.peer_certificate
         if peer is not None and peer.common_name:
+            if peer.not_after <= self._clock.now():
+                raise errors.unauthorized()
             return self._of_certificate(peer)
         token = bearer_token(request)
         if token:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -113,11 +114,15 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class PeerIdentity:
-    """Who a verified client certificate says the peer is. Only made for certificates the CA signed and still valid."""
+    """Who a verified client certificate says the peer is. Only made for certificates the CA signed and still valid.
+
+    Connections may outlive certificates: `not_after` (seconds since the epoch) tells who must look again.
+    """
 
     common_name: str
     organizations: tuple[str, ...] = ()
     fingerprint_sha256: str = ""  # hexadecimal, of the DER certificate
+    not_after: float = math.inf
 
 
 class Request:

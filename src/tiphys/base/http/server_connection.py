@@ -382,4 +382,5 @@ def peer_identity(ssl_object: ssl.SSLObject) -> PeerIdentity | None:
                 name = value
             elif key == "organizationName":
                 organizations.append(value)
-    return PeerIdentity(name, tuple(organizations), hashlib.sha256(der).hexdigest())
+    ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+    return PeerIdentity(name, tuple(organizations), hashlib.sha256(der).hexdigest(), ends)

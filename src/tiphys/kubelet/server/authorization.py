@@ -43,6 +43,8 @@ class NodeAuthorizer:
     async def check(self, request: Request) -> None:
         """Return if the request is allowed; raises Denied."""
         peer = request.peer_certificate
+        if peer is not None and peer.not_after <= self._clock.now():
+            raise Denied(401, "Unauthorized")
         if peer is not None and (peer.common_name in self._trusted or "system:masters" in peer.organizations):
             return
         user = (
