@@ -23,6 +23,8 @@ ROOT_ANNOTATION: Final = "tiphys.io/local-path-root"
 """Annotation of a Node: the directory that holds its volumes' directories."""
 FINALIZER: Final = "tiphys.io/local-path"
 """On a volume until its directory is gone, or is meant to stay."""
+MADE_ANNOTATION: Final = "tiphys.io/local-path-made"
+"""On a volume whose directory was made: if it is missing later, something is wrong with the node's disk."""
 PROTECTION: Final = "kubernetes.io/pv-protection"
 """On a volume while a claim is bound to it."""
 

@@ -1,6 +1,6 @@
 """The node's keeper of local-path volumes: makes their directories, and removes them once nobody has them any more.
 
-    volume of this node appears ──► directory made
+    volume of this node appears ──► directory made ──► noted on the volume: it is never made a second time
     volume being deleted, no claim holds it ──► policy Delete: renamed, removed ──► finalizer taken off
                                             └─► policy Retain: left ────────────────┘
 
@@ -46,6 +46,7 @@ class LocalPathAgent:
         self._root = root
         self._recorder = recorder
         self._clock = clock or SystemClock()
+        self._missed: set[str] = set()
         self._queue: WorkQueue[str] = WorkQueue(maximum_seconds=RETRY_SECONDS_MAX)
         self._volumes = Informer(
             client,
@@ -87,9 +88,24 @@ class LocalPathAgent:
             return
         if volume.metadata.deletion_timestamp is None:
             if self._is_here(volume):
-                await asyncio.to_thread(make, self._root, volume.metadata.name or "")
+                await self._make(volume)
         elif local_path.is_given_up(volume):
             await self._let_go(volume)
+
+    async def _make(self, volume: PersistentVolume) -> None:
+        name = volume.metadata.name or ""
+        if local_path.MADE_ANNOTATION not in volume.metadata.annotations:
+            await asyncio.to_thread(make, self._root, name)
+            body = {"metadata": {"annotations": {local_path.MADE_ANNOTATION: "true"}}}
+            await self._client.patch(PersistentVolume, name, "", body)
+        elif (self._root / name).is_dir():
+            self._missed.discard(name)
+        elif name not in self._missed:
+            # A disk that is not mounted, most likely. An empty directory in its place would pass for the data.
+            self._missed.add(name)
+            text = f"{self._root / name} is missing and is not made again: is a disk not mounted?"
+            self._recorder.event(volume, WARNING, "VolumeDataMissing", text)
+            _logger.warning("directory of a volume is missing", volume=name)
 
     async def _let_go(self, volume: PersistentVolume) -> None:
         meta, spec = volume.metadata, volume.spec

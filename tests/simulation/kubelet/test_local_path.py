@@ -198,3 +198,33 @@ async def test_a_node_sees_and_changes_only_what_it_keeps(tmp_path: Path) -> Non
         with pytest.raises(ApiError, match="forbidden"):
             await node.delete(PersistentVolume, "own")
         await node.update(local_path.let_go(own))
+
+
+async def test_a_directory_that_is_missing_is_not_made_again(tmp_path: Path) -> None:
+    root = tmp_path / "local-path"
+    async with control_plane() as plane:
+        await plane.client.create(made("a", root))
+
+        async def noted() -> bool:
+            found = await plane.client.get(PersistentVolume, "a")
+            return local_path.MADE_ANNOTATION in found.metadata.annotations
+
+        async with agent(plane, root):
+            await until(noted)
+        (root / "a").rmdir()
+        async with agent(plane, root) as heard:
+
+            async def said() -> bool:
+                return [reason for reason, _ in heard.said] == ["VolumeDataMissing"]
+
+            await until(said)
+            assert not (root / "a").exists()
+            # Who knows what he does may begin anew.
+            await plane.client.patch(
+                PersistentVolume, "a", "", {"metadata": {"annotations": {local_path.MADE_ANNOTATION: None}}}
+            )
+
+            async def there() -> bool:
+                return (root / "a").is_dir()
+
+            await until(there)

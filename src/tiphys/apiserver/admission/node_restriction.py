@@ -16,7 +16,7 @@ from tiphys.api.certificate_requests import (
 from tiphys.api.field_errors import quote
 from tiphys.api.types.certificates_v1 import CertificateSigningRequest
 from tiphys.api.types.coordination_v1 import Lease
-from tiphys.api.types.core_v1 import Node, Pod
+from tiphys.api.types.core_v1 import Node, PersistentVolume, Pod
 from tiphys.apiserver.admission.chain import CREATE, DELETE, UPDATE, Base, Lookup, refuse
 from tiphys.apiserver.authorization.node import LEASE_NAMESPACE, references
 from tiphys.apiserver.registry.context import Write
@@ -132,26 +132,27 @@ class NodeRestriction(Base):
             raise refuse(write, f"can only create a node CSR with CN={NODE_PREFIX}{node}")
 
     def _volume(self, write: Write, node: str) -> None:
-        """Of a volume whose directory it keeps, a node changes that it keeps it no longer."""
+        """Of a volume whose directory it keeps, a node changes that it has made it, or keeps it no longer."""
         if write.operation != UPDATE or write.subresource or local_path.node_of(write.old) != node:
             raise refuse(write, f"node {quote(node)} can only update volumes that it keeps")
         old, new = write.old, write.obj
         released = tuple(f for f in old.metadata.finalizers if f != local_path.FINALIZER)
         if new.metadata.finalizers not in (old.metadata.finalizers, released):
             raise refuse(write, f"node {quote(node)} can only remove the finalizer {quote(local_path.FINALIZER)}")
-        if (new.spec, new.status, new.metadata.labels, new.metadata.annotations, new.metadata.owner_references) != (
-            old.spec,
-            old.status,
-            old.metadata.labels,
-            old.metadata.annotations,
-            old.metadata.owner_references,
-        ):
+        if _kept_of_volume(new) != _kept_of_volume(old):
             raise refuse(write, f"node {quote(node)} can only remove the finalizer {quote(local_path.FINALIZER)}")
 
     def _csi_node(self, write: Write, node: str) -> None:
         named = write.old if write.operation == DELETE else write.obj
         if named.metadata.name != node:
             raise refuse(write, "can only access CSINode with the same name as the requesting node")
+
+
+def _kept_of_volume(volume: PersistentVolume) -> tuple[Any, ...]:
+    """What no node changes."""
+    meta = volume.metadata
+    annotations = {key: value for key, value in meta.annotations.items() if key != local_path.MADE_ANNOTATION}
+    return (volume.spec, volume.status, meta.labels, annotations, meta.owner_references)
 
 
 def _changed(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:

@@ -70,6 +70,11 @@ def is_ready(node: Node) -> bool:
     return any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
 
 
+def is_lost(node: Node) -> bool:
+    """Whether it is known not to work: no new data should be tied to it."""
+    return any(c.type == "Ready" and c.status != "True" for c in node.status.conditions)
+
+
 def provisioned(
     claim: PersistentVolumeClaim, storage_class: StorageClass, node: Node | None, node_name: str
 ) -> PersistentVolume | Refused:
@@ -84,6 +89,8 @@ def provisioned(
         return Refused("claim.spec.dataSource is not supported")
     if node is None:
         return Refused(f'node "{node_name}" not found', elsewhere=True)
+    if is_lost(node):
+        return Refused(f'node "{node_name}" is not ready', elsewhere=True)
     root = local.root_of(node)
     if not root:
         return Refused(f'node "{node_name}" has no directory for local volumes', elsewhere=True)
