@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from tiphys.api import codec
-from tiphys.api.types import core_v1, rbac_v1
+from tiphys.api.types import core_v1, rbac_v1, storage_v1
 from tiphys.apiserver.admission.chain import Lookup
 from tiphys.apiserver.authentication.authenticator import Authenticator
 from tiphys.apiserver.authentication.bootstrap_tokens import BootstrapTokens
@@ -51,6 +51,9 @@ class CachedObjects:
 
     def volume(self, name: str) -> core_v1.PersistentVolume | None:
         return self._lookup.get(core_v1.PersistentVolume, name)
+
+    def attachment(self, name: str) -> storage_v1.VolumeAttachment | None:
+        return self._lookup.get(storage_v1.VolumeAttachment, name)
 
     def pod(self, key: str, name: str = "") -> core_v1.Pod | None:
         """By ``namespace/name``, or by both apart."""

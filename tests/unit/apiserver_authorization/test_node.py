@@ -10,6 +10,7 @@ import pytest
 from tests.unit.apiserver_authorization.cluster import JANE
 from tiphys.api import codec
 from tiphys.api.types.core_v1 import PersistentVolume, PersistentVolumeClaim, Pod
+from tiphys.api.types.storage_v1 import VolumeAttachment, VolumeAttachmentSpec
 from tiphys.apiserver.authentication.user import User
 from tiphys.apiserver.authorization.attributes import Attributes
 from tiphys.apiserver.authorization.bootstrap import node_rules
@@ -51,9 +52,17 @@ class Objects:
     def volume(self, name: str) -> PersistentVolume | None:
         return self.volumes.get(name)
 
+    def attachment(self, name: str) -> VolumeAttachment | None:
+        nodes = {"here": "a", "there": "b"}
+        return VolumeAttachment(spec=VolumeAttachmentSpec(node_name=nodes[name])) if name in nodes else None
+
 
 def get(resource: str, name: str, namespace: str = "ns", verb: str = "get", subresource: str = "") -> Attributes:
     return Attributes(verb, "", resource, subresource, namespace, name)
+
+
+def attachment(name: str, verb: str = "get") -> Attributes:
+    return Attributes(verb, "storage.k8s.io", "volumeattachments", "", "", name)
 
 
 NO_RELATION = "no relationship found between node 'a' and this object"
@@ -76,6 +85,10 @@ NO_RELATION = "no relationship found between node 'a' and this object"
         (get("serviceaccounts", "else", verb="create", subresource="token"), NO_RELATION),
         (get("secrets", "mounted", verb="delete"), "can only read resources of this type"),
         (get("secrets", "", verb="list"), "No Object name found"),
+        (attachment("here"), ""),
+        (attachment("there"), NO_RELATION),
+        (attachment("missing"), NO_RELATION),
+        (attachment("here", "delete"), "can only get individual resources of this type"),
         (get("nodes", "a", ""), ""),
         (get("nodes", "b", ""), "node 'a' cannot read 'b', only its own Node object"),
         (get("nodes", "", "", verb="create"), ""),

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from tiphys.api import local_path, rbac
 from tiphys.api.types.core_v1 import Container, EphemeralContainer, PersistentVolume, PersistentVolumeClaim, Pod
 from tiphys.api.types.rbac_v1 import PolicyRule
+from tiphys.api.types.storage_v1 import VolumeAttachment
 from tiphys.apiserver.authentication.user import User
 from tiphys.apiserver.authorization.attributes import Attributes, Decision, selected
 
@@ -33,6 +34,8 @@ class NodeObjects(Protocol):
     def claim(self, namespace: str, name: str) -> PersistentVolumeClaim | None: ...
 
     def volume(self, name: str) -> PersistentVolume | None: ...
+
+    def attachment(self, name: str) -> VolumeAttachment | None: ...
 
 
 class NodeAuthorizer:
@@ -118,6 +121,12 @@ class NodeAuthorizer:
         if attributes.verb != "create" and attributes.name != node:
             return "can only access node lease with the same name as the requesting node"
         return ""
+
+    def _attachment(self, node: str, attributes: Attributes) -> str | None:
+        if attributes.verb != "get" or attributes.subresource:
+            return "can only get individual resources of this type"
+        found = self._objects.attachment(attributes.name)
+        return "" if found is not None and found.spec.node_name == node else _no_relationship(node)
 
     def _csi_node(self, node: str, attributes: Attributes) -> str | None:
         if attributes.verb not in ("get", "create", "update", "patch", "delete"):
@@ -246,4 +255,5 @@ _CHECKS: Final = {
     ("", "pods"): NodeAuthorizer._pod,
     ("coordination.k8s.io", "leases"): NodeAuthorizer._lease,
     ("storage.k8s.io", "csinodes"): NodeAuthorizer._csi_node,
+    ("storage.k8s.io", "volumeattachments"): NodeAuthorizer._attachment,
 }

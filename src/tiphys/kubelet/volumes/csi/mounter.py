@@ -129,7 +129,8 @@ class CsiVolumes:
         try:
             found = await self._client.get(VolumeAttachment, attachment)
         except ApiError as error:
-            if error.code != 404:
+            # 403: of an attachment that an apiserver does not know yet, it cannot say that it is ours.
+            if error.code not in (403, 404):
                 raise
             raise VolumeWaits(f"volume attachment {attachment} is not there yet") from None
         if found.metadata.deletion_timestamp is not None or not found.status.attached:
