@@ -26,9 +26,10 @@ async def drops() -> bool:
     )
 
 
-def _rules(bridge: str) -> Iterator[list[str]]:
-    for side in ("-i", "-o"):
-        yield [CHAIN, side, bridge, "-m", "comment", "--comment", bridge, "-j", "ACCEPT"]
+def _rules(bridge: str, cluster_cidr: str) -> Iterator[list[str]]:
+    """By address too: what comes for another node's pod (by a node port of this one) passes no bridge of ours."""
+    for what in (("-i", bridge), ("-o", bridge), ("-s", cluster_cidr), ("-d", cluster_cidr)):
+        yield [CHAIN, *what, "-m", "comment", "--comment", bridge, "-j", "ACCEPT"]
 
 
 async def _iptables(*arguments: str) -> bool:
@@ -39,22 +40,22 @@ async def _iptables(*arguments: str) -> bool:
         return await process.wait() == 0
 
 
-async def ensure(bridge: str) -> None:
-    """Let packets from and to the bridge pass, where they would not. Idempotent."""
+async def ensure(bridge: str, cluster_cidr: str) -> None:
+    """Let packets of pods, of this node and of others, pass where they would not. Idempotent."""
     if not await drops():
         return
     if shutil.which("iptables") is None:
         _logger.warning("the firewall drops forwarded packets, and iptables is not there to let pods' pass")
         return
-    for rule in _rules(bridge):
+    for rule in _rules(bridge, cluster_cidr):
         if not await _iptables("-C", *rule):
             await _iptables("-I", *rule)
 
 
-async def restore(bridge: str) -> None:
+async def restore(bridge: str, cluster_cidr: str) -> None:
     """Take the rules away. Idempotent; touches nothing where there are none."""
     if shutil.which("iptables") is None or not await drops():
         return
-    for rule in _rules(bridge):
+    for rule in _rules(bridge, cluster_cidr):
         if await _iptables("-C", *rule):
             await _iptables("-D", *rule)

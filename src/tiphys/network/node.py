@@ -37,7 +37,7 @@ class NodeNetwork:
         if self._config.service_cidr:
             await links.ensure_route(self._config.service_cidr, cni.gateway(pod_cidr))
         await nft.apply(masquerade.script(name, pod_cidr, self._config.cluster_cidr))
-        await forward_policy.ensure(name)
+        await forward_policy.ensure(name, self._config.cluster_cidr)
         await asyncio.to_thread(self._write, cni.conflist(name, pod_cidr, self._config.state_dir, mtu_bytes))
 
     async def cleanup(self) -> None:
@@ -49,7 +49,7 @@ class NodeNetwork:
         await tunnel.cleanup(self._config.tunnel_name, self._config.cluster_cidr)
         await links.delete_bridge(name)
         with contextlib.suppress(nft.NftError, TimeoutError):
-            await forward_policy.restore(name)
+            await forward_policy.restore(name, self._config.cluster_cidr)
         for table in (name, self._config.host_ports_table):
             with contextlib.suppress(nft.NftError):
                 if await nft.table_exists(masquerade.FAMILY, table):

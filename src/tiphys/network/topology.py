@@ -133,7 +133,7 @@ def wanted(
     )  # fmt: skip
     entries: list[Entry] = []
     unreachable: list[Peer] = []
-    tunnel_used = backend == VXLAN and bool(own_cidr)
+    tunnel_used = False
     for peer in others:
         if peer.address == node_ip or peer.pod_cidr == own_cidr:
             continue
