@@ -75,6 +75,8 @@ def test_pods_of_a_dead_host_run_on_others_in_the_documented_time(whole_hosts: H
     took = time.monotonic() - died
     assert took < GRACE_SECONDS + TOLERATION_SECONDS + SLACK_SECONDS, f"it took {took:.0f} s"
     assert set(ready_on(cluster, namespace, "web").values()) == {"node-1", "node-2"}
+    lost = [name for name, ready in cluster.ready().items() if not ready]
+    assert lost == ["node-3"], "the others are not taken for dead"
     left = {one["metadata"]["uid"] for one in cluster.get("pods", "-n", namespace, "-l", "app=agent")["items"]}
     assert left == agents, "pods of DaemonSets wait for their host"
 
