@@ -193,11 +193,12 @@ class _Pipe(asyncio.Protocol):
 
 
 class _Client(_Pipe):
-    """A client's end: it waits until an upstream has been found."""
+    """A client's end: what it says before an upstream has been found is kept, and no more is read then."""
 
     def __init__(self, balancer: Balancer) -> None:
         self._balancer = balancer
         self._admitted = False
+        self.early = b""
 
     @property
     def gone(self) -> bool:
@@ -205,11 +206,17 @@ class _Client(_Pipe):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        assert self.transport is not None
-        self.transport.pause_reading()
         self._admitted = self._balancer.admit(self)
         if not self._admitted:
             self.cut()
+
+    def data_received(self, data: bytes) -> None:
+        if self.peer is not None:
+            super().data_received(data)
+            return
+        self.early += data
+        if self.transport is not None:
+            self.transport.pause_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
@@ -230,6 +237,8 @@ class _Side(_Pipe):
             client.cut()
             return
         self.peer, client.peer = client, self
+        self.transport.write(client.early)
+        client.early = b""
         client.transport.resume_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -68,6 +68,26 @@ async def test_bytes_pass_both_ways_whatever_their_number() -> None:
         writer.close()
 
 
+async def test_what_a_client_says_before_an_upstream_is_found_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = asyncio.Event()
+    opening = Balancer._open
+
+    async def late(self: Balancer, one: Upstream) -> object:
+        await found.wait()
+        return await opening(self, one)
+
+    monkeypatch.setattr(Balancer, "_open", late)
+    async with upstream(b"a") as (first, _), balancing_over(first) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"early")
+        await writer.drain()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        found.set()
+        assert await reader.readexactly(6) == b"aearly"
+        writer.close()
+
+
 async def test_connections_go_to_the_least_busy() -> None:
     async with upstream(b"a") as (first, _), upstream(b"b") as (second, _), balancing_over(first, second) as (it, port):
         kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
