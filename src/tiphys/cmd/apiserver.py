@@ -1,4 +1,4 @@
-"""The apiserver on its SQLite store, with a cluster's settings."""
+"""The apiserver on its store, SQLite or etcd, with a cluster's settings."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tiphys.cmd import aggregation_pki
 from tiphys.cmd.addons import ensure_addons
 from tiphys.cmd.config import ClusterConfig
 from tiphys.cmd.prepare import prepare
+from tiphys.store.backend import Backend
 from tiphys.store.sqlite import SqliteBackend
 
 
@@ -44,10 +45,18 @@ def server_config(config: ClusterConfig) -> ApiServerConfig:
     )
 
 
+def _backend(config: ClusterConfig) -> Backend:
+    if config.etcd_servers:
+        from tiphys.cmd import etcd
+
+        return etcd.backend(config)
+    return SqliteBackend(config.store_path)
+
+
 @contextlib.asynccontextmanager
 async def serving(config: ClusterConfig) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """A started server; it is closed, and the store with it, at the end."""
-    server = ApiServer(server_config(config), SqliteBackend(config.store_path))
+    server = ApiServer(server_config(config), _backend(config))
     client = Client(InProcessTransport(server.handler, PeerIdentity("system:apiserver", ("system:masters",))))
 
     async def until_cancelled() -> None:

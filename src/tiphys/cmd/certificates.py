@@ -39,6 +39,8 @@ class Profile:
     common_name: str
     organizations: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    connects: bool = False
+    """Whether a server's certificate also says who it is when it calls others."""
 
 
 class Authority:
@@ -91,12 +93,14 @@ class Authority:
         """A fresh key and certificate."""
         key = ec.generate_private_key(ec.SECP256R1())
         public = key.public_key()
-        purpose = ExtendedKeyUsageOID.SERVER_AUTH if profile.names else ExtendedKeyUsageOID.CLIENT_AUTH
+        purposes = [ExtendedKeyUsageOID.SERVER_AUTH] if profile.names else []
+        if profile.connects or not profile.names:
+            purposes.append(ExtendedKeyUsageOID.CLIENT_AUTH)
         builder = (
             _builder(_subject(profile), self._certificate.subject, public, now, LEAF_VALIDITY)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.KeyUsage(True, False, True, False, False, False, False, False, False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),

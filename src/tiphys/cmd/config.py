@@ -52,6 +52,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     etcd_ca: str = ""
     etcd_certificate: str = ""
     etcd_key: str = ""
+    etcd_prefix: str = "/registry"
     etcd_member: str = ""
     """The name of the etcd member that this machine runs; "" when it runs none."""
     etcd_initial_cluster: tuple[str, ...] = ()

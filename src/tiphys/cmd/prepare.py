@@ -16,4 +16,8 @@ def prepare(config: ClusterConfig) -> pki.Pki:
     config.log_dir.mkdir(mode=0o700, exist_ok=True)
     made = pki.ensure(config, now)
     aggregation_pki.ensure(config, now)
+    if config.etcd_servers or config.etcd_member:
+        from tiphys.cmd import etcd
+
+        etcd.ensure_credentials(config, now)
     return made

@@ -81,11 +81,19 @@ def plan(config: ClusterConfig) -> list[dict[str, object]]:
     return [
         {
             "name": name,
-            "command": [sys.executable, "-m", "tiphys.cmd.process", "--data-dir", config.data_dir, components],
+            "command": _command(config, components),
             "environment": _ENVIRONMENT,
         }
         for name, components in groups(config).items()
     ]
+
+
+def _command(config: ClusterConfig, components: str) -> list[str]:
+    if components == "etcd":
+        from tiphys.cmd.etcd import command
+
+        return command(config)
+    return [sys.executable, "-m", "tiphys.cmd.process", "--data-dir", config.data_dir, components]
 
 
 def start(config: ClusterConfig, inside: Sequence[str] = ()) -> SupervisorReport:

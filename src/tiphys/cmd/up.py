@@ -52,7 +52,7 @@ def _start(options: UpOptions) -> tuple[ClusterConfig, Hosts | None, bool]:
     """Have the machine's own supervisor run; the settings, and whether it ran before."""
     config, hosts = decide(options)
     if not config.hollow:
-        host_programs()
+        host_programs(etcd=hosts is not None and bool(hosts.etcd))
     resumed = supervision.ask(config) is not None
     if not resumed:
         _ports_free(config)
@@ -74,11 +74,12 @@ def _start(options: UpOptions) -> tuple[ClusterConfig, Hosts | None, bool]:
     return config, hosts, resumed
 
 
-def host_programs() -> None:
-    """Install what a node needs of the distribution's programs and lacks. Raises ConfigError."""
-    from tiphys.cmd.host_packages import HostPackagesError, install, missing
+def host_programs(*, etcd: bool = False) -> None:
+    """Install what a node, and a member of etcd, needs of the distribution's programs and lacks. Raises ConfigError."""
+    from tiphys.cmd.etcd import PROGRAMS as ETCD
+    from tiphys.cmd.host_packages import PROGRAMS, HostPackagesError, install, missing
 
-    packages = missing()
+    packages = missing((*PROGRAMS, *ETCD) if etcd else PROGRAMS)
     if packages:
         console.print(f"installing {', '.join(packages)}")
     try:

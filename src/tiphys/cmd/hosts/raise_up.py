@@ -21,7 +21,7 @@ from tiphys.api.types.core_v1 import ConfigMap
 from tiphys.client import kubeconfig
 from tiphys.client.client import Client
 from tiphys.cmd import config as cluster_config
-from tiphys.cmd import supervision
+from tiphys.cmd import etcd, supervision
 from tiphys.cmd.certificate_files import read
 from tiphys.cmd.config import ClusterConfig, ConfigError
 from tiphys.cmd.hosts import shared_pki, underlay
@@ -31,6 +31,7 @@ from tiphys.cmd.hosts.settings import host_settings, server_urls
 from tiphys.cmd.join import ca_hash, join
 from tiphys.cmd.node import containerd_of, image_cache
 from tiphys.cmd.node_certificates import client_certificates
+from tiphys.cmd.prepare import prepare
 from tiphys.cmd.readiness import answers, images_there, nodes_ready, until
 from tiphys.cmd.token import create_token
 
@@ -54,8 +55,14 @@ def raise_control_plane(config: ClusterConfig, hosts: Hosts) -> None:
         own = host_settings(config, hosts, host)
         shared_pki.give(config, own)
         cluster_config.save(own)
+        if host.role == "server":
+            prepare(own)  # its processes start together: none may wait for what another makes
+        else:
+            etcd.ensure_credentials(own, datetime.now(UTC))
         boot(config, hosts, host)
 
+    if hosts.etcd:
+        etcd.authority(config, datetime.now(UTC))
     if members:
         with ThreadPoolExecutor(len(members)) as pool:
             list(pool.map(raise_one, members))

@@ -7,11 +7,9 @@ from typing import Any
 import msgspec
 
 from tiphys.cmd.config import ClusterConfig
+from tiphys.cmd.etcd import CLIENT_PORT, PEER_PORT
 from tiphys.cmd.hosts.plan import Host, Hosts
 from tiphys.cmd.hosts.record import directory
-
-ETCD_CLIENT_PORT = 2379
-ETCD_PEER_PORT = 2380
 
 
 def machine_settings(config: ClusterConfig, hosts: Hosts) -> ClusterConfig:
@@ -40,7 +38,7 @@ def host_settings(config: ClusterConfig, hosts: Hosts, host: Host) -> ClusterCon
         server_names=(hosts.machine_address, *(other.address for other in servers)),
         leader_elect=len(servers) > 1,
         etcd_member=host.name if host.etcd else "",
-        etcd_initial_cluster=tuple(f"{one.name}=https://{one.address}:{ETCD_PEER_PORT}" for one in hosts.etcd),
+        etcd_initial_cluster=tuple(f"{one.name}=https://{one.address}:{PEER_PORT}" for one in hosts.etcd),
     )
     return msgspec.structs.replace(own, **_etcd_clients(own, hosts))
 
@@ -57,7 +55,7 @@ def _etcd_clients(config: ClusterConfig, hosts: Hosts) -> dict[str, Any]:
         return {}
     folder = config.pki_dir / "etcd"
     return {
-        "etcd_servers": tuple(f"https://{host.address}:{ETCD_CLIENT_PORT}" for host in hosts.etcd),
+        "etcd_servers": tuple(f"https://{host.address}:{CLIENT_PORT}" for host in hosts.etcd),
         "etcd_ca": str(folder / "ca.crt"),
         "etcd_certificate": str(folder / "client.crt"),
         "etcd_key": str(folder / "client.key"),
