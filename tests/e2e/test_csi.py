@@ -73,6 +73,15 @@ def _says(cluster: Cluster, namespace: str, name: str, text: str) -> None:
     eventually(lambda: cluster.output("logs", name, "-n", namespace) == text, f"{name} says {text}")
 
 
+def _told_of(cluster: Cluster, name: str, volume: str) -> dict[str, Any]:
+    """What /stats/summary says of a pod's volume."""
+    node = cluster.get("nodes")["items"][0]["metadata"]["name"]
+    summary = json.loads(cluster.output("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary"))
+    (found,) = (one for one in summary["pods"] if one["podRef"]["name"] == name)
+    (told,) = (one for one in found["volume"] if one["name"] == volume)
+    return dict(told)
+
+
 def _gone(cluster: Cluster, disks: DiskService) -> bool:
     """Nothing is attached, staged or mounted any more."""
     node = cluster.get("nodes")["items"][0]["status"]
@@ -115,6 +124,11 @@ def test_a_claim_gets_a_disk_whose_data_outlives_its_pods(cluster: Cluster, name
         "exec", "reader", "-n", namespace, "--", "dd", "if=/dev/zero", "of=/data/big", "bs=1M", "count=400", check=False
     )
     assert "No space left on device" in full.stderr
+    told = _told_of(cluster, "reader", "data")
+    assert told["pvcRef"] == {"name": "data", "namespace": namespace}
+    assert told["capacityBytes"] < 300 << 20
+    assert told["availableBytes"] < 4 << 20
+    assert "NodeGetVolumeStats" in (disks.state / "calls.log").read_text()
     cluster.kubectl("delete", "pod", "reader", "-n", namespace)
     cluster.kubectl("delete", "pvc", "data", "-n", namespace)
     eventually(lambda: not cluster.get("pv")["items"] and not disks.disks(), "the disk is deleted")

@@ -30,7 +30,7 @@ def volume(read_only: bool = False, fs_type: str = "ext4", **spec: Any) -> CsiVo
     source = {"driver": "d.example.org", "volumeHandle": "h-1", "fsType": fs_type, "volumeAttributes": {"a": "b"}}
     body = {"metadata": {"name": "pv-1"}, "spec": {"csi": source, "accessModes": ["ReadWriteOnce"], **spec}}
     found = codec.from_dict(PersistentVolume, body)
-    return of_claim(Claimed(found, PersistentVolumeClaim(), read_only))
+    return of_claim(Claimed(found, PersistentVolumeClaim(), read_only), "v")
 
 
 def driver(**spec: Any) -> facts.DriverFacts:

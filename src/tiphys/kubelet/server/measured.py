@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,26 @@ from tiphys.kubelet.spec.names import log_folder
 from tiphys.kubelet.stats.exposition import cadvisor_metrics, resource_metrics
 from tiphys.kubelet.stats.measuring import Measurer, PodFacts
 from tiphys.kubelet.stats.summary import Files, summary
+from tiphys.kubelet.volumes.csi.mounter import CsiVolumes
+
+
+async def _ask_drivers(csi: CsiVolumes, pod: dict[str, Any]) -> None:
+    """How full a driver's volume is, the driver knows best."""
+    told = await csi.usage(pod["podRef"]["uid"])
+    for volume in pod.get("volume", ()):
+        usage = told.get(volume["name"])
+        if usage is not None and usage.total_bytes:
+            volume |= {
+                "availableBytes": usage.available_bytes,
+                "capacityBytes": usage.total_bytes,
+                "usedBytes": usage.used_bytes,
+            }
+        if usage is not None and usage.total_inodes:
+            volume |= {
+                "inodesFree": usage.available_inodes,
+                "inodes": usage.total_inodes,
+                "inodesUsed": usage.used_inodes,
+            }
 
 
 class Measured:
@@ -28,7 +49,11 @@ class Measured:
     async def summary(self) -> dict[str, Any]:
         """/stats/summary."""
         runtime = self._pods.node.runtime
-        return await summary(await self._measurer.snapshot(), runtime, self._config, self._files)
+        document = await summary(await self._measurer.snapshot(), runtime, self._config, self._files)
+        csi = self._pods.node.volumes.persistent.csi
+        if csi is not None:
+            await asyncio.gather(*(_ask_drivers(csi, pod) for pod in document["pods"]))
+        return document
 
     async def resource_metrics(self) -> bytes:
         """/metrics/resource."""

@@ -49,13 +49,13 @@ class PersistentVolumes:
             raise MountError(f"Unable to attach or mount volumes: {lists}: {error}") from None
         self._check_place(found)
         try:
-            return await self._mount(pod, found)
+            return await self._mount(pod, volume.name, found)
         except (MountError, VolumeWaits):
             raise
         except (VolumeError, OSError) as error:
             raise MountError(f'MountVolume.SetUp failed for volume "{found.name}" : {error}') from error
 
-    async def _mount(self, pod: Pod, found: Claimed) -> MountedVolume:
+    async def _mount(self, pod: Pod, name: str, found: Claimed) -> MountedVolume:
         spec = found.volume.spec
         if spec.host_path is not None:
             path = Path(spec.host_path.path)
@@ -64,7 +64,7 @@ class PersistentVolumes:
         if spec.local is not None:
             return await self._local.mount(pod, found)
         if spec.csi is not None and self.csi is not None:
-            return await self.csi.mount(pod, of_claim(found))
+            return await self.csi.mount(pod, of_claim(found, name))
         raise MountError(
             f'MountVolume.SetUp failed for volume "{found.name}" : no volume plugin matched: {_source(found.volume)}'
         )

@@ -349,10 +349,10 @@ class CsiVolumes:
         staging = self._layout.staging(volume)
         return staging if volume.claimed is not None and staging.exists() else None
 
-    async def usage(self, uid: str) -> dict[str, tuple[CsiVolume, VolumeUsage]]:
-        """By PersistentVolume (or inline volume) name, how full the pod's volumes are; those that say so."""
+    async def usage(self, uid: str) -> dict[str, VolumeUsage]:
+        """By the pod's names of its volumes, how full they are: of those whose drivers tell."""
         found = {}
-        for (owner, name), place in list(self._in_place.items()):
+        for (owner, _), place in list(self._in_place.items()):
             plugin = self._plugins.get(place.volume.driver) if owner == uid else None
             if plugin is None or not plugin.can(NodeRpc.GET_VOLUME_STATS):
                 continue
@@ -361,5 +361,5 @@ class CsiVolumes:
                 usage = await plugin.driver.node_volume_stats(place.volume.handle, target, self._staging(place.volume))
             except CsiError:
                 continue
-            found[name] = (place.volume, usage)
+            found[place.volume.pod_volume] = usage
         return found

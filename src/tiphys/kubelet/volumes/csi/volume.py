@@ -31,6 +31,8 @@ class CsiVolume:
     mount_options: tuple[str, ...] = ()
     claimed: Claimed | None = None
     """None for an inline volume."""
+    pod_volume: str = ""
+    """What the pod calls it."""
     stage_secret: Reference | None = None
     publish_secret: Reference | None = None
     expand_secret: Reference | None = None
@@ -55,7 +57,7 @@ class CsiVolume:
         return Capability(mode, False, self.fs_type, self.mount_options, mount_group)
 
 
-def of_claim(claimed: Claimed) -> CsiVolume:
+def of_claim(claimed: Claimed, pod_volume: str) -> CsiVolume:
     """The volume behind a claim whose PersistentVolume is of type ``csi``."""
     source = claimed.volume.spec.csi
     assert source is not None
@@ -70,6 +72,7 @@ def of_claim(claimed: Claimed) -> CsiVolume:
         block=claimed.block,
         mount_options=claimed.volume.spec.mount_options,
         claimed=claimed,
+        pod_volume=pod_volume,
         stage_secret=_reference(source.node_stage_secret_ref),
         publish_secret=_reference(source.node_publish_secret_ref),
         expand_secret=_reference(source.node_expand_secret_ref),
@@ -81,6 +84,7 @@ def inline(pod: Pod, name: str, source: CSIVolumeSource) -> CsiVolume:
     secret = source.node_publish_secret_ref
     return CsiVolume(
         name=name,
+        pod_volume=name,
         driver=source.driver,
         handle=inline_handle(pod.metadata.uid or "", name),
         fs_type=source.fs_type or "",
