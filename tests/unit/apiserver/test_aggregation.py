@@ -17,8 +17,10 @@ from tests.unit.apiserver.harness import Api, Watch, make_server
 from tiphys.api.types.core_v1 import Service, ServicePort, ServiceSpec
 from tiphys.api.types.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.apiserver.aggregation import backends as backends_module
 from tiphys.apiserver.aggregation.backends import AVOID_SECONDS, Backends
 from tiphys.apiserver.aggregation.endpoints import Address, Unresolved, resolve
+from tiphys.apiserver.aggregation.remotes import Remote
 from tiphys.apiserver.bootstrap.front_proxy import merged
 from tiphys.base.http.messages import PeerIdentity, Request, Response, StreamResponse, StreamWriter
 from tiphys.base.http.server import HttpServer
@@ -326,3 +328,21 @@ def test_an_address_that_did_not_answer_comes_last_for_a_while() -> None:
     assert backends._ordered((first, second)) == [second, first]
     now[0] = AVOID_SECONDS + 1
     assert backends._ordered((first, second)) == [first, second]
+
+
+async def test_a_read_turns_from_a_server_that_says_nothing(other: Other, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends_module, "PATIENCE_SECONDS", 0.1)
+    silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(60), "127.0.0.1", 0)
+    try:
+        dead = Address("127.0.0.1", silent.sockets[0].getsockname()[1])
+        alive = Address("127.0.0.1", other.flowers.port)
+        remote = Remote(NAME, "flowers.example.com", "v1", "default", "flowers", 443, other.ca, False, 1, 1)
+        backends = Backends((b"", b""), asyncio.get_running_loop().time)
+        for _ in range(2):
+            addresses = (dead, alive)
+            answer = await backends.request(remote, addresses, "GET", f"{GROUP}/v1", b"", (), timeout_seconds=5)
+            assert answer.status == 200
+        await backends.close()
+    finally:
+        silent.close()
+        await silent.wait_closed()

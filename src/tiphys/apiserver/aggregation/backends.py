@@ -16,6 +16,8 @@ from tiphys.base.http.tls import client_context
 
 #: How long an address that did not answer comes last.
 AVOID_SECONDS: Final = 30.0
+#: How long a read waits for one server while there is another to ask: a host that died says nothing at all.
+PATIENCE_SECONDS: Final = 3.0
 _REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _Key = tuple[Address, str, bytes, bool]
 
@@ -42,10 +44,12 @@ class Backends:
     ) -> ClientResponse:
         """One whole exchange with the first server that answers. Raises OSError."""
         failure: OSError = ConnectionError("no address")
-        for address in self._ordered(addresses):
+        ordered = self._ordered(addresses)
+        for address in ordered:
             try:
-                client = self._client(remote, address)
-                return await client.request(method, target, body, headers, timeout_seconds=timeout_seconds)
+                async with asyncio.timeout(_patience(method, address is ordered[-1])):
+                    client = self._client(remote, address)
+                    return await client.request(method, target, body, headers, timeout_seconds=timeout_seconds)
             except OSError as error:
                 self._avoid(address)
                 failure = error
@@ -66,11 +70,13 @@ class Backends:
     ) -> AsyncIterator[ClientStream]:
         """As `request`, for an answer that is read while it is sent; the timeout is for its head."""
         failure: OSError = ConnectionError("no address")
-        for address in self._ordered(addresses):
+        ordered = self._ordered(addresses)
+        for address in ordered:
             client = self._client(remote, address)
             context = client.stream(method, target, body, headers, timeout_seconds=timeout_seconds)
             try:
-                stream = await context.__aenter__()
+                async with asyncio.timeout(_patience(method, address is ordered[-1])):
+                    stream = await context.__aenter__()
             except OSError as error:
                 self._avoid(address)
                 failure = error
@@ -125,6 +131,10 @@ class Backends:
             found = client_context(ca=ca, certificate=certificate, key=key, verify=not insecure)
             self._contexts[ca, insecure] = found
         return found
+
+
+def _patience(method: str, is_last: bool) -> float | None:
+    return PATIENCE_SECONDS if method in _REPEATABLE and not is_last else None
 
 
 def _another(method: str, error: OSError) -> bool:
