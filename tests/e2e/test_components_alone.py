@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -37,18 +38,48 @@ def running(log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(timeout=30)
 
 
-@pytest.fixture(name="api")
-def _api() -> Iterator[Cluster]:
-    """An apiserver, and nothing beside it."""
-    with tempfile.TemporaryDirectory(prefix="tiphys-alone-") as folder:
-        made = Cluster(Path(folder) / "data")
-        made.tiphys("init", "--role", "server", "--secure-port", str(free_port()), "--kubelet-port", str(free_port()))
-        logs = made.data_dir / "logs"
+@contextmanager
+def etcd(folder: Path) -> Iterator[str]:
+    """An etcd of one member; its URL."""
+    client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    command = [
+        "etcd", "--data-dir", str(folder / "etcd"), "--listen-client-urls", client, "--advertise-client-urls", client,
+        "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}",
+    ]  # fmt: skip
+    with (folder / "etcd.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        yield client
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.fixture(name="api", params=["sqlite", "etcd"])
+def _api(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """An apiserver by its flags, and nothing beside it but its store."""
+    if request.param == "etcd" and shutil.which("etcd") is None:
+        pytest.skip("etcd is not installed")
+    with tempfile.TemporaryDirectory(prefix="tiphys-alone-") as name, ExitStack() as stack:
+        folder, port = Path(name), str(free_port())
+        made = Cluster(folder / "data")
+        made.tiphys("init", "--role", "server", "--secure-port", port, "--kubelet-port", str(free_port()))
+        pki, logs = made.data_dir / "pki", made.data_dir / "logs"
         logs.mkdir(exist_ok=True)
-        with running(logs / "apiserver.log", "run", "apiserver", "--data-dir", str(made.data_dir)):
-            ready = ("get", "--raw", "/readyz")
-            eventually(lambda: made.kubectl(*ready, check=False).returncode == 0, "the apiserver is ready")
-            yield made
+        store = ["--sqlite-file", str(folder / "state" / "state.db")]
+        if request.param == "etcd":
+            store = ["--etcd-servers", stack.enter_context(etcd(folder))]
+        flags = [
+            *store, "--secure-port", port, "--advertise-address", "192.0.2.1", "--authorization-mode=Node,RBAC",
+            "--tls-cert-file", str(pki / "apiserver.crt"), "--tls-private-key-file", str(pki / "apiserver.key"),
+            "--client-ca-file", str(pki / "ca.crt"), "--service-account-key-file", str(pki / "sa.pub"),
+            "--service-account-signing-key-file", str(pki / "sa.key"), "--service-cluster-ip-range", "10.99.0.0/24",
+        ]  # fmt: skip
+        stack.enter_context(running(logs / "apiserver.log", "apiserver", *flags))
+        ready = ("get", "--raw", "/readyz")
+        eventually(lambda: made.kubectl(*ready, check=False).returncode == 0, "the apiserver is ready")
+        assert made.output("get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}") == "10.99.0.1"
+        yield made
 
 
 def test_flags_and_a_kubeconfig_are_enough_and_one_of_two_leads(api: Cluster) -> None:
@@ -87,11 +118,18 @@ def test_flags_and_a_kubeconfig_are_enough_and_one_of_two_leads(api: Cluster) ->
     assert len(idle) == 1
 
 
-def test_what_is_missing_is_one_line(api: Cluster) -> None:
+def test_what_is_missing_is_one_line(tmp_path: Path) -> None:
+    made = Cluster(tmp_path / "data")
+    made.tiphys("init", "--role", "server")
     for arguments, says in (
         (("scheduler", "--kubeconfig", "/nowhere"), "tiphys: no credentials (--kubeconfig): "),
-        (("controller-manager", "--kubeconfig", str(api.kubeconfig), "--controllers", "x"), "tiphys: --controllers: "),
+        (
+            ("controller-manager", "--kubeconfig", str(made.kubeconfig), "--controllers", "x"),
+            "tiphys: --controllers: ",
+        ),
         (("kubelet", "--kubeconfig", "/nowhere"), "tiphys: no credentials"),
+        (("apiserver", "--sqlite-file", "/nowhere/x"), "tiphys: an apiserver serves by TLS only"),
+        (("apiserver", "--sqlite-file", "x", "--authorization-mode=AlwaysAllow"), "tiphys: --authorization-mode="),
         (("dns", "--data-dir", "/nowhere"), "tiphys: no cluster in /nowhere"),
     ):
         done = subprocess.run(

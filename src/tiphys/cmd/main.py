@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tiphys.cmd import component_commands, node_commands
+from tiphys.cmd import apiserver_commands, component_commands, node_commands
 from tiphys.cmd.config import DEFAULT_DATA_DIR, ConfigError
 
 app = typer.Typer(
@@ -152,12 +152,7 @@ def _component(names: str, data_dir: Path, kubeconfig_path: Path | None) -> None
     run(names.split(","), data_dir, kubeconfig_path)
 
 
-@app.command(epilog="Example:  tiphys apiserver --data-dir /srv/a")
-def apiserver(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Run the apiserver alone, in the foreground."""
-    _component("apiserver", data_dir, None)
-
-
+apiserver_commands.add_to(app)
 component_commands.add_to(app)
 node_commands.add_to(app)
 
