@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from tiphys.api.errors import ApiError
+from tiphys.api.types.coordination_v1 import Lease
 from tiphys.api.types.core_v1 import Node
+from tiphys.base.clock import parse_rfc3339
 from tiphys.client.client import Client
 from tiphys.cmd import supervision
 from tiphys.cmd.config import ClusterConfig, ConfigError
@@ -18,6 +20,7 @@ from tiphys.cmd.containerd import Containerd, ContainerdError
 
 READY_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.05
+_LEASES: Final = "kube-node-lease"
 
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str, config: ClusterConfig, process: str) -> None:
@@ -42,25 +45,29 @@ async def answers(client: Client) -> bool:
     return False
 
 
-async def nodes_ready(client: Client, names: Collection[str] = (), *, count: int = 1) -> bool:
-    """Whether these nodes, or so many of any name, are Ready."""
+async def nodes_ready(client: Client, count: int) -> bool:
+    """Whether so many nodes are Ready."""
     with suppress(ApiError, OSError):
-        nodes = (await client.list(Node)).items
-        ready = {
-            node.metadata.name
-            for node in nodes
-            if any(one.type == "Ready" and one.status == "True" for one in node.status.conditions)
-        }
-        return ready.issuperset(names) if names else len(ready) >= count
+        return sum(map(_ready, (await client.list(Node)).items)) >= count
     return False
 
 
-async def node_ready(client: Client, name: str) -> bool:
-    """Whether this node is Ready; for clients that may read no other."""
+async def node_ready(client: Client, name: str, since: float = 0.0) -> bool:
+    """Whether this node is Ready, and lives: what its status said before it died does not count.
+
+    It lives if it renewed its lease after `since`, in epoch seconds; 0 believes its status.
+    """
     with suppress(ApiError, OSError):
-        node = await client.get(Node, name)
-        return any(one.type == "Ready" and one.status == "True" for one in node.status.conditions)
+        if since:
+            renewed = (await client.get(Lease, name, _LEASES)).spec.renew_time
+            if not renewed or parse_rfc3339(renewed) < since:
+                return False
+        return _ready(await client.get(Node, name))
     return False
+
+
+def _ready(node: Node) -> bool:
+    return any(one.type == "Ready" and one.status == "True" for one in node.status.conditions)
 
 
 async def images_there(containerd: Containerd, cache: Path, progress: Callable[[str], None]) -> None:

@@ -106,12 +106,12 @@ async def _until_ready(config: ClusterConfig) -> None:
             wanted = config.hollow_nodes
             with console.status("waiting for the hollow nodes"):
                 await until(
-                    lambda: nodes_ready(client, count=wanted), "the hollow nodes are not ready", config, "hollow-nodes"
+                    lambda: nodes_ready(client, wanted), "the hollow nodes are not ready", config, "hollow-nodes"
                 )
             return
         with console.status("waiting for the node") as spinner:
             await first_images(config, spinner.update)
-            await until(lambda: nodes_ready(client), "the node is not ready", config, "node")
+            await until(lambda: nodes_ready(client, 1), "the node is not ready", config, "node")
     finally:
         await client.close()
 

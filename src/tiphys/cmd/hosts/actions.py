@@ -8,15 +8,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
 from tiphys.api.errors import ApiError
-from tiphys.api.types.coordination_v1 import Lease
 from tiphys.api.types.core_v1 import Node
-from tiphys.base.clock import parse_rfc3339
 from tiphys.client import kubeconfig
 from tiphys.client.client import Client
 from tiphys.cmd import config as cluster_config
@@ -25,10 +22,8 @@ from tiphys.cmd.exclusive import exclusive
 from tiphys.cmd.hosts import plan, power, record, underlay
 from tiphys.cmd.hosts.drain import drain
 from tiphys.cmd.hosts.plan import Host, Hosts
-from tiphys.cmd.hosts.raise_up import boot, raise_nodes
-from tiphys.cmd.readiness import node_ready, until
+from tiphys.cmd.hosts.raise_up import boot, raise_nodes, until_ready
 
-_LEASES: Final = "kube-node-lease"
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -65,12 +60,11 @@ def start(data_dir: Path, name: str, *, wait: bool) -> None:
     with _held(data_dir) as (config, hosts):
         host = hosts.named(name)
         began = time.time()
-        ran = power.running(config, host)
-        boot(config, hosts, host)
-        if wait and host.role == "worker" and not ran:
+        booted = boot(config, hosts, host)
+        if wait and host.role == "worker" and booted:
             with console.status(f"{name} boots"):
-                asyncio.run(_with_client(config, lambda client: _back(client, config, host, began)))
-    console.print(f"{name} {'was up' if ran else 'is up'}")
+                asyncio.run(_with_client(config, lambda client: until_ready(client, config, host, began)))
+    console.print(f"{name} {'is up' if booted else 'was up'}")
 
 
 def partition(data_dir: Path, name: str) -> None:
@@ -151,16 +145,3 @@ async def _with_client(config: ClusterConfig, work: Callable[[Client], Awaitable
 
 async def _known(client: Client, name: str) -> bool:
     return any(node.metadata.name == name for node in (await client.list(Node)).items)
-
-
-async def _back(client: Client, config: ClusterConfig, host: Host, began: float) -> None:
-    """Wait until the node is Ready again: what its status said before its death does not count."""
-
-    async def ready() -> bool:
-        with suppress(ApiError, OSError):
-            renewed = (await client.get(Lease, host.name, _LEASES)).spec.renew_time
-            return bool(renewed) and parse_rfc3339(renewed or "") >= began and await node_ready(client, host.name)
-        return False
-
-    own = cluster_config.load(record.directory(config, host))
-    await until(ready, f"{host.name} is not ready", own, "node")

@@ -32,7 +32,7 @@ from tiphys.cmd.join import ca_hash, join
 from tiphys.cmd.node import containerd_of, image_cache
 from tiphys.cmd.node_certificates import client_certificates
 from tiphys.cmd.prepare import prepare
-from tiphys.cmd.readiness import answers, images_there, nodes_ready, until
+from tiphys.cmd.readiness import answers, images_there, node_ready, until
 from tiphys.cmd.token import create_token
 
 TOKEN_SECONDS: Final = 600
@@ -41,10 +41,14 @@ _SIGNED_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.05
 
 
-def boot(config: ClusterConfig, hosts: Hosts, host: Host) -> None:
-    """Start a host that has its settings on its disk. Idempotent. Raises ConfigError."""
+def boot(config: ClusterConfig, hosts: Hosts, host: Host) -> bool:
+    """Start a host that has its settings on its disk; whether it did not run already. Raises ConfigError."""
     underlay.ensure_host(hosts, host)
-    supervision.start(cluster_config.load(directory(config, host)), underlay.inside(hosts, host))
+    own = cluster_config.load(directory(config, host))
+    if supervision.ask(own) is not None:
+        return False
+    supervision.start(own, underlay.inside(hosts, host))
+    return True
 
 
 def raise_control_plane(config: ClusterConfig, hosts: Hosts) -> None:
@@ -92,16 +96,23 @@ async def raise_nodes(
         if fresh:
             progress("the hosts join")
             await _join(client, config, hosts, fresh)
-        await asyncio.gather(*(asyncio.to_thread(boot, config, hosts, host) for host in nodes))
+        began = time.time()
+        booted = await asyncio.gather(*(asyncio.to_thread(boot, config, hosts, host) for host in nodes))
         progress("waiting for the nodes")
         await asyncio.gather(*disks)
     finally:
         for disk in disks:
             disk.cancel()
         await asyncio.gather(*disks, return_exceptions=True)
-    for host in nodes:
-        own = cluster_config.load(directory(config, host))
-        await until(lambda name=host.name: nodes_ready(client, {name}), f"{host.name} is not ready", own, "node")  # type: ignore[misc]
+    await asyncio.gather(
+        *(until_ready(client, config, host, began if new else 0.0) for host, new in zip(nodes, booted, strict=True))
+    )
+
+
+async def until_ready(client: Client, config: ClusterConfig, host: Host, since: float) -> None:
+    """Wait until a node is Ready and was heard of after `since` (epoch seconds). Raises ConfigError."""
+    own = cluster_config.load(directory(config, host))
+    await until(lambda: node_ready(client, host.name, since), f"{host.name} is not ready", own, "node")
 
 
 async def _archives(progress: Callable[[str], None]) -> None:

@@ -75,6 +75,7 @@ def ensure_host(hosts: Hosts, host: Host) -> None:
     _ensure_namespace(path)
     inside = links(name)
     if LINK in inside and link in links():
+        _ip(f"link set {link} master {hosts.bridge}")  # the bridge may be another than when the cable was laid
         return
     if link in links():
         _ip(f"link del {link}")
