@@ -23,6 +23,7 @@ from tiphys.cmd.image_build_recipes import build as build_recipe
 from tiphys.cmd.images import load
 from tiphys.cmd.join import JoinError, join
 from tiphys.cmd.node import image_cache
+from tiphys.kubelet.cleanup import unmount_pods
 
 NODE = "joined-alone"
 
@@ -110,6 +111,7 @@ def _kubelet(cluster: Cluster, command: list[str]) -> Iterator[tuple[int, Path]]
             process.wait(timeout=30)
             cluster.kubectl("delete", "node", NODE, "--ignore-not-found")
             asyncio.run(containerd.destroy())
+            unmount_pods(folder / "kubelet")
 
 
 def issuer_of(port: int) -> str:
