@@ -19,7 +19,7 @@ from tests.simulation.kubelet.conftest import NODE, World
 from tiphys.api import codec
 from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import Event, Node, PersistentVolume, PersistentVolumeClaim, Secret
-from tiphys.api.types.storage_v1 import CSIDriver, CSINode, StorageClass, VolumeAttachment
+from tiphys.api.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment
 from tiphys.controllers.config import ControllerManagerConfig
 from tiphys.controllers.csi.config import CsiControllerConfig
 from tiphys.controllers.csi.sidecar import CsiController
@@ -208,6 +208,27 @@ async def test_a_claim_that_grows_is_grown_on_the_node_too(storage: Storage) -> 
     assert claim.status.conditions == ()
     assert claim.status.allocated_resource_statuses == {}
     assert storage.calls("ControllerExpandVolume", "NodeExpandVolume") == ["ControllerExpandVolume", "NodeExpandVolume"]
+
+
+async def test_room_is_told_of_while_it_is_asked_for(storage: Storage) -> None:
+    assert (await storage.world.admin.list(CSIStorageCapacity)).items == ()
+    await storage.world.admin.patch(CSIDriver, NAME, "", {"spec": {"storageCapacity": True}})
+
+    async def told(size: str) -> CSIStorageCapacity | None:
+        found = (await storage.world.admin.list(CSIStorageCapacity, "kube-system")).items
+        return found[0] if [str(one.capacity) for one in found] == [size] else None
+
+    capacity = await storage.until(lambda: told("8Gi"))
+    assert capacity.storage_class_name == "disk"
+    assert capacity.node_topology.match_labels == PLACE
+    await storage.claim(resources={"requests": {"storage": "1Gi"}})
+    await storage.until(lambda: told("7Gi"))
+    await storage.world.admin.patch(CSIDriver, NAME, "", {"spec": {"storageCapacity": False}})
+
+    async def withdrawn() -> bool:
+        return not (await storage.world.admin.list(CSIStorageCapacity)).items
+
+    await storage.until(withdrawn)
 
 
 async def test_a_claim_that_cannot_grow_says_so(storage: Storage) -> None:

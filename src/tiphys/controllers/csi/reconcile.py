@@ -96,8 +96,8 @@ def volume_name(claim: PersistentVolumeClaim) -> str:
 def parameters(storage_class: StorageClass, claim: PersistentVolumeClaim) -> Parameters:
     """Raises Misconfigured."""
     ours = {k.removeprefix(PREFIX): v for k, v in storage_class.parameters.items() if k.startswith(PREFIX)}
-    driver = {k: v for k, v in storage_class.parameters.items() if not k.startswith(PREFIX)}
-    fs_type = ours.pop("fstype", "") or DEFAULT_FS_TYPE
+    driver, fs_type = driver_parameters(storage_class)
+    ours.pop("fstype", "")
     secrets = {}
     for kind in SECRETS:
         name, namespace = ours.pop(f"{kind}-name", ""), ours.pop(f"{kind}-namespace", "")
@@ -124,6 +124,12 @@ def _resolve(template: str, claim: PersistentVolumeClaim) -> str:
         return known[asked]
 
     return _VARIABLE.sub(value, template)
+
+
+def driver_parameters(storage_class: StorageClass) -> tuple[dict[str, str], str]:
+    """(what the driver is given, the type of file systems) of a class, whatever claim it is for."""
+    own = {k: v for k, v in storage_class.parameters.items() if not k.startswith(PREFIX)}
+    return own, storage_class.parameters.get(f"{PREFIX}fstype", "") or DEFAULT_FS_TYPE
 
 
 def claim_metadata(claim: PersistentVolumeClaim) -> dict[str, str]:

@@ -10,13 +10,21 @@ from tiphys.base.logging import get_logger
 from tiphys.base.tasks import Supervisor
 from tiphys.client import Client, ElectionConfig, LeaderElector, SharedInformers
 from tiphys.controllers.csi.attacher import AttachedVolumeKeeper, VolumeAttacher
+from tiphys.controllers.csi.capacity import CapacityPublisher
 from tiphys.controllers.csi.config import CsiControllerConfig
 from tiphys.controllers.csi.driver import Driver, sanitized, wait_for_driver
 from tiphys.controllers.csi.provisioner import VolumeDeleter, VolumeProvisioner
 from tiphys.controllers.csi.resizer import VolumeResizer
 from tiphys.controllers.runtime import Environment
 
-CONTROLLERS: Final = (VolumeProvisioner, VolumeDeleter, VolumeAttacher, AttachedVolumeKeeper, VolumeResizer)
+CONTROLLERS: Final = (
+    VolumeProvisioner,
+    VolumeDeleter,
+    VolumeAttacher,
+    AttachedVolumeKeeper,
+    VolumeResizer,
+    CapacityPublisher,
+)
 _logger = get_logger(__name__)
 
 
