@@ -106,7 +106,7 @@ class ApiServer:
         """Open the store, fill the caches, make what every cluster has, then listen."""
         await self._backend.start()
         await self.feed.start()
-        bootstrap = Bootstrap(self.config, self.registry, SYSTEM)
+        bootstrap = Bootstrap(self.config, self.registry, SYSTEM, shared=self._backend.shared)
         await bootstrap.run()
         await self.definitions.load()
         self._tasks = Supervisor("apiserver")

@@ -7,9 +7,11 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
+from tiphys.apiserver.bootstrap.masters import Masters
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.server import ApiServer
 from tiphys.base.http.messages import PeerIdentity
+from tiphys.base.tasks import Supervisor
 from tiphys.client import Client, InProcessTransport
 from tiphys.cmd import aggregation_pki
 from tiphys.cmd.addons import ensure_addons
@@ -63,8 +65,14 @@ async def serving(config: ClusterConfig) -> AsyncIterator[Callable[[], Awaitable
         await asyncio.Event().wait()
 
     await server.start()
+    masters = Masters(client, config.node_ip, server.port, server.clock) if config.etcd_servers else None
     try:
-        await ensure_addons(client, config)
-        yield until_cancelled
+        async with Supervisor("masters") as supervisor:
+            if masters is not None:
+                supervisor.spawn(masters.run, "masters")
+            await ensure_addons(client, config)
+            yield until_cancelled
+        if masters is not None:
+            await masters.leave()
     finally:
         await server.close()

@@ -78,6 +78,7 @@ async def _ensure(client: Client, wanted: ResourceQuota | LimitRange) -> None:
     except ApiError as error:
         if error.reason != "AlreadyExists":
             raise
-        found = await client.get(type(wanted), NAME, wanted.metadata.namespace or "")
+        kind: type[ResourceQuota | LimitRange] = type(wanted)
+        found = await client.get(kind, NAME, wanted.metadata.namespace or "")
         if found.spec != wanted.spec:
             await client.update(msgspec.structs.replace(found, spec=wanted.spec))

@@ -34,8 +34,9 @@ _PORT_NAME: Final = "https"
 class Bootstrap:
     """Idempotent: what is there stays as it is, but for the endpoint of `kubernetes`, which follows the address."""
 
-    def __init__(self, config: ApiServerConfig, registry: Registry, user: Any) -> None:
+    def __init__(self, config: ApiServerConfig, registry: Registry, user: Any, *, shared: bool = False) -> None:
         self._config = config
+        self._shared = shared
         self._registry = registry
         self._user = user
 
@@ -51,10 +52,11 @@ class Bootstrap:
         if self._config.client_ca:
             await self._follow_settings(front_proxy.published(self._config))
         address = self._config.advertise_address
-        # Pods cannot reach a loopback address, and no endpoint may have one.
-        if address and not ip_address(address).is_loopback:
-            await self._follow_address(self._endpoints())
-            await self._follow_address(self._endpoint_slice())
+        # Pods cannot reach a loopback address, and no endpoint may have one. Where others share the store, `Masters`
+        # keeps the endpoints of all.
+        if address and not ip_address(address).is_loopback and not self._shared:
+            await self._follow_address(endpoints((address,), self._config.port))
+            await self._follow_address(endpoint_slice((address,), self._config.port))
 
     def _objects(self) -> Iterator[Any]:
         for name in NAMESPACES:
@@ -92,27 +94,6 @@ class Bootstrap:
                 session_affinity="None",
                 type="ClusterIP",
             ),
-        )
-
-    def _endpoints(self) -> core_v1.Endpoints:
-        port = core_v1.EndpointPort(name=_PORT_NAME, port=self._config.port, protocol="TCP")
-        address = core_v1.EndpointAddress(ip=self._config.advertise_address)
-        return core_v1.Endpoints(
-            metadata=meta_v1.ObjectMeta(
-                name=_SERVICE, namespace="default", labels={"endpointslice.kubernetes.io/skip-mirror": "true"}
-            ),
-            subsets=(core_v1.EndpointSubset(addresses=(address,), ports=(port,)),),
-        )
-
-    def _endpoint_slice(self) -> discovery_v1.EndpointSlice:
-        ready = discovery_v1.EndpointConditions(ready=True)
-        return discovery_v1.EndpointSlice(
-            metadata=meta_v1.ObjectMeta(
-                name=_SERVICE, namespace="default", labels={"kubernetes.io/service-name": _SERVICE}
-            ),
-            address_type="IPv4",
-            endpoints=(discovery_v1.Endpoint(addresses=(self._config.advertise_address,), conditions=ready),),
-            ports=(discovery_v1.EndpointPort(name=_PORT_NAME, port=self._config.port, protocol="TCP"),),
         )
 
     async def _ensure(self, obj: Any) -> None:
@@ -164,6 +145,31 @@ class Bootstrap:
             return Changed(obj)
 
         await endpoint.updater.change(_info("update", obj), change, _OPTIONS, self._user, [])
+
+
+def endpoints(addresses: tuple[str, ...], port: int) -> core_v1.Endpoints:
+    """The Endpoints of the Service `kubernetes`: the apiservers at these addresses."""
+    ports = (core_v1.EndpointPort(name=_PORT_NAME, port=port, protocol="TCP"),)
+    found = tuple(core_v1.EndpointAddress(ip=address) for address in addresses)
+    return core_v1.Endpoints(
+        metadata=meta_v1.ObjectMeta(
+            name=_SERVICE, namespace="default", labels={"endpointslice.kubernetes.io/skip-mirror": "true"}
+        ),
+        subsets=(core_v1.EndpointSubset(addresses=found, ports=ports),),
+    )
+
+
+def endpoint_slice(addresses: tuple[str, ...], port: int) -> discovery_v1.EndpointSlice:
+    """As `endpoints`, as an EndpointSlice."""
+    ready = discovery_v1.EndpointConditions(ready=True)
+    return discovery_v1.EndpointSlice(
+        metadata=meta_v1.ObjectMeta(
+            name=_SERVICE, namespace="default", labels={"kubernetes.io/service-name": _SERVICE}
+        ),
+        address_type="IPv4",
+        endpoints=tuple(discovery_v1.Endpoint(addresses=(address,), conditions=ready) for address in addresses),
+        ports=(discovery_v1.EndpointPort(name=_PORT_NAME, port=port, protocol="TCP"),),
+    )
 
 
 def _ready(obj: networking_v1.ServiceCIDR) -> networking_v1.ServiceCIDRStatus:
