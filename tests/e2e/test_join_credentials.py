@@ -48,7 +48,7 @@ def test_the_printed_command_has_all_that_joining_needs(cluster: Cluster, comman
     assert "Forbidden" in kubectl_as(kubelet, "get", "secrets", "-A").stderr
     assert "Forbidden" in kubectl_as(kubelet, "delete", "node", "--all").stderr
     assert kubectl_as(proxy, "get", "services", "-A").returncode == 0
-    assert "Forbidden" in kubectl_as(proxy, "get", "pods", "-A").stderr
+    assert "Forbidden" in kubectl_as(proxy, "get", "secrets", "-A").stderr
     requests = cluster.get("csr")["items"]
     names = {request["spec"]["username"]: request["spec"]["signerName"] for request in requests}
     assert names[f"system:bootstrap:{token[:6]}"] == "kubernetes.io/kube-apiserver-client-kubelet"
