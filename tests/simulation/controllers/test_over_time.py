@@ -6,10 +6,11 @@ import asyncio
 
 from tests.simulation.controllers.test_under_faults import bare, rolled_out
 from tests.simulation.controllers.world import QUIET_NODES, world
+from tiphys.api.types.apiregistration_v1 import APIService, APIServiceSpec, ServiceReference
 from tiphys.api.types.apps_v1 import Deployment, ReplicaSet
 from tiphys.api.types.batch_v1 import Job, JobSpec
 from tiphys.api.types.coordination_v1 import Lease, LeaseSpec
-from tiphys.api.types.core_v1 import Event, Node, Pod
+from tiphys.api.types.core_v1 import ConfigMap, Event, Namespace, Node, Pod
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.base.clock import rfc3339_micro
 from tiphys.client import Client
@@ -188,5 +189,32 @@ def test_a_manager_that_was_cut_off_does_not_take_silence_for_dead_nodes() -> No
                     assert not node.spec.taints
                     assert any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
             beating.cancel()
+
+    virtual_time.run(scenario())
+
+
+def test_a_namespace_goes_although_another_server_of_the_api_is_gone() -> None:
+    async def scenario() -> None:
+        async with world() as w:
+            service = ServiceReference(name="nobody", namespace="x")
+            spec = APIServiceSpec(
+                group="flowers.example.com",
+                version="v1",
+                group_priority_minimum=100,
+                version_priority=10,
+                service=service,
+                insecure_skip_tls_verify=True,
+            )
+            await w.client.create(APIService(metadata=ObjectMeta(name="v1.flowers.example.com"), spec=spec))
+
+            async def unavailable() -> bool:
+                found = await w.client.get(APIService, "v1.flowers.example.com")
+                return any(c.reason == "ServiceNotFound" for c in found.status.conditions)
+
+            await w.until(unavailable)
+            await w.client.create(Namespace(metadata=ObjectMeta(name="y")))
+            await w.client.create(ConfigMap(metadata=ObjectMeta(name="c", namespace="y")))
+            await w.client.delete(Namespace, "y")
+            assert await w.until(lambda: w.is_gone(Namespace, "y", "")) < 30
 
     virtual_time.run(scenario())

@@ -8,6 +8,7 @@ from typing import Any, Final
 from tiphys.api.errors import ApiError, not_found
 from tiphys.api.scheme import Resource
 from tiphys.api.types.apiextensions_v1 import CustomResourceDefinition
+from tiphys.api.types.apiregistration_v1 import APIService
 from tiphys.api.types.meta_v1 import OwnerReference
 from tiphys.base.logging import get_logger
 from tiphys.base.tasks import Supervisor
@@ -46,6 +47,13 @@ class GarbageCollector(Controller):
             on_delete=self._definition_changed,
         )
 
+        services = environment.informer(APIService)
+        services.add_handler(
+            on_add=self._service_changed,
+            on_update=lambda _, new: self._service_changed(new),
+            on_delete=self._service_changed,
+        )
+
     async def run(self) -> None:
         async with self._supervisor as supervisor:
             self._rediscover.add(_DISCOVERY)
@@ -58,6 +66,12 @@ class GarbageCollector(Controller):
         # Its paths are served a moment later. What was served before may have another version by then.
         self._found = None
         self._rediscover.add_after(_DISCOVERY, 1.0)
+
+    def _service_changed(self, service: APIService) -> None:
+        # Of the groups that other servers serve; ours are known.
+        if service.spec.service is not None:
+            self._found = None
+            self._rediscover.add_after(_DISCOVERY, 1.0)
 
     async def _discover(self) -> None:
         while True:

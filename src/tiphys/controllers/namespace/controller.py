@@ -10,6 +10,7 @@ import msgspec
 from tiphys.api.errors import ApiError
 from tiphys.api.scheme import Resource
 from tiphys.api.types.apiextensions_v1 import CustomResourceDefinition
+from tiphys.api.types.apiregistration_v1 import APIService
 from tiphys.api.types.core_v1 import Namespace, Pod
 from tiphys.client import ObjectKey, PartialObject, metadata_only
 from tiphys.controllers.discovery import Discovery, discover
@@ -44,6 +45,12 @@ class NamespaceController(KeyedController):
             on_add=self._forget_discovery,
             on_update=lambda _, new: self._forget_discovery(new),
             on_delete=self._forget_discovery,
+        )
+
+        environment.informer(APIService).add_handler(
+            on_add=self._service_changed,
+            on_update=lambda _, new: self._service_changed(new),
+            on_delete=self._service_changed,
         )
 
     async def sync(self, key: ObjectKey) -> None:
@@ -143,6 +150,11 @@ class NamespaceController(KeyedController):
         if namespace is not None and namespace.metadata.deletion_timestamp is not None:
             # Several go together: one look a moment later serves them all.
             self.queue.add_after(ObjectKey("", name), 0.02)
+
+    def _service_changed(self, service: APIService) -> None:
+        # What other servers serve changes when they come and go.
+        if service.spec.service is not None:
+            self._discovery = None
 
     def _forget_discovery(self, _: CustomResourceDefinition) -> None:
         self._discovery = None
