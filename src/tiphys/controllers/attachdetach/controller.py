@@ -41,7 +41,7 @@ def _volume_of(attachment: VolumeAttachment) -> tuple[str, ...]:
 class AttachDetachController(KeyedController):
     """Only CSI volumes are attached, and only those whose driver asks for it."""
 
-    name = "attachdetach-controller"
+    name = "persistentvolume-attach-detach-controller"
 
     def __init__(self, environment: Environment) -> None:
         super().__init__()
