@@ -181,22 +181,15 @@ async def _credentials(joining: Client, config: ClusterConfig, server: str) -> N
 def _config(
     found: settings.NodeSettings, server: str, node_name: str, node_ip: str, data_dir: Path, kubelet_port: int
 ) -> ClusterConfig:
+    taken_over = msgspec.structs.asdict(found) | {"server_urls": found.server_urls or (server,)}
     return ClusterConfig(
         data_dir=str(data_dir),
         node_name=node_name,
         node_ip=node_ip,
         role="worker",
-        server_urls=found.server_urls or (server,),
-        balancer_port=found.balancer_port,
         secure_port=urlsplit(server).port or DEFAULT_PORT,
         kubelet_port=kubelet_port,
-        service_cidr=found.service_cidr,
-        pod_cidr=found.pod_cidr,
-        node_port_range=found.node_port_range,
-        cluster_domain=found.cluster_domain,
-        load_balancer_cidr=found.load_balancer_cidr,
-        network_backend=found.network_backend,
-        node_monitor_grace_period_seconds=found.node_monitor_grace_period_seconds,
+        **taken_over,
     )
 
 

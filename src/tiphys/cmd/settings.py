@@ -25,7 +25,8 @@ _KEY: Final = "settings.json"
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a `ClusterConfig` all machines share. Fields that an older or newer version does not know are skipped."""
+    """What of a `ClusterConfig` all machines share, under the same names: a field added here is published and taken over.
+    Those that an older or newer version does not know are skipped."""
 
     server_urls: tuple[str, ...]
     service_cidr: str
@@ -34,6 +35,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     cluster_domain: str
     balancer_port: int = 0
     load_balancer_cidr: str = ""
+    ingress: bool = False
     network_backend: Literal["vxlan", "routes"] = "vxlan"
     node_monitor_grace_period_seconds: int = 50
 
@@ -45,17 +47,8 @@ def server_urls(config: ClusterConfig) -> tuple[str, ...]:
 
 def shared(config: ClusterConfig) -> NodeSettings:
     """The settings to publish."""
-    return NodeSettings(
-        server_urls=server_urls(config),
-        service_cidr=config.service_cidr,
-        pod_cidr=config.pod_cidr,
-        node_port_range=config.node_port_range,
-        cluster_domain=config.cluster_domain,
-        balancer_port=config.balancer_port,
-        load_balancer_cidr=config.load_balancer_cidr,
-        network_backend=config.network_backend,
-        node_monitor_grace_period_seconds=config.node_monitor_grace_period_seconds,
-    )
+    own = {name: getattr(config, name) for name in NodeSettings.__struct_fields__}
+    return NodeSettings(**own | {"server_urls": server_urls(config)})
 
 
 async def publish(client: Client, config: ClusterConfig, ca: bytes) -> None:

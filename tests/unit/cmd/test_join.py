@@ -226,6 +226,15 @@ async def _shown(context: ssl.SSLContext) -> x509.Certificate:
     return x509.load_pem_x509_certificate(pem.encode())
 
 
+def test_what_all_machines_share_is_named_as_in_the_settings() -> None:
+    config = ClusterConfig(data_dir="/d", node_name="a", node_ip="192.0.2.1", network_backend="routes")
+    published = settings.shared(config)
+    assert published.server_urls == ("https://192.0.2.1:6443",)
+    for name in settings.NodeSettings.__struct_fields__:
+        if name != "server_urls":
+            assert getattr(published, name) == getattr(config, name), name
+
+
 def test_addresses_of_apiservers() -> None:
     assert url_of("192.0.2.1") == "https://192.0.2.1:6443"
     assert url_of("host:7443") == url_of("https://host:7443/") == "https://host:7443"
