@@ -213,6 +213,8 @@ class TestDriver:
                 )
             if request.publish_context.get("attached-to") != mine:
                 raise Refuse(grpc.StatusCode.INVALID_ARGUMENT, "the publish context is another node's")
+        if facts["place"] not in ({}, self.config.topology):
+            raise Refuse(grpc.StatusCode.FAILED_PRECONDITION, f"volume is in {facts['place']}")
         if facts["staged"] not in ("", mine):
             raise Refuse(grpc.StatusCode.FAILED_PRECONDITION, f"volume is staged on {facts['staged']}")
         self._write(request.volume_id, {**facts, "staged": mine})

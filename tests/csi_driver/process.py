@@ -32,6 +32,7 @@ class DriverProcess:
     kubelet_dir: Path
     node_id: str
     options: tuple[str, ...] = ()
+    name: str = NAME
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -40,9 +41,9 @@ class DriverProcess:
 
     def command(self) -> list[str]:
         """How it is run, from the folder ROOT."""
-        registration = self.kubelet_dir / "plugins_registry" / f"{NAME}.sock"
+        registration = self.kubelet_dir / "plugins_registry" / f"{self.name}.sock"
         return [
-            sys.executable, "-m", "tests.csi_driver", "--name", NAME, "--socket", str(self.socket),
+            sys.executable, "-m", "tests.csi_driver", "--name", self.name, "--socket", str(self.socket),
             "--registration", str(registration), "--state", str(self.state), "--node-id", self.node_id, *self.options,
         ]  # fmt: skip
 
@@ -137,19 +138,19 @@ def _mounts_of(device: str) -> Iterator[str]:
             yield fields[1]
 
 
-def storage(binding: str = "WaitForFirstConsumer") -> list[dict[str, Any]]:
-    """The driver's CSIDriver and StorageClass ``disk``: file systems are xfs, which grow while mounted everywhere."""
+def storage(name: str = NAME, storage_class: str = "disk", **driver: Any) -> list[dict[str, Any]]:
+    """The driver's CSIDriver and StorageClass: file systems are xfs, which grow while mounted everywhere."""
     return [
         {
-            "apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": NAME},
+            "apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": name},
             "spec": {
                 "attachRequired": True, "podInfoOnMount": True, "fsGroupPolicy": "File",
                 "volumeLifecycleModes": ["Persistent", "Ephemeral"],
-            },
+            } | driver,
         },
         {
-            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "disk"},
-            "provisioner": NAME, "volumeBindingMode": binding, "allowVolumeExpansion": True,
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": storage_class},
+            "provisioner": name, "volumeBindingMode": "WaitForFirstConsumer", "allowVolumeExpansion": True,
             "parameters": {"csi.storage.k8s.io/fstype": "xfs"},
         },
     ]  # fmt: skip

@@ -46,12 +46,12 @@ def disks(hosts_cluster: HostsCluster) -> Iterator[DiskService]:
             service.release()
 
 
-def _registered(cluster: HostsCluster) -> set[str]:
+def _registered(cluster: HostsCluster, name: str = NAME) -> set[str]:
     nodes = cluster.get("csinodes")["items"]
     return {
         node["metadata"]["name"]
         for node in nodes
-        if any(driver["name"] == NAME for driver in node["spec"].get("drivers") or ())
+        if any(driver["name"] == name for driver in node["spec"].get("drivers") or ())
     }
 
 
@@ -136,3 +136,51 @@ def test_a_dead_hosts_disk_is_taken_over_once_the_host_is_declared_dead(
     disks.drivers[1].start()
     cluster.kubectl("delete", "pvc", "data", "-n", namespace)
     eventually(lambda: not disks.disks(), "the disk is deleted", 60)
+
+
+def test_disks_of_one_host_keep_their_pods_there(
+    hosts_cluster: HostsCluster, namespace: str, disks: DiskService
+) -> None:
+    """Another driver, without a network between its disks: where a pod is placed first, its disk is made, and stays."""
+    cluster, name, key = hosts_cluster, "own.csi.example.org", "topology.own.example.org/host"
+    with tempfile.TemporaryDirectory(prefix="tiphys-csi-own-") as folder:
+        state = Path(folder)
+        drivers = [
+            DriverProcess(
+                state, cluster.host_dir(host) / "kubelet", host, ("--topology", f"{key}={host}", "--no-attach"), name
+            )
+            for host in cluster.names()
+        ]
+        controller = ControllerProcess(drivers[0].socket, cluster.kubeconfig, state / "controller.log")
+        service = DiskService(state, drivers, controller)
+        for manifest in storage(name, "own", attachRequired=False, storageCapacity=True):
+            cluster.apply(manifest)
+        service.start()
+        try:
+            eventually(lambda: _registered(cluster, name) == set(cluster.names()), "each node has the driver")
+            eventually(
+                lambda: len(cluster.get("csistoragecapacities", "-n", "kube-system")["items"]) == 3, "room is told of"
+            )
+            cluster.apply(claim("data", storageClassName="own"), namespace)
+            cluster.apply(_user("first", "node-3", "echo first > /data/who; sleep 1000"), namespace)
+            _runs(cluster, namespace, "first")
+            (disk,) = service.disks()
+            assert disk["place"] == {key: "node-3"}
+            volume = cluster.get("pv", cluster.get("pvc", "data", "-n", namespace)["spec"]["volumeName"])
+            expression = {"key": key, "operator": "In", "values": ["node-3"]}
+            terms = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
+            assert terms == [{"matchExpressions": [expression]}]
+            cluster.kubectl("delete", "pod", "first", "-n", namespace)
+            free = _user("second", "any", "cat /data/who; sleep 1000")
+            del free["spec"]["nodeSelector"]
+            cluster.apply(free, namespace)
+            _runs(cluster, namespace, "second")
+            _says(cluster, namespace, "second", "first")
+            assert cluster.pods_on("node-3", namespace) == ["second"]
+            assert _attached_to(cluster) == []
+            cluster.kubectl("delete", "pod", "second", "-n", namespace)
+            cluster.kubectl("delete", "pvc", "data", "-n", namespace)
+            eventually(lambda: not service.disks(), "the disk is deleted")
+        finally:
+            service.end()
+            service.release()
