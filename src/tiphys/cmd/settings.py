@@ -25,7 +25,7 @@ _KEY: Final = "settings.json"
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a `ClusterConfig` all machines share, under the same names: a field added here is published and taken over.
+    """What of a `ClusterConfig` all machines share, under the same names: a field here is published and taken over.
     Those that an older or newer version does not know are skipped."""
 
     server_urls: tuple[str, ...]
@@ -35,7 +35,6 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     cluster_domain: str
     balancer_port: int = 0
     load_balancer_cidr: str = ""
-    ingress: bool = False
     network_backend: Literal["vxlan", "routes"] = "vxlan"
     node_monitor_grace_period_seconds: int = 50
 
