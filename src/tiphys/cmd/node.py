@@ -32,6 +32,7 @@ from tiphys.network import tunnel
 from tiphys.network.config import NodeNetworkConfig
 from tiphys.network.host_ports import HostPorts
 from tiphys.network.node import NodeNetwork
+from tiphys.network.policies import NetworkPolicies
 from tiphys.network.routes import PodRoutes
 from tiphys.proxy.config import ProxyConfig
 from tiphys.proxy.proxier import Proxier
@@ -102,6 +103,7 @@ async def kubelet(client: Client, config: ClusterConfig) -> AsyncIterator[Callab
                 supervisor.spawn(certificates.run, "certificates")
             supervisor.spawn(lambda: _keep_network(client, config.node_name, network), "network")
             supervisor.spawn(pod_routes(routing, config).run, "pod-routes")
+            supervisor.spawn(NetworkPolicies(routing, network_config(config)).run, "network-policies")
             supervisor.spawn(HostPorts(client, network_config(config)).run, "host-ports")
             supervisor.spawn(Kubelet(client, runtime, settings).run, "kubelet")
             await supervisor.wait()

@@ -41,3 +41,7 @@ class NodeNetworkConfig:
     @property
     def tunnel_name(self) -> str:
         return f"tvxlan-{self.cluster_id}"
+
+    @property
+    def policies_table(self) -> str:
+        return f"tiphys-policies-{self.cluster_id}"

@@ -50,7 +50,7 @@ class NodeNetwork:
         await links.delete_bridge(name)
         with contextlib.suppress(nft.NftError, TimeoutError):
             await forward_policy.restore(name, self._config.cluster_cidr)
-        for table in (name, self._config.host_ports_table):
+        for table in (name, self._config.host_ports_table, self._config.policies_table):
             with contextlib.suppress(nft.NftError):
                 if await nft.table_exists(masquerade.FAMILY, table):
                     await nft.apply(nft.delete_table(masquerade.FAMILY, table))

@@ -79,6 +79,11 @@ _INGRESS_RULES: Final = (
     rule("create get list watch", "secrets"),
     rule("update", "secrets", names="ingress-config"),
 )
+# Nodes enforce NetworkPolicies with the proxy's identity: whom they let in depends on pods anywhere.
+_POLICY_RULES: Final = (
+    rule("list watch", "networkpolicies", "networking.k8s.io"),
+    rule("list watch", "pods namespaces"),
+)
 _MANAGER: Final = user("system:kube-controller-manager")
 _SCHEDULER: Final = user("system:kube-scheduler")
 _EVERYONE: Final = group("system:authenticated")
@@ -173,6 +178,8 @@ def _own() -> Iterator[RbacObject]:
     yield bind("tiphys:controllers", (_MANAGER,))
     yield ClusterRole(metadata=meta("tiphys:ingress"), rules=_INGRESS_RULES)
     yield bind("tiphys:ingress", (_MANAGER,))
+    yield ClusterRole(metadata=meta("tiphys:network-policies"), rules=_POLICY_RULES)
+    yield bind("tiphys:network-policies", (user("system:kube-proxy"),))
     slices = rule("get list watch", "endpointslices", "discovery.k8s.io")
     rest = rule("get list watch", "services nodes")
     yield ClusterRole(metadata=meta("tiphys:dns"), rules=(slices, rest))
