@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from tiphys.cmd.config import ClusterConfig, ConfigError
+from tiphys.cmd.containerd_config import ContainerdPaths
 
 _ANSWER_SECONDS = 2.0
 _START_SECONDS = 10.0
@@ -110,6 +111,7 @@ def start(config: ClusterConfig, inside: Sequence[str] = ()) -> SupervisorReport
         "log_dir": str(config.log_dir),
         "socket_path": str(config.socket_path),
         "children": plan(config),
+        "other_logs": [str(ContainerdPaths(config.root).log)],
     }
     plan_path.write_text(json.dumps(document, indent=1))
     log_path = config.log_dir / "supervisor.log"

@@ -10,11 +10,14 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tiphys.base.backoff import Backoff
 from tiphys.base.logging import configure, get_logger
@@ -22,6 +25,7 @@ from tiphys.base.logging import configure, get_logger
 _logger = get_logger(__name__)
 _STABLE_SECONDS = 60.0
 _MAX_LOG_BYTES = 20 * 1024 * 1024
+_ROTATE_SECONDS = 60.0
 
 
 @dataclass
@@ -40,8 +44,22 @@ class Child:
 class ProcessSupervisor:
     """Runs `children` (in order) until `stop`; their output goes to ``<log_dir>/<name>.log``."""
 
-    def __init__(self, children: list[Child], log_dir: Path, socket_path: Path) -> None:
+    def __init__(
+        self,
+        children: list[Child],
+        log_dir: Path,
+        socket_path: Path,
+        *,
+        other_logs: Sequence[Path] = (),
+        max_log_bytes: int = _MAX_LOG_BYTES,
+        rotate_seconds: float = _ROTATE_SECONDS,
+    ) -> None:
+        """`other_logs` are those of programs that children run; like the children's, none grows far beyond
+        `max_log_bytes`, and one older one of each is kept."""
         self.children = children
+        self._logs = [*(log_dir / f"{child.name}.log" for child in children), log_dir / "supervisor.log", *other_logs]
+        self._max_log_bytes = max_log_bytes
+        self._rotate_seconds = rotate_seconds
         self._log_dir = log_dir
         self._socket_path = socket_path
         self._stopping = asyncio.Event()
@@ -56,9 +74,11 @@ class ProcessSupervisor:
         finally:
             os.umask(mask)
         keepers = {child.name: asyncio.create_task(self._keep(child)) for child in self.children}
+        rotating = asyncio.create_task(self._rotate())
         try:
             await self._stopping.wait()
         finally:
+            rotating.cancel()
             for child in reversed(self.children):
                 keeper = keepers[child.name]
                 keeper.cancel()
@@ -96,8 +116,6 @@ class ProcessSupervisor:
 
     async def _start(self, child: Child) -> None:
         log_path = self._log_dir / f"{child.name}.log"
-        if log_path.exists() and log_path.stat().st_size > _MAX_LOG_BYTES:
-            log_path.replace(log_path.with_suffix(".log.1"))
         log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             child.process = await asyncio.create_subprocess_exec(
@@ -112,6 +130,15 @@ class ProcessSupervisor:
             os.close(log)
         child.started = time.monotonic()
         _logger.info("process started", process=child.name, pid=child.process.pid)
+
+    async def _rotate(self) -> None:
+        """Keep logs bounded while their writers, who append, hold them open: the content moves, the file stays."""
+        while True:
+            for path in self._logs:
+                with contextlib.suppress(OSError):
+                    if path.stat().st_size > self._max_log_bytes:
+                        await asyncio.to_thread(move_content, path, path.with_name(f"{path.name}.1"))
+            await asyncio.sleep(self._rotate_seconds)
 
     async def _end(self, child: Child) -> None:
         process = child.process
@@ -146,8 +173,26 @@ class ProcessSupervisor:
         writer.close()
 
 
-async def _main(children: list[Child], log_dir: Path, socket_path: Path) -> None:
-    supervisor = ProcessSupervisor(children, log_dir, socket_path)
+def move_content(path: Path, older: Path) -> None:
+    """Replace `older` by what `path` holds, which is empty then. Lines that come in between the two are lost."""
+    fresh = older.with_name(f"{older.name}.new")
+    with path.open("rb") as source, fresh.open("wb") as target:
+        fresh.chmod(0o600)
+        shutil.copyfileobj(source, target)
+        while rest := source.read():  # what came while it was copied
+            target.write(rest)
+        os.truncate(path, 0)
+    fresh.replace(older)
+
+
+async def _main(plan: dict[str, Any]) -> None:
+    children = [Child(**child) for child in plan["children"]]
+    supervisor = ProcessSupervisor(
+        children,
+        Path(plan["log_dir"]),
+        Path(plan["socket_path"]),
+        other_logs=[Path(path) for path in plan.get("other_logs", ())],
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)
@@ -155,11 +200,9 @@ async def _main(children: list[Child], log_dir: Path, socket_path: Path) -> None
 
 
 def main() -> None:
-    """``python -m tiphys.cmd.supervisor PLAN.json``: the plan names log_dir, socket_path and children."""
+    """``python -m tiphys.cmd.supervisor PLAN.json``: the plan names log_dir, socket_path, children and other_logs."""
     configure()
-    plan = json.loads(Path(sys.argv[1]).read_bytes())
-    children = [Child(**child) for child in plan["children"]]
-    asyncio.run(_main(children, Path(plan["log_dir"]), Path(plan["socket_path"])))
+    asyncio.run(_main(json.loads(Path(sys.argv[1]).read_bytes())))
 
 
 if __name__ == "__main__":

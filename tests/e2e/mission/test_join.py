@@ -82,9 +82,6 @@ def test_a_machine_joins_works_and_leaves(hosts_cluster: HostsCluster, namespace
         assert left.returncode == 0, left.stdout + left.stderr
         ids = [Cluster(data).cluster_id]
         assert not traces(data, ids, "192.0.2.0/24.")
-        inside = json.loads(subprocess.run([*there, "ip", "-json", "link"], capture_output=True, check=True, timeout=10).stdout)  # fmt: skip
-        assert {link["ifname"] for link in inside} == {"lo", "eth0"}
-        tables = subprocess.run(
-            [*there, "nft", "list", "tables"], capture_output=True, text=True, check=True, timeout=10
-        )
-        assert tables.stdout == ""
+        links = json.loads(output(*there, "ip", "-json", "link").stdout)
+        assert {link["ifname"] for link in links} == {"lo", "eth0"}
+        assert output(*there, "nft", "list", "tables").stdout == ""

@@ -88,3 +88,27 @@ async def test_one_that_cannot_start_yet_is_tried_again(tmp_path: Path) -> None:
         partial.chmod(0o755)
         partial.rename(program)
         await wait_for_pid(tmp_path / "s.sock", "late")
+
+
+async def test_logs_are_moved_away_while_their_writers_go_on(tmp_path: Path) -> None:
+    chatty = "import itertools, time\nfor i in itertools.count(): print('line', i, flush=True); time.sleep(0.001)"
+    other = tmp_path / "other.log"
+    other.write_text("x" * 3000)
+    supervisor = ProcessSupervisor(
+        [Child("chatty", [sys.executable, "-c", chatty])],
+        tmp_path / "logs",
+        tmp_path / "s.sock",
+        other_logs=[other],
+        max_log_bytes=2000,
+        rotate_seconds=0.01,
+    )
+    log, older = tmp_path / "logs" / "chatty.log", tmp_path / "logs" / "chatty.log.1"
+    async with running(supervisor):
+        await eventually(older.exists)
+        assert older.stat().st_mode & 0o777 == 0o600
+        assert older.read_bytes().count(b"\0") == 0, "writers append where the file ends now"
+        await eventually(lambda: log.stat().st_size > 0)
+        assert log.read_text().startswith("line")
+        assert (tmp_path / "other.log.1").read_text() == "x" * 3000
+        assert other.read_text() == ""
+    assert not list((tmp_path / "logs").glob("*.new"))
