@@ -1,0 +1,5 @@
+"""The apiserver in process, as its own tests have it."""
+
+from tests.unit.apiserver.conftest import api
+
+__all__ = ["api"]
