@@ -28,7 +28,9 @@ STALE_SECONDS: Final = 90.0
 NEW_SECONDS: Final = 2.0
 #: What a first answer's use is measured over; the kernel's counters are exact enough for that.
 COLD_SECONDS: Final = 1.0
-SCRAPE_TIMEOUT_SECONDS: Final = 10.0
+#: Of one kubelet, connecting included, and of all of them: who asks is not to wait for dead nodes.
+SCRAPE_TIMEOUT_SECONDS: Final = 5.0
+READ_TIMEOUT_SECONDS: Final = 12.0
 CONCURRENT_SCRAPES: Final = 32
 _ADDRESS_TYPES: Final = ("InternalIP", "Hostname", "ExternalIP")
 _TARGET: Final = "/metrics/resource"
@@ -82,17 +84,31 @@ class Kubelets:
         self._connections.clear()
 
     async def _read(self, nodes: Sequence[Node]) -> None:
-        reachable = {node.metadata.name or "": url for node in nodes if (url := kubelet_url(node))}
+        alive = (node for node in nodes if not _is_lost(node))
+        reachable = {node.metadata.name or "": url for node in alive if (url := kubelet_url(node))}
         await self._forget(reachable.keys())
-        readings = await asyncio.gather(*(self._scrape(name, url) for name, url in reachable.items()))
-        self._before = self._latest
-        self._latest = {name: reading for name, reading in zip(reachable, readings, strict=True) if reading is not None}
+        found: dict[str, Reading] = {}
+
+        async def read(name: str, url: str) -> None:
+            reading = await self._scrape(name, url)
+            if reading is not None:
+                found[name] = reading
+
+        tasks = [asyncio.ensure_future(read(name, url)) for name, url in reachable.items()]
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=READ_TIMEOUT_SECONDS)
+        finally:
+            for task in tasks:
+                task.cancel()
+        self._before, self._latest = self._latest, dict(found)
 
     async def _scrape(self, name: str, url: str) -> Reading | None:
         async with self._concurrent:
             try:
                 connection = await self._connection(name, url)
-                answer = await connection.request("GET", _TARGET, timeout_seconds=SCRAPE_TIMEOUT_SECONDS)
+                async with asyncio.timeout(SCRAPE_TIMEOUT_SECONDS):
+                    answer = await connection.request("GET", _TARGET, timeout_seconds=SCRAPE_TIMEOUT_SECONDS)
                 if answer.status != 200:
                     raise ConnectionError(f"status {answer.status}: {answer.body[:200]!r}")
                 return parse(answer.body.decode(), self._clock.now())
@@ -129,6 +145,11 @@ class Kubelets:
 def _containers(before: dict[ContainerKey, Point], latest: dict[ContainerKey, Point]) -> dict[ContainerKey, Use]:
     found = ((key, use(before.get(key), point)) for key, point in latest.items())
     return {key: measured for key, measured in found if measured is not None}
+
+
+def _is_lost(node: Node) -> bool:
+    """Whether nobody hears of the node: its kubelet would not answer us either."""
+    return any(c.type == "Ready" and c.status == "Unknown" for c in node.status.conditions)
 
 
 def kubelet_url(node: Node) -> str:

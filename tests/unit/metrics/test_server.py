@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 from tiphys.api.types.authentication_v1 import UserInfo
-from tiphys.api.types.core_v1 import ConfigMap, DaemonEndpoint, Node, NodeAddress, NodeDaemonEndpoints, ServiceAccount
+from tiphys.api.types.core_v1 import (
+    ConfigMap,
+    DaemonEndpoint,
+    Node,
+    NodeAddress,
+    NodeCondition,
+    NodeDaemonEndpoints,
+    ServiceAccount,
+)
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.api.types.rbac_v1 import ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject
 from tiphys.base.http.client import ClientResponse
@@ -199,3 +207,11 @@ def test_the_front_proxy_is_read_from_its_config_map() -> None:
 
 def test_nodes_without_a_kubelet_are_not_asked() -> None:
     assert kubelet_url(builders.node("n")) == ""
+
+
+async def test_nodes_that_nobody_hears_of_are_not_waited_for(asked: Asked) -> None:
+    node = await asked.plane.client.get(Node, "n")
+    node.status.conditions = (NodeCondition(type="Ready", status="Unknown"),)
+    await asked.plane.client.update_status(node)
+    status, nodes = await asked.get("/apis/metrics.k8s.io/v1beta1/nodes")
+    assert (status, nodes["items"], asked.kubelet.asked) == (200, [], 0)
