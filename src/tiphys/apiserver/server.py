@@ -17,6 +17,7 @@ from tiphys.apiserver.admission.escalation import PrivilegeEscalation
 from tiphys.apiserver.admission.plugins import default_plugins
 from tiphys.apiserver.aggregation import Aggregator
 from tiphys.apiserver.aggregation.aggregator import Served
+from tiphys.apiserver.allocators.reservations import Reservations
 from tiphys.apiserver.allocators.services import ServiceAllocator
 from tiphys.apiserver.bootstrap.keeper import Keeper
 from tiphys.apiserver.bootstrap.objects import Bootstrap
@@ -70,7 +71,7 @@ class ApiServer:
         chain = Chain(default_plugins(self.lookup, config.default_unreachable_toleration_seconds))
         self.context = Context(backend, self.feed, self.clock, chain)
         services = self.feed.caches["", "services"]
-        allocator = ServiceAllocator(services, config.service_cidr, config.node_ports)
+        allocator = ServiceAllocator(services, config.service_cidr, config.node_ports, Reservations(backend, self.feed))
         self.context.allocations["", "services"] = (allocator,)
         self.security = Security(config, self.context, self.lookup)
         chain.append(PrivilegeEscalation(self.security.authorizer))

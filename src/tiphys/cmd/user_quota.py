@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -78,7 +78,7 @@ async def _ensure(client: Client, wanted: ResourceQuota | LimitRange) -> None:
     except ApiError as error:
         if error.reason != "AlreadyExists":
             raise
-        kind: type[ResourceQuota | LimitRange] = type(wanted)
+        kind: type[Any] = type(wanted)
         found = await client.get(kind, NAME, wanted.metadata.namespace or "")
         if found.spec != wanted.spec:
             await client.update(msgspec.structs.replace(found, spec=wanted.spec))

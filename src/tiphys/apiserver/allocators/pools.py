@@ -52,6 +52,10 @@ class Pool:
         self._owners[value] = owner
         return current is None
 
+    def owner(self, value: int) -> str | None:
+        """Who has `value`."""
+        return self._owners.get(value)
+
     def assign(self, value: int, owner: str) -> None:
         """Record what is committed, whoever had it."""
         if self.first <= value <= self.last:

@@ -11,6 +11,7 @@ from tiphys.api.field_errors import FieldError
 from tiphys.api.strategy import services
 from tiphys.api.types.core_v1 import Service, ServicePort
 from tiphys.apiserver.allocators.pools import Full, OutOfRange, Pool, Taken
+from tiphys.apiserver.allocators.reservations import Reservations
 from tiphys.apiserver.registry.context import Write
 from tiphys.apiserver.watch_cache.cache import ResourceCache
 from tiphys.apiserver.watch_cache.history import CacheEvent
@@ -26,11 +27,18 @@ NODE_PORTS: Final = (30000, 32767)
 class ServiceAllocator:
     """Claims what Services need. Committed Services, seen through the cache, are what the pools hold for certain."""
 
-    def __init__(self, cache: ResourceCache, cidr: str, node_ports: tuple[int, int] = NODE_PORTS) -> None:
+    def __init__(
+        self,
+        cache: ResourceCache,
+        cidr: str,
+        node_ports: tuple[int, int] = NODE_PORTS,
+        reservations: Reservations | None = None,
+    ) -> None:
         network = IPv4Network(cidr)
         self._ips = Pool(int(network.network_address) + 1, int(network.broadcast_address) - 1)
         self._ports = Pool(*node_ports, static=min(max(16, (node_ports[1] - node_ports[0] + 1) // 32), 128))
         self._cache = cache
+        self._reservations = reservations
         cache.listen(self._follow)
 
     def __call__(self, write: Write) -> None:
@@ -106,6 +114,7 @@ class ServiceAllocator:
         try:
             if pool.claim(value, owner):
                 write.undo.append(_releaser(pool, value, owner))
+                self._reserve(pool, value, owner, write)
                 if write.dry_run:
                     write.done.append(_releaser(pool, value, owner))
         except Taken:
@@ -117,7 +126,14 @@ class ServiceAllocator:
     def _choose(self, pool: Pool, owner: str, write: Write) -> int:
         value = pool.choose(owner)
         write.undo.append(_releaser(pool, value, owner))
+        self._reserve(pool, value, owner, write)
         return value
+
+    def _reserve(self, pool: Pool, value: int, owner: str, write: Write) -> None:
+        if self._reservations is not None:
+            name = "serviceips" if pool is self._ips else "servicenodeports"
+            hold = self._reservations.hold
+            write.before.append(lambda: hold(name, value, owner, lambda: pool.owner(value) == owner))
 
     def _port_range(self) -> str:
         span = f"{self._ports.first}-{self._ports.last}"

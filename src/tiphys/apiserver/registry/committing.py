@@ -30,6 +30,9 @@ async def put(context: Context, write: Write, key: str, head: bytes, tail: bytes
             return head + str(expected).encode() + tail
         return head[: -len(_REVISION) - 1] + tail[1:]
     try:
+        if write.before and context.backend.shared:
+            for prepare in write.before:
+                await prepare()
         kept = await context.backend.put(key, head, tail, expected=expected, ttl_seconds=ttl_seconds(write))
     except RevisionMismatch:
         write.roll_back()

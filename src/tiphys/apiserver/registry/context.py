@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,11 +44,13 @@ class Write:
 
     operation: CREATE, UPDATE or DELETE. obj: the new object, unshared, to be changed in place; None for a DELETE.
     old: the stored object, not to be changed; None for a CREATE. warnings: texts for Warning headers.
+    before: awaited before the write, where other apiservers share the store; may raise ApiError.
     undo: called in reverse order if the write does not happen (allocations to give back).
     done: called once it has happened. shown: called once it has happened and reads show it.
     """
 
     __slots__ = (
+        "before",
         "done",
         "dry_run",
         "name",
@@ -91,6 +93,7 @@ class Write:
         self.dry_run = dry_run
         self.warnings = [] if warnings is None else warnings
         self.options = options
+        self.before: list[Callable[[], Awaitable[None]]] = []
         self.undo: list[Callable[[], None]] = []
         self.done: list[Callable[[], None]] = []
         self.shown: list[Callable[[], None]] = []
