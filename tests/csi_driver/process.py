@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 ROOT = Path(__file__).parents[2]
 NAME = "disk.csi.example.org"
 
@@ -82,6 +84,23 @@ class ControllerProcess:
             self.process.terminate()
             self.process.wait(10)
             self.process = None
+
+
+def role() -> dict[str, Any]:
+    """The ClusterRole that docs/csi.md says the controllers need."""
+    text = (ROOT / "docs" / "csi.md").read_text()
+    found: dict[str, Any] = yaml.safe_load(text.partition("```yaml")[2].partition("```")[0])
+    return found
+
+
+def kubeconfig_with_token(admin: Path, token: str, target: Path) -> Path:
+    """As `admin`, but with a token for credentials."""
+    config = yaml.safe_load(admin.read_text())
+    for user in config["users"]:
+        user["user"] = {"token": token}
+    target.write_text(yaml.safe_dump(config))
+    target.chmod(0o600)
+    return target
 
 
 @dataclass

@@ -20,7 +20,9 @@ from tests.csi_driver.process import (
     DiskService,
     DriverProcess,
     claim,
+    kubeconfig_with_token,
     missing_for_disks,
+    role,
     storage,
 )
 from tests.e2e.cluster import Cluster, eventually
@@ -35,7 +37,15 @@ def disks(cluster: Cluster) -> Iterator[DiskService]:
     with tempfile.TemporaryDirectory(prefix="tiphys-csi-") as folder:
         state = Path(folder)
         driver = DriverProcess(state, cluster.data_dir / "kubelet", "host-1")
-        controller = ControllerProcess(driver.socket, cluster.kubeconfig, state / "controller.log")
+        cluster.apply(role())
+        cluster.kubectl("create", "serviceaccount", "disk-controller", "-n", "kube-system")
+        cluster.kubectl(
+            "create", "clusterrolebinding", "disk-controller", f"--clusterrole={role()['metadata']['name']}",
+            "--serviceaccount=kube-system:disk-controller",
+        )  # fmt: skip
+        token = cluster.output("create", "token", "disk-controller", "-n", "kube-system", "--duration=4h")
+        credentials = kubeconfig_with_token(cluster.kubeconfig, token, state / "controller.kubeconfig")
+        controller = ControllerProcess(driver.socket, credentials, state / "controller.log", options=())
         service = DiskService(state, [driver], controller)
         for manifest in storage():
             cluster.apply(manifest)
