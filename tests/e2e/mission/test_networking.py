@@ -154,3 +154,24 @@ def ready_pods(servers: Servers) -> set[str]:
         for endpoint in piece.get("endpoints") or ()
         if endpoint["conditions"].get("ready")
     }
+
+
+def test_a_network_policy_holds_across_hosts(servers: Servers, namespace: str) -> None:
+    cluster = servers.cluster
+    target, port = servers.pod_ip("node-2"), PORT
+    friend = {"podSelector": {"matchLabels": {"friend": "yes"}}}
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "friends"},
+        "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "ingress": [{"from": [friend]}]},
+    }
+    assert servers.who_in_pod("node-1", target, port)[0]
+    cluster.apply(policy, namespace)
+    eventually(lambda: not servers.who_in_pod("node-1", target, port)[0], "strangers are kept out", 10)
+    cluster.kubectl("label", "pod", servers.pod_name("node-1"), "-n", namespace, "friend=yes")
+    eventually(lambda: servers.who_in_pod("node-1", target, port)[0], "friends come in", 10)
+    assert servers.who_in_pod("node-3", target, port)[0] == ""
+    assert servers.who(target, frm="node-2", port=port)[0], "the pod's own host is always let in"
+    cluster.kubectl("delete", "networkpolicy", "friends", "-n", namespace)
+    eventually(lambda: servers.who_in_pod("node-3", target, port)[0], "without the policy everybody comes in", 10)
