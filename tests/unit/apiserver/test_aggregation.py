@@ -332,7 +332,13 @@ def test_an_address_that_did_not_answer_comes_last_for_a_while() -> None:
 
 async def test_a_read_turns_from_a_server_that_says_nothing(other: Other, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends_module, "PATIENCE_SECONDS", 0.1)
-    silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(60), "127.0.0.1", 0)
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # the client's hello, until it gives up
+        writer.close()
+        await writer.wait_closed()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     try:
         dead = Address("127.0.0.1", silent.sockets[0].getsockname()[1])
         alive = Address("127.0.0.1", other.flowers.port)
