@@ -34,6 +34,10 @@ class UpOptions:
     nodes: int = 0
     control_planes: int = 0
     etcd_members: int = 0
+    etcd_servers: tuple[str, ...] = ()
+    etcd_cafile: str = ""
+    etcd_certfile: str = ""
+    etcd_keyfile: str = ""
     load_balancer_cidr: str = ""
     ingress: bool = False
     network_backend: Literal["vxlan", "routes", ""] = ""
@@ -73,6 +77,8 @@ def _fresh(options: UpOptions, data_dir: Path) -> tuple[ClusterConfig, Hosts | N
         raise ConfigError("--node-name and --node-ip are the one node's: hosts get theirs by themselves")
     if options.has_hosts and not options.nodes:
         raise ConfigError("a control plane on hosts needs nodes on hosts: add --nodes 3")
+    if options.etcd_servers and (options.etcd_members or hollow):
+        raise ConfigError("--etcd-servers is an etcd that runs elsewhere: leave --etcd-members and --hollow out")
     config = ClusterConfig(
         data_dir=str(data_dir),
         node_name=node_name(options.node_name or socket.gethostname()),
@@ -83,6 +89,10 @@ def _fresh(options: UpOptions, data_dir: Path) -> tuple[ClusterConfig, Hosts | N
         pod_cidr=options.pod_cidr,
         node_port_range=options.node_port_range,
         hollow_nodes=options.hollow_nodes,
+        etcd_servers=options.etcd_servers,
+        etcd_ca=options.etcd_cafile,
+        etcd_certificate=options.etcd_certfile,
+        etcd_key=options.etcd_keyfile,
         load_balancer_cidr=options.load_balancer_cidr,
         ingress=options.ingress,
         network_backend=options.network_backend or ("routes" if options.has_hosts else "vxlan"),
@@ -101,7 +111,11 @@ def _fresh_hosts(options: UpOptions, config: ClusterConfig) -> Hosts:
     taken = [*taken_ranges(), config.service_cidr, config.pod_cidr]
     subnet = plan.choose_subnet(config.cluster_id, taken)
     members = plan.layout(
-        subnet, nodes=options.nodes, control_planes=options.control_planes, etcd_members=options.etcd_members
+        subnet,
+        nodes=options.nodes,
+        control_planes=options.control_planes,
+        etcd_members=options.etcd_members,
+        shared_store=bool(options.etcd_servers),
     )
     return Hosts(cluster_id=config.cluster_id, subnet=subnet, hosts=members)
 
@@ -139,6 +153,10 @@ def _differences(options: UpOptions, existing: ClusterConfig, hosts: Hosts | Non
         "--nodes": len(hosts.of("worker")) if hosts else 0,
         "--control-planes": len(hosts.of("server")) if hosts else 0,
         "--etcd-members": len(hosts.etcd) if hosts else 0,
+        "--etcd-servers": existing.etcd_servers,
+        "--etcd-cafile": existing.etcd_ca,
+        "--etcd-certfile": existing.etcd_certificate,
+        "--etcd-keyfile": existing.etcd_key,
     }
     for flag in sorted(options.given & has.keys()):
         asked = getattr(options, flag.removeprefix("--").replace("-", "_"))
@@ -149,7 +167,9 @@ def _differences(options: UpOptions, existing: ClusterConfig, hosts: Hosts | Non
 
 
 def _text(value: object) -> str:
-    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value or "none")
+    if isinstance(value, tuple) and value and isinstance(value[0], int):
+        return "-".join(map(str, value))
+    return ",".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value or "none")
 
 
 def node_name(text: str) -> str:

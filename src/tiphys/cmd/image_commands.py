@@ -14,6 +14,8 @@ from rich.table import Table
 from tiphys.cmd import config as cluster_config
 from tiphys.cmd import image_build_tiphys
 from tiphys.cmd.config import ConfigError
+from tiphys.cmd.containerd_config import ContainerdPaths
+from tiphys.cmd.hosts import record
 from tiphys.cmd.image_build import ImageConfig, normalize_reference, read_folder, write_archive
 from tiphys.cmd.image_build_debian import PackageError, packages_tree
 from tiphys.cmd.image_build_recipes import RECIPES
@@ -61,19 +63,33 @@ def build(packages: list[str], folder: Path | None, name: str, entrypoint: str, 
 
 
 def load_archive(archive: Path, data_dir: Path) -> None:
-    """Import an archive into the cluster's containerd and print the names it brought."""
-    socket = containerd_of(cluster_config.load(data_dir.resolve())).socket
-    try:
-        names = asyncio.run(load(socket, archive))
-    except ImageError as error:
-        raise ConfigError(str(error)) from error
+    """Import an archive into the containerd of every node of the cluster here, and print the names it brought."""
+    names: dict[str, None] = {}
+    for socket in _sockets(data_dir):
+        try:
+            names |= dict.fromkeys(asyncio.run(load(socket, archive)))
+        except ImageError as error:
+            raise ConfigError(str(error)) from error
     for name in names:
         console.print(name)
 
 
+def _sockets(data_dir: Path) -> list[Path]:
+    """The containerd of this machine's node, or of every host that is a node and runs."""
+    config = cluster_config.load(data_dir.resolve())
+    hosts = record.load(config)
+    if hosts is None:
+        return [containerd_of(config).socket]
+    found = [ContainerdPaths(record.directory(config, host)).socket for host in hosts.of("worker")]
+    alive = [socket for socket in found if socket.is_socket()]
+    if not alive:
+        raise ConfigError("no node of the cluster runs: `tiphys up` starts them")
+    return alive
+
+
 def show(data_dir: Path) -> None:
-    """Print the node's images."""
-    socket = containerd_of(cluster_config.load(data_dir.resolve())).socket
+    """Print the node's images; of a cluster on hosts, those of its first node that runs."""
+    socket = _sockets(data_dir)[0]
     try:
         images = asyncio.run(list_images(socket))
     except CriError as error:

@@ -49,6 +49,12 @@ def up(
     etcd_members: Annotated[
         int, typer.Option("--etcd-members", help="Keep the state in so many etcd members; 0: in SQLite.")
     ] = 0,
+    etcd_servers: Annotated[
+        str, typer.Option("--etcd-servers", help="Keep the state in this etcd: URLs, separated by commas.")
+    ] = "",
+    etcd_cafile: Annotated[Path | None, typer.Option("--etcd-cafile", help="Who signed its certificates.")] = None,
+    etcd_certfile: Annotated[Path | None, typer.Option("--etcd-certfile", help="The apiserver's to it.")] = None,
+    etcd_keyfile: Annotated[Path | None, typer.Option("--etcd-keyfile", help="And its key.")] = None,
     hollow_nodes: Annotated[int, typer.Option("--hollow-nodes", min=1, max=5000, help="How many hollow nodes.")] = 3,
     secure_port: Annotated[int, typer.Option(min=1, max=65535, help="The apiserver's port.")] = 6443,
     kubelet_port: Annotated[int, typer.Option(min=1, max=65535, help="The kubelet's port.")] = 10250,
@@ -96,6 +102,10 @@ def up(
             nodes=nodes,
             control_planes=control_planes,
             etcd_members=etcd_members,
+            etcd_servers=tuple(filter(None, etcd_servers.split(","))),
+            etcd_cafile=_file("--etcd-cafile", etcd_cafile),
+            etcd_certfile=_file("--etcd-certfile", etcd_certfile),
+            etcd_keyfile=_file("--etcd-keyfile", etcd_keyfile),
             load_balancer_cidr=load_balancer_cidr,
             ingress=ingress,
             network_backend=_network_backend(network_backend),
@@ -310,6 +320,14 @@ def _network_backend(text: str) -> Literal["vxlan", "routes", ""]:
         if text == known:
             return known
     raise ConfigError(f"--network-backend {text} is neither vxlan nor routes")
+
+
+def _file(flag: str, path: Path | None) -> str:
+    if path is None:
+        return ""
+    if not path.is_file():
+        raise ConfigError(f"{flag} {path}: no such file")
+    return str(path.resolve())
 
 
 def _given(context: typer.Context) -> frozenset[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tiphys.cmd.config import ClusterConfig, ConfigError
+from tiphys.cmd.hosts import record
 
 NAMESPACE = "demo"
 _PREFERRED_NODE_PORT = 30080
@@ -45,12 +46,19 @@ def deploy(config: ClusterConfig, console: Console) -> None:
         port = _kubectl(
             config, "get", "service", "web-public", "-n", NAMESPACE, "-o", "jsonpath={.spec.ports[0].nodePort}"
         )
-        page = _fetch(f"http://{config.node_ip}:{port}/")
-        chain = _fetch(f"http://{config.node_ip}:{port}/api/hello")
+        address = _node_address(config)
+        page = _fetch(f"http://{address}:{port}/")
+        chain = _fetch(f"http://{address}:{port}/api/hello")
     console.print(_kubectl(config, "get", "nodes", "-o", "wide"))
     console.print(_kubectl(config, "get", "pods", "-n", NAMESPACE, "-o", "wide"))
-    console.print(f"\nthe demo answers at http://{config.node_ip}:{port}/ : {page}")
+    console.print(f"\nthe demo answers at http://{address}:{port}/ : {page}")
     console.print(f"and through all its tiers at /api/hello : {chain}")
+
+
+def _node_address(config: ClusterConfig) -> str:
+    """Where a node answers: this machine, or the first of its hosts."""
+    hosts = record.load(config)
+    return hosts.of("worker")[0].address if hosts else config.node_ip
 
 
 def _kubectl(config: ClusterConfig, *arguments: str, stdin: str | None = None) -> str:
@@ -65,9 +73,10 @@ def _kubectl(config: ClusterConfig, *arguments: str, stdin: str | None = None) -
 
 def _fetch(url: str) -> str:
     until = time.monotonic() + _ANSWER_SECONDS
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this machine's networks
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with opener.open(url, timeout=5) as answer:
                 return " ".join(answer.read().decode().split())
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
             # Rules reach the kernel a moment after the pods are ready.

@@ -94,12 +94,16 @@ def choose_subnet(cluster_id: str, taken: Iterable[str]) -> str:
     raise ConfigError("every range in 172.18.0.0 to 172.31.255.255 is in use: none is left for the hosts' network")
 
 
-def layout(subnet: str, *, nodes: int, control_planes: int, etcd_members: int) -> tuple[Host, ...]:
+def layout(
+    subnet: str, *, nodes: int, control_planes: int, etcd_members: int, shared_store: bool = False
+) -> tuple[Host, ...]:
     """The hosts of a new cluster. Members of etcd live on control planes' hosts, those beyond on hosts of their own.
 
-    Raises ConfigError for numbers that cannot work.
+    `shared_store` says that control planes share an etcd elsewhere. Raises ConfigError for numbers that cannot work.
     """
     _check(nodes, control_planes, etcd_members)
+    if control_planes > 1 and not etcd_members and not shared_store:
+        raise ConfigError(f"--control-planes {control_planes} need a store that they share: add --etcd-members 3")
     network = ipaddress.IPv4Network(subnet)
     control = [
         Host(name=f"control-{i + 1}", role="server", address=str(network[_CONTROL + i]), etcd=i < etcd_members)
@@ -120,8 +124,6 @@ def _check(nodes: int, control_planes: int, etcd_members: int) -> None:
     ):
         if not 0 <= value <= most:
             raise ConfigError(f"{flag} {value} cannot be: at least 0, at most {most}")
-    if control_planes > 1 and not etcd_members:
-        raise ConfigError(f"--control-planes {control_planes} need a store that they share: add --etcd-members 3")
     if etcd_members and etcd_members % 2 == 0:
         raise ConfigError(f"--etcd-members {etcd_members}: an even number survives no more deaths than one less")
 
