@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +65,9 @@ class World:
         return self.manager.mounted("u1")["v"].path
 
 
-def user(read_only: bool = False, **spec: Any) -> Pod:
+def user(read_only: bool = False, uid: str = "u1", **spec: Any) -> Pod:
     source = {"claimName": "data", "readOnly": read_only}
-    return pod({"volumes": [{"name": "v", "persistentVolumeClaim": source}], **spec})
+    return pod({"volumes": [{"name": "v", "persistentVolumeClaim": source}], **spec}, uid=uid)
 
 
 @pytest.fixture
@@ -173,3 +175,51 @@ def test_sharing_is_the_deepest_mounts() -> None:
     assert is_shared(Path("/data/kubelet"), table)
     assert not is_shared(Path("/data/deep/er"), table)
     assert is_shared(Path("/data/deep"), table + "\n" + shared(4, "/data/deep"))
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Any:
+    """A blank block device of 16 MiB."""
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    made = subprocess.run(["losetup", "-f", "--show", str(image)], capture_output=True, text=True, check=True)
+    yield Path(made.stdout.strip())
+    for point in mounts_below(tmp_path):
+        unmount(point)
+    subprocess.run(["losetup", "-d", made.stdout.strip()], check=False)
+
+
+needs_loops = pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/dev/loop-control").exists() or shutil.which("losetup") is None,
+    reason="needs root and loop devices",
+)
+
+
+@pytest.mark.root
+@needs_loops
+async def test_a_local_device_gets_a_file_system_once_and_is_shared_by_pods(world: World, device: Path) -> None:
+    world.put(volume={"local": {"path": str(device), "fsType": "ext4"}, "mountOptions": ["noatime"]})
+    path = await world.path()
+    (path / "file").write_text("kept")
+    await world.manager.prepare(user(uid="u2"))
+    assert (world.manager.mounted("u2")["v"].path / "file").read_text() == "kept"
+    shared = world.folder / "plugins/kubernetes.io/local-volume/mounts/pv-1"
+    await world.manager.clean("u1")
+    await world.local.release_unused()
+    assert is_mounted(shared), "another pod has it"
+    await world.manager.clean("u2")
+    await world.local.release_unused()
+    assert not is_mounted(shared)
+    assert ((await world.path()) / "file").read_text() == "kept"
+
+
+@pytest.mark.root
+@needs_loops
+async def test_a_local_device_may_be_handed_out_as_it_is(world: World, device: Path) -> None:
+    world.put(volume={"local": {"path": str(device)}, "volumeMode": "Block"})
+    assert (
+        await world.path(user(containers=[container("web", volumeDevices=[{"name": "v", "devicePath": "/x"}])]))
+        == device
+    )
+    assert world.manager.mounted("u1")["v"].device
