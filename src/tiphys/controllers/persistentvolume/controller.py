@@ -30,6 +30,8 @@ _FREE: Final = "free-of-class"
 _UNBOUND_OF_CLASS: Final = "unbound-of-class"
 _BY_VOLUME: Final = "volume-name"
 _CLAIMED: Final = "claimed-by"
+_REPEAT_SECONDS: Final = 15.0
+_OFFER_AGAIN_SECONDS: Final = 1.0
 _NO_CLASS: Final = "\n"
 """Files claims that name no class at all: no class is called so."""
 
@@ -50,6 +52,9 @@ class PersistentVolumeController(KeyedController):
         claims.add_index(_BY_VOLUME, _volume_name)
         volumes.add_index(_FREE, _class_if_free)
         volumes.add_index(_CLAIMED, _claimed_by)
+        #: By the uid of a claim that waits, what was said of it and when.
+        self._said: dict[str, tuple[list[Said], float]] = {}
+        self._claiming: set[str] = set()
         self._shown_claims, self._shown_volumes = claims, volumes
         self._claims, self._volumes = Newest(claims), Newest(volumes)
         self._classes = environment.informer(StorageClass)
@@ -89,7 +94,7 @@ class PersistentVolumeController(KeyedController):
             wanted = binding.claim_status(claim, decision.phase)
             if wanted is not claim:
                 claim = self._claims.wrote(await self._client.update_status(wanted))
-        self._say(claim, decision.events)
+        self._say_again(claim, decision.events)
 
     async def _change_claim(self, claim: PersistentVolumeClaim, decision: ClaimDecision) -> PersistentVolumeClaim:
         wanted = claim
@@ -105,7 +110,7 @@ class PersistentVolumeController(KeyedController):
     async def _bind(self, volume: PersistentVolume, claim: PersistentVolumeClaim) -> None:
         wanted = binding.claimed(volume, claim)
         if wanted is not volume:
-            volume = self._volumes.wrote(await self._client.update(wanted))
+            volume = await self._claim(wanted)
         volume = await self._set_volume_phase(volume, BOUND, "")
         bound = binding.bound(claim, volume)
         if bound is not claim:
@@ -113,6 +118,19 @@ class PersistentVolumeController(KeyedController):
         shown = binding.claim_status(claim, BOUND, volume)
         if shown is not claim:
             self._claims.wrote(await self._client.update_status(shown))
+
+    async def _claim(self, wanted: PersistentVolume) -> PersistentVolume:
+        """Write the claimRef. Meanwhile the volume is offered to nobody else; if it fails, to all again, but later."""
+        name = wanted.metadata.name or ""
+        self._claiming.add(name)
+        try:
+            return self._volumes.wrote(await self._client.update(wanted))
+        except BaseException:
+            for claim in self._shown_claims.by_index(_UNBOUND_OF_CLASS, facts.class_of_volume(wanted)):
+                self.queue.add_after(key_of(claim), _OFFER_AGAIN_SECONDS)
+            raise
+        finally:
+            self._claiming.discard(name)
 
     async def _sync_volume(self, volume: PersistentVolume) -> None:
         claim = await self._claim_of(volume)
@@ -159,7 +177,9 @@ class PersistentVolumeController(KeyedController):
 
     def _candidates(self, claim: PersistentVolumeClaim) -> Iterable[PersistentVolume]:
         yield from self._volumes.by_index(_CLAIMED, str(key_of(claim)))
-        yield from self._volumes.by_index(_FREE, facts.class_of_claim(claim))
+        for volume in self._volumes.by_index(_FREE, facts.class_of_claim(claim)):
+            if volume.metadata.name not in self._claiming:
+                yield volume
 
     def _waiting_users(self, claim: PersistentVolumeClaim) -> list[Pod]:
         users = self._pods.by_index(BY_CLAIM, str(key_of(claim)))
@@ -168,6 +188,15 @@ class PersistentVolumeController(KeyedController):
     def _say(self, obj: Any, events: Iterable[Said]) -> None:
         for said in events:
             self._recorder.event(obj, *said)
+
+    def _say_again(self, claim: PersistentVolumeClaim, events: list[Said]) -> None:
+        """Say why a claim waits; the same thing not too often, however often it is looked at."""
+        uid, now = claim.metadata.uid or "", self._clock.monotonic()
+        before = self._said.get(uid)
+        if before is not None and before[0] == events and now - before[1] < _REPEAT_SECONDS:
+            return
+        self._said[uid] = (events, now)
+        self._say(claim, events)
 
     # What brings which keys up.
 
@@ -178,6 +207,7 @@ class PersistentVolumeController(KeyedController):
             self._claim_deleted(new)
 
     def _claim_deleted(self, claim: PersistentVolumeClaim) -> None:
+        self._said.pop(claim.metadata.uid or "", None)
         for volume in self._shown_volumes.by_index(_CLAIMED, str(key_of(claim))):
             self.enqueue(volume)
 
@@ -191,12 +221,14 @@ class PersistentVolumeController(KeyedController):
             self._look_at_claims(new)
 
     def _look_at_claims(self, volume: PersistentVolume) -> None:
-        """A volume that became free may be what a claim waits for; one that is kept concerns its claim."""
+        """A volume that became free may be what a claim waits for, unless the scheduler has to choose."""
         reference = volume.spec.claim_ref
         self._look_at_namers(volume)
-        if reference is None and volume.status.phase == facts.AVAILABLE:
+        delayed = facts.waits_for_consumer(self._classes.get(facts.class_of_volume(volume)))
+        if reference is None and volume.status.phase == facts.AVAILABLE and not delayed:
             for claim in self._shown_claims.by_index(_UNBOUND_OF_CLASS, facts.class_of_volume(volume)):
-                self.enqueue(claim)
+                if facts.could_hold(volume, claim):
+                    self.enqueue(claim)
 
     def _volume_deleted(self, volume: PersistentVolume) -> None:
         self._look_at_namers(volume)
