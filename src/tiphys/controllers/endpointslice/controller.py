@@ -14,6 +14,7 @@ from tiphys.api.types.discovery_v1 import EndpointSlice
 from tiphys.base.clock import rfc3339
 from tiphys.client import WARNING, ObjectKey
 from tiphys.controllers import endpoints_of
+from tiphys.controllers.endpointslice import topology
 from tiphys.controllers.endpointslice.reconcile import MANAGER, Changes, decide
 from tiphys.controllers.namespaced import is_terminating_namespace
 from tiphys.controllers.pods import LABEL_INDEX, label_index, with_any_label
@@ -57,6 +58,7 @@ class EndpointSliceController(KeyedController):
         self._slices.add_index(_BY_SERVICE, _service_index)
         self.watch(self._services)
         self._pods.add_handler(on_add=self._pod_changed, on_update=self._pod_updated, on_delete=self._pod_changed)
+        self._nodes.add_handler(on_add=self._node_changed, on_update=self._node_updated, on_delete=self._node_changed)
         self._slices.add_handler(on_add=self._slice_changed, on_update=self._slice_updated, on_delete=self._slice_gone)
 
     async def sync(self, key: ObjectKey) -> None:
@@ -78,7 +80,9 @@ class EndpointSliceController(KeyedController):
         nodes = {pod.spec.node_name: self._nodes.get(pod.spec.node_name) for pod in backing if pod.spec.node_name}
         known = {name: node for name, node in nodes.items() if node is not None}
         moment = self._triggers.pop(key, None)
-        changes = decide(service, backing, known, existing, trigger_time=rfc3339(moment) if moment else None)
+        cpus = topology.zone_cpus(self._nodes.list()) if topology.wants_hints(service) else None
+        when = rfc3339(moment) if moment else None
+        changes = decide(service, backing, known, existing, trigger_time=when, cpus=cpus)
         try:
             await self._write(key, changes)
         except ApiError as error:
@@ -143,6 +147,16 @@ class EndpointSliceController(KeyedController):
         self._trigger(new)
         if old.metadata.labels != new.metadata.labels:
             self._trigger(old)
+
+    def _node_changed(self, _: Node) -> None:
+        """Services that spread their endpoints over zones do so by the nodes these have."""
+        for service in self._services.list():
+            if topology.wants_hints(service):
+                self.enqueue(service)
+
+    def _node_updated(self, old: Node, new: Node) -> None:
+        if topology.zone_cpus((old,)) != topology.zone_cpus((new,)):
+            self._node_changed(new)
 
     def _slice_key(self, piece: EndpointSlice) -> ObjectKey | None:
         name = piece.metadata.labels.get(endpoints_of.SERVICE_NAME_LABEL)

@@ -24,10 +24,10 @@ from tiphys.api.types.discovery_v1 import (
 )
 from tiphys.api.types.meta_v1 import ObjectMeta, OwnerReference
 from tiphys.controllers import endpoints_of
+from tiphys.controllers.endpointslice import topology
 
 MAX_ENDPOINTS: Final = 100
 MANAGER: Final = "endpointslice-controller.k8s.io"
-_ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 _NOT_COPIED_ANNOTATIONS: Final = frozenset(
     (endpoints_of.TRIGGER_TIME, "kubectl.kubernetes.io/last-applied-configuration")
 )
@@ -59,7 +59,7 @@ def endpoint_of(pod: Pod, service: Service, family: str, node: Node | None) -> E
     terminating = pod.metadata.deletion_timestamp is not None
     tolerant = endpoints_of.tolerates_unready(service)
     ready = tolerant or (serving and not terminating)
-    zone = node.metadata.labels.get(_ZONE_LABEL) if node else None
+    zone = node.metadata.labels.get(topology.ZONE_LABEL) if node else None
     return Endpoint(
         addresses=(endpoints_of.address_of(pod, family),),
         conditions=EndpointConditions(ready=ready, serving=serving, terminating=terminating),
@@ -117,6 +117,15 @@ def _groups(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node]) ->
     return groups
 
 
+def _spread_over_zones(groups: Iterable[_Group], cpus: Mapping[str, int]) -> None:
+    for group in groups:
+        ready = {uid: e.zone or "" for uid, e in group.endpoints.items() if e.conditions.ready}
+        zones = topology.allocate(cpus, ready)
+        for uid, endpoint in group.endpoints.items():
+            hints = EndpointHints(for_zones=(ForZone(name=zones[uid]),)) if uid in zones else None
+            group.endpoints[uid] = msgspec.structs.replace(endpoint, hints=hints)
+
+
 def _port_key(ports: Ports) -> bytes:
     return b"|".join(sorted(msgspec.json.encode(port) for port in ports))
 
@@ -128,12 +137,16 @@ def decide(
     existing: Sequence[EndpointSlice],
     *,
     trigger_time: str | None,
+    cpus: Mapping[str, int] | None = None,
 ) -> Changes:
     """What makes `existing`, the Service's slices, show `pods`, those its selector matches.
 
-    `trigger_time`: when the change that led here happened (RFC 3339), noted on each slice written.
+    `trigger_time`: when the change that led here happened (RFC 3339), noted on each slice written. `cpus`: of each
+    zone, where the Service wants endpoints to be spread by them.
     """
     groups = _groups(service, pods, nodes)
+    if cpus is not None:
+        _spread_over_zones(groups.values(), cpus)
     by_group: dict[tuple[str, bytes], list[EndpointSlice]] = {}
     delete: list[EndpointSlice] = []
     for piece in existing:
