@@ -54,10 +54,13 @@ class TestDriver:
         self._folder = config.state / "disks"
         self._folder.mkdir(parents=True, exist_ok=True)
         self.calls: list[str] = []
+        self.secrets: dict[str, dict[str, str]] = {}
+        """By method, those of its last call."""
 
     async def call(self, method: str, request: Any) -> Any:
         """Answer one call. Raises Refuse."""
         self.calls.append(method)
+        self.secrets[method] = dict(getattr(request, "secrets", {}))
         with (self.config.state / "calls.log").open("a") as log:
             log.write(f"{self.config.node_id} {method} {getattr(request, 'volume_id', '')}\n")
         await self._fault(method)

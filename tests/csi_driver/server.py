@@ -36,6 +36,10 @@ class DriverServer:
         self._servers: list[grpc.aio.Server] = []
         self.registered: list[tuple[bool, str]] = []
 
+    def use(self, driver: TestDriver) -> None:
+        """Serve another driver from now on, under the same name."""
+        self._driver = driver
+
     async def start(self) -> None:
         services = {}
         for service, methods in wire.METHODS.items():

@@ -6,14 +6,16 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from tests.csi_driver.disks import FolderDisks
-from tests.csi_driver.driver import DriverConfig, TestDriver
+from tests.csi_driver.driver import DriverConfig, Refuse, TestDriver
 from tests.csi_driver.server import DriverServer
 from tests.simulation.kubelet.conftest import NODE, World
 from tiphys.api import codec
@@ -24,6 +26,7 @@ from tiphys.controllers.config import ControllerManagerConfig
 from tiphys.controllers.csi.config import CsiControllerConfig
 from tiphys.controllers.csi.sidecar import CsiController
 from tiphys.controllers.manager import ControllerManager
+from tiphys.kubelet.volumes.csi import mounter
 
 NAME = "d.example.org"
 PLACE = {"topology.example.org/rack": "r1"}
@@ -322,3 +325,89 @@ async def test_inline_volumes_are_told_of_their_pod_and_need_leave_to_be(storage
     await storage.world.admin.delete(type(await storage.world.pod()), "p", "default")
     await storage.until(storage.world.gone)
     assert list((storage.folder / "inline").iterdir()) == []
+
+
+async def test_secrets_of_a_class_reach_the_calls_they_are_for(storage: Storage) -> None:
+    kinds = ("provisioner", "controller-publish", "node-stage", "node-publish", "controller-expand", "node-expand")
+    given = {}
+    for kind in kinds:
+        given[f"csi.storage.k8s.io/{kind}-secret-name"] = f"{kind}-${{pvc.name}}"
+        given[f"csi.storage.k8s.io/{kind}-secret-namespace"] = "kube-system"
+        meta = {"name": f"{kind}-data", "namespace": "kube-system"}
+        await storage.put(Secret, {"metadata": meta, "stringData": {"for": kind}})
+    body = {"metadata": {"name": "secret"}, "provisioner": NAME, "volumeBindingMode": "Immediate", "parameters": given}
+    await storage.put(StorageClass, {**body, "allowVolumeExpansion": True})
+    await storage.claim(storage_class="secret")
+    await storage.pod()
+    await storage.until(storage.world.is_ready)
+    larger = {"spec": {"resources": {"requests": {"storage": "64Mi"}}}}
+    await storage.world.admin.patch(PersistentVolumeClaim, "data", "default", larger)
+
+    async def grown() -> bool:
+        return "NodeExpandVolume" in storage.driver.secrets
+
+    await storage.until(grown)
+    methods = (
+        "CreateVolume",
+        "ControllerPublishVolume",
+        "NodeStageVolume",
+        "NodePublishVolume",
+        "ControllerExpandVolume",
+        "NodeExpandVolume",
+    )
+    assert [storage.driver.secrets[method] for method in methods] == [{"for": kind} for kind in kinds]
+
+
+async def test_volumes_are_published_again_for_drivers_that_ask(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mounter, "REPUBLISH_SECONDS", 0.0)
+    await storage.world.admin.patch(CSIDriver, NAME, "", {"spec": {"requiresRepublish": True}})
+    await storage.claim()
+    await storage.pod()
+    await storage.until(storage.world.is_ready)
+
+    async def published() -> bool:
+        return len(storage.calls("NodePublishVolume")) >= 3
+
+    await storage.until(published)
+    assert storage.calls("NodeStageVolume") == ["NodeStageVolume"]
+
+
+class Flaky(TestDriver):
+    """Fails some calls before they do anything, and others after they have done it: answers get lost."""
+
+    def __init__(self, config: DriverConfig, seed: int) -> None:
+        super().__init__(config, FolderDisks())
+        self._draw = random.Random(seed)
+        self.flaky = False
+
+    async def call(self, method: str, request: Any) -> Any:
+        chance = self._draw.random() if self.flaky else 1.0
+        if chance < 0.15:
+            raise Refuse(grpc.StatusCode.UNAVAILABLE, "not now")
+        answer = await super().call(method, request)
+        if chance < 0.3:
+            raise Refuse(grpc.StatusCode.DEADLINE_EXCEEDED, "too late")
+        return answer
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+async def test_a_driver_whose_answers_get_lost_ends_where_one_does_that_answers(storage: Storage, seed: int) -> None:
+    flaky = Flaky(storage.driver.config, seed)
+    storage.server.use(flaky)
+    flaky.flaky = True
+    names = ("a", "b", "c")
+    for name in names:
+        await storage.claim(name)
+        await storage.pod(name, name)
+    for name in names:
+        await storage.until(lambda n=name: storage.world.is_ready(n))  # type: ignore[misc]
+    kind = type(await storage.world.pod("a"))
+    for name in names:
+        await storage.world.admin.delete(kind, name, "default")
+        await storage.world.admin.delete(PersistentVolumeClaim, name, "default")
+    await storage.until(_none_left(storage))
+    await storage.until(storage.detached)
+    assert list((storage.folder / "disks").iterdir()) == []
+    assert list((storage.world.config.data_dir / "plugins").glob("**/vol_data.json")) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from tests.unit.kubelet.player import Player, pod
 from tiphys.api import codec
 from tiphys.api.csi_volumes import attachment_name, unique_name
-from tiphys.api.types.core_v1 import CSIVolumeSource, PersistentVolume, PersistentVolumeClaim
+from tiphys.api.types.core_v1 import CSIVolumeSource, PersistentVolume, PersistentVolumeClaim, Pod
 from tiphys.api.types.storage_v1 import CSIDriver
 from tiphys.csi.volume_access import access_mode
 from tiphys.csi.wire import AccessMode
@@ -24,6 +25,7 @@ from tiphys.kubelet.volumes.csi.stages import Stages
 from tiphys.kubelet.volumes.csi.volume import CsiVolume, inline, of_claim
 from tiphys.kubelet.volumes.node_volumes import NodeVolumes
 from tiphys.kubelet.volumes.payload import VolumeError
+from tiphys.kubelet.volumes.tokens import Token
 
 
 def volume(read_only: bool = False, fs_type: str = "ext4", **spec: Any) -> CsiVolume:
@@ -94,6 +96,26 @@ def test_drivers_are_told_of_pods_if_they_ask() -> None:
         "csi.storage.k8s.io/serviceAccount.name": "sa",
         "csi.storage.k8s.io/ephemeral": "false",
     }
+
+
+class Minted:
+    """Tokens that say whom they are for."""
+
+    async def get(self, subject: Pod, audience: str, expiration_seconds: int) -> Token:
+        return Token(f"{subject.metadata.name}-{audience}-{expiration_seconds}", 0.0, "2030-01-01T00:00:00Z")
+
+
+async def test_tokens_for_the_audiences_a_driver_names() -> None:
+    asking = driver(tokenRequests=[{"audience": "vault", "expirationSeconds": 600}, {"audience": ""}])
+    tokens: Any = Minted()
+    (name, text), *others = (await facts.token_attributes(pod(), asking, tokens)).items()
+    assert others == []
+    assert name == "csi.storage.k8s.io/serviceAccount.tokens"
+    assert json.loads(text) == {
+        "vault": {"token": "p-vault-600", "expirationTimestamp": "2030-01-01T00:00:00Z"},
+        "": {"token": "p--3600", "expirationTimestamp": "2030-01-01T00:00:00Z"},
+    }
+    assert await facts.token_attributes(pod(), driver(), tokens) == {}
 
 
 def test_places_are_upstreams(tmp_path: Path) -> None:
