@@ -68,8 +68,8 @@ def _comparable(row: Row) -> tuple[Any, Any]:
 
 
 def _unserved(paths: list[str]) -> set[str]:
-    """Single checks, profiling and custom resources' groups: paths no client relies on."""
-    parts = ("/healthz/", "/livez/", "/readyz/", "/metrics/", "/debug", "/logs", "/statusz", "/flagz", "/apis/ext.")
+    """Single checks and profiling: paths no client relies on."""
+    parts = ("/healthz/", "/livez/", "/readyz/", "/metrics/", "/debug", "/logs", "/statusz", "/flagz")
     return {path for path in paths if path.startswith(parts) or path in ("/apis/", "/openapi/v3/")}
 
 

@@ -32,6 +32,7 @@ from tiphys.apiserver.aggregation.remotes import (
     AVAILABLE,
     FOLLOWS,
     Remote,
+    is_available,
     local_services,
     remote_of,
     with_condition,
@@ -244,11 +245,12 @@ class Aggregator:
             if remote is not None and (remote.group, remote.version) not in _BUILT_IN:
                 self._remotes[remote.group, remote.version] = remote
                 self._behind.setdefault((remote.namespace, remote.service), set()).add(name)
-                if self._served.get(name) is None and any(
-                    c.type == AVAILABLE and c.status == "True" for c in service.status.conditions
-                ):
-                    # Believed until looked at: a server that starts must not refuse what another still serves.
-                    self._served[name] = Served(remote, True, ())
+                known = self._served.get(name)
+                if known is None or known.remote != remote:
+                    # Listed at once. What its status says is believed until it is looked at: a server that starts must
+                    # not refuse what another still serves.
+                    self._served[name] = Served(remote, known is None and is_available(service), ())
+                    self._tell()
         self._queue.add(name)
 
     def _drop(self, name: str) -> None:
