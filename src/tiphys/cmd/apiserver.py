@@ -15,9 +15,10 @@ from tiphys.base.tasks import Supervisor
 from tiphys.client import Client, InProcessTransport
 from tiphys.cmd import aggregation_pki
 from tiphys.cmd.addons import ensure_addons
-from tiphys.cmd.config import ClusterConfig
+from tiphys.cmd.config import ClusterConfig, ConfigError
 from tiphys.cmd.prepare import prepare
 from tiphys.store.backend import Backend
+from tiphys.store.etcd import EtcdBackend
 from tiphys.store.sqlite import SqliteBackend
 
 
@@ -58,10 +59,14 @@ def _backend(config: ClusterConfig) -> Backend:
 @contextlib.asynccontextmanager
 async def serving(config: ClusterConfig) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """A started server; it is closed, and the store with it, at the end."""
-    server = ApiServer(server_config(config), _backend(config))
+    backend = _backend(config)
+    server = ApiServer(server_config(config), backend)
     client = Client(InProcessTransport(server.handler, PeerIdentity("system:apiserver", ("system:masters",))))
 
     async def until_cancelled() -> None:
+        if isinstance(backend, EtcdBackend):
+            # Whoever runs this starts another, which reads all anew.
+            raise ConfigError(f"the apiserver ends: {await backend.failure}")
         await asyncio.Event().wait()
 
     await server.start()

@@ -16,6 +16,7 @@ from tiphys.cmd.config import ClusterConfig
 from tiphys.cmd.host_packages import Program
 from tiphys.store.etcd import EtcdBackend
 from tiphys.store.etcd_client import EtcdTls
+from tiphys.store.etcd_snapshot import EtcdArchive
 
 PROGRAMS: Final = (Program("etcd", "etcd-server"), Program("setpriv", "util-linux"))
 CLIENT_PORT: Final = 2379
@@ -79,11 +80,23 @@ def _tls(kind: str, folder: Path) -> list[str]:
 
 def backend(config: ClusterConfig) -> EtcdBackend:
     """The store on `config.etcd_servers`. Raises OSError when a credential cannot be read."""
-    tls = None
-    if config.etcd_ca or config.etcd_certificate:
-        tls = EtcdTls(_read(config.etcd_ca), _read(config.etcd_certificate), _read(config.etcd_key))
-    prefix = "" if config.etcd_prefix == "/registry" else config.etcd_prefix
-    return EtcdBackend(config.etcd_servers, tls=tls, prefix=prefix)
+    return EtcdBackend(config.etcd_servers, tls=_credentials(config), prefix=_prefix(config))
+
+
+def archive(config: ClusterConfig) -> EtcdArchive:
+    """The same for snapshots. Raises OSError when a credential cannot be read."""
+    return EtcdArchive(config.etcd_servers, tls=_credentials(config), prefix=_prefix(config))
+
+
+def _credentials(config: ClusterConfig) -> EtcdTls | None:
+    if not (config.etcd_ca or config.etcd_certificate):
+        return None
+    return EtcdTls(_read(config.etcd_ca), _read(config.etcd_certificate), _read(config.etcd_key))
+
+
+def _prefix(config: ClusterConfig) -> str:
+    """What stands in etcd before our own ``/registry``, which is upstream's default."""
+    return "" if config.etcd_prefix == "/registry" else config.etcd_prefix
 
 
 def _read(path: str) -> bytes:

@@ -10,6 +10,7 @@ import typer
 
 from tiphys.cmd import apiserver_commands, component_commands, node_commands
 from tiphys.cmd.config import DEFAULT_DATA_DIR, ConfigError
+from tiphys.cmd.snapshot_commands import snapshot_app
 
 app = typer.Typer(
     name="tiphys",
@@ -22,6 +23,7 @@ app = typer.Typer(
 image_app = typer.Typer(help="Container images of this cluster's node.", no_args_is_help=True)
 app.add_typer(image_app, name="image")
 token_app = typer.Typer(help="Bootstrap tokens, by which machines join.", no_args_is_help=True)
+app.add_typer(snapshot_app, name="snapshot")
 app.add_typer(token_app, name="token")
 user_app = typer.Typer(help="People with rights in a namespace and a kubeconfig of their own.", no_args_is_help=True)
 app.add_typer(user_app, name="user")

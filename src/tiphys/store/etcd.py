@@ -108,6 +108,11 @@ class EtcdBackend:
         await self._client.close()
 
     @property
+    def failure(self) -> asyncio.Future[str]:
+        """Done, with the reason, when this process must not serve any longer: the data is not what it was."""
+        return self._mirror.failure
+
+    @property
     def shared(self) -> bool:
         """Others may write to it as well."""
         return True

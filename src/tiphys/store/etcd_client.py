@@ -111,9 +111,10 @@ class EtcdClient:
 
     async def read(self, **fields: Any) -> Any:
         """A linearizable range; each endpoint is tried, so that one member's death is not seen."""
-        return await self._anywhere("range", fields)
+        return await self.anywhere("range", fields)
 
-    async def _anywhere(self, method: str, fields: Mapping[str, Any]) -> Any:
+    async def anywhere(self, method: str, fields: Mapping[str, Any]) -> Any:
+        """A call that may be repeated: each endpoint is tried twice."""
         last: EtcdUnavailable | None = None
         for _ in range(2 * len(self.endpoints)):
             try:
@@ -126,7 +127,7 @@ class EtcdClient:
     async def compact(self, revision: int) -> None:
         """Forget history up to `revision`; that it is forgotten already is no error."""
         try:
-            await self._anywhere("compact", {"revision": revision})
+            await self.anywhere("compact", {"revision": revision})
         except EtcdRefused as error:
             if "compacted" not in str(error):
                 raise

@@ -24,6 +24,11 @@ from tiphys.store.keyspace import Keyspace
 from tiphys.store.watch import WatchHub
 
 _PAGE_KEYS: Final = 2000
+RESTORING: Final = b"tiphys/restoring"
+"""The key that stands in etcd while a snapshot is being restored: no apiserver serves then."""
+UNDER_RESTORE: Final = (
+    "a snapshot is being restored into etcd; if that was interrupted, `tiphys snapshot restore` completes it"
+)
 _logger = get_logger(__name__)
 
 
@@ -43,14 +48,18 @@ class EtcdMirror:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._waited = 0
         self.broken = ""
+        self.failure: asyncio.Future[str]
 
     def physical(self, key: str) -> bytes:
         """The key in etcd."""
         return (self._prefix + key).encode()
 
     async def load(self) -> None:
-        """Fill the empty mirror; raises EtcdUnavailable."""
-        revision, items = await self._read_all()
+        """Fill the empty mirror; raises EtcdUnavailable, also while a snapshot is being restored."""
+        self.failure = asyncio.get_running_loop().create_future()
+        if (await self._client.read(key=RESTORING)).kvs:
+            raise EtcdUnavailable(UNDER_RESTORE)
+        revision, items = await self.read_all()
         for kept in items:
             self.keys.set(kept.item)
             self._on_put(kept)
@@ -92,13 +101,15 @@ class EtcdMirror:
         self._waiting.clear()
 
     async def _follow_once(self, backoff: Backoff) -> None:
+        # Of a quorum, for a member may be behind.
+        revision = (await self._client.read(key=RESTORING, count_only=True)).header.revision
+        if revision < self.seen:
+            self._fail(f"etcd is at revision {revision} and was at {self.seen}: its data was replaced")
         async with self._client.watch(self.seen + 1, key=ALL_KEYS, range_end=ALL_KEYS, previous=False) as stream:
             self._stream = stream
             try:
                 while True:
                     answer = await stream.next()
-                    if answer.header.revision < self.seen and not answer.compact_revision and not answer.events:
-                        self._went_back(answer.header.revision)
                     if answer.canceled:
                         if not answer.compact_revision:
                             raise EtcdUnavailable(f"etcd ended the watch: {answer.cancel_reason}")
@@ -110,13 +121,13 @@ class EtcdMirror:
             finally:
                 self._stream = None
 
-    def _went_back(self, revision: int) -> None:
-        """Another, older history: what clients have been told is void, and only a fresh process can say so to them."""
-        self.broken = (
-            f"etcd is at revision {revision} and was at {self.seen}: its data was replaced; restart the apiserver"
-        )
+    def _fail(self, why: str) -> None:
+        """What clients have been told is void, and only a fresh process can say so to them."""
+        self.broken = why
         self.hub.close()
-        raise StoreError(self.broken)
+        if not self.failure.done():
+            self.failure.set_result(why)
+        raise StoreError(why)
 
     def _apply(self, changes: list[object]) -> None:
         events: Events = []
@@ -124,6 +135,8 @@ class EtcdMirror:
         for change in changes:
             kv = change.kv  # type: ignore[attr-defined]
             revision = kv.mod_revision
+            if kv.key == RESTORING:
+                self._fail(UNDER_RESTORE)
             key = self._logical(kv.key)
             if key is None or revision <= self.keys.revision:
                 continue
@@ -156,7 +169,7 @@ class EtcdMirror:
     async def _reload(self, compacted: int) -> None:
         """The history between is gone: publish what differs, in the order of its newest change."""
         self.compacted = max(self.compacted, compacted)
-        revision, items = await self._read_all()
+        revision, items = await self.read_all()
         events: Events = []
         present = set()
         for kept in items:
@@ -174,7 +187,7 @@ class EtcdMirror:
                 events.append(Event(DELETE, item.key, b"", item.value, revision, False))
         self._publish(sorted(events, key=lambda event: event.revision), revision)
 
-    async def _read_all(self) -> tuple[int, list[etcd_values.Kept]]:
+    async def read_all(self) -> tuple[int, list[etcd_values.Kept]]:
         start, end = self.physical(self._root), _end_of(self.physical(self._root))
         items: list[etcd_values.Kept] = []
         revision, key = 0, start

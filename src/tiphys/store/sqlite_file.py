@@ -199,6 +199,14 @@ def shrink(connection: sqlite3.Connection, pages: int) -> bool:
     return True
 
 
+def set_revisions(connection: sqlite3.Connection, *, last: int, compacted: int) -> None:
+    """Say how far the revisions are, whatever the rows are, and up to where history is gone."""
+    connection.execute(
+        "INSERT OR REPLACE INTO meta VALUES ('compacted_revision', ?), ('last_revision', ?), ('scrubbed_revision', ?)",
+        (compacted, last, compacted),
+    )
+
+
 def _range(prefix: str, after: str, revision: int, limit: int) -> dict[str, Any]:
     return {"first": prefix, "end": prefix_end(prefix), "after": after, "at": revision, "limit": limit}
 
