@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from tiphys.base.address_ranges import AddressRanges
+
 Role = Literal["all", "server", "worker", "balancer", "etcd"]
 """What this machine (or host) runs: everything; the control plane; a node; only the way to the control plane; only a
 member of the store."""
@@ -58,7 +60,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     etcd_initial_cluster: tuple[str, ...] = ()
     """All first members as ``name=https://address:port`` of their peers, as etcd's --initial-cluster has it."""
     load_balancer_cidr: str = ""
-    """Where Services of type LoadBalancer get their addresses from; "" gives them the nodes' own, "none" none."""
+    """Where Services of type LoadBalancer get their addresses from: ranges; "" or "nodes": the nodes' own; "none"."""
     ingress: bool = False
     """Whether the cluster has the Ingress add-on."""
     network_backend: Literal["vxlan", "routes"] = "vxlan"
@@ -82,6 +84,20 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigError(f"the node's address {address} lies in {flag} {network}: choose another range")
         if self.secure_port == self.kubelet_port:
             raise ConfigError(f"--secure-port and --kubelet-port are both {self.secure_port}: choose two ports")
+        try:
+            given = AddressRanges(self.load_balancer_pool)
+        except ValueError as error:
+            raise ConfigError(
+                f"--load-balancer-cidr {self.load_balancer_cidr} is no range of addresses ({error}): "
+                "write 192.168.7.32/28, or 192.168.7.40-192.168.7.60, or several by comma; or nodes; or none"
+            ) from None
+        if self.node_ip in given:
+            raise ConfigError(f"the node's address {address} lies in --load-balancer-cidr: choose another range")
+
+    @property
+    def load_balancer_pool(self) -> str:
+        """The ranges alone: "" when Services get the nodes' own addresses, or none."""
+        return "" if self.load_balancer_cidr in ("nodes", "none") else self.load_balancer_cidr
 
     @property
     def root(self) -> Path:

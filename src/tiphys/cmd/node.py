@@ -166,7 +166,7 @@ def proxy_config(config: ClusterConfig) -> ProxyConfig:
         cluster_cidr=config.pod_cidr,
         service_cidr=config.service_cidr,
         node_ip=config.node_ip,
-        load_balancer_cidr=config.load_balancer_cidr,
+        load_balancer_cidr=config.load_balancer_pool,
     )
 
 

@@ -25,12 +25,19 @@ def config(**changes: Any) -> ClusterConfig:
         ({"node_ip": "10.96.3.4"}, "the node's address 10.96.3.4 lies in --service-cidr"),
         ({"node_ip": "host"}, "--node-ip host is not an IPv4 address"),
         ({"secure_port": 7000, "kubelet_port": 7000}, "--secure-port and --kubelet-port are both 7000"),
+        ({"load_balancer_cidr": "some"}, "--load-balancer-cidr some is no range of addresses"),
+        ({"load_balancer_cidr": "192.0.2.0/24"}, "the node's address 192.0.2.7 lies in --load-balancer-cidr"),
     ],
 )
 def test_what_cannot_work_is_refused_by_its_flag(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         config(**changes)
     assert words in str(caught.value)
+
+
+def test_a_balancer_may_have_ranges_or_the_nodes_addresses() -> None:
+    assert config(load_balancer_cidr="192.0.2.32/28, 192.0.2.50-192.0.2.60").load_balancer_pool
+    assert [config(load_balancer_cidr=text).load_balancer_pool for text in ("", "nodes", "none")] == ["", "", ""]
 
 
 def test_service_addresses_follow_the_range() -> None:
