@@ -15,7 +15,8 @@ from tiphys.base.tasks import Supervisor
 from tiphys.client import Client, InProcessTransport
 from tiphys.cmd import aggregation_pki
 from tiphys.cmd.addons import ensure_addons
-from tiphys.cmd.config import ClusterConfig, ConfigError
+from tiphys.cmd.config import ClusterConfig
+from tiphys.cmd.foreground import ProcessOver
 from tiphys.cmd.prepare import prepare
 from tiphys.store.backend import Backend
 from tiphys.store.etcd import EtcdBackend
@@ -66,7 +67,7 @@ async def serving(config: ClusterConfig) -> AsyncIterator[Callable[[], Awaitable
     async def until_cancelled() -> None:
         if isinstance(backend, EtcdBackend):
             # Whoever runs this starts another, which reads all anew.
-            raise ConfigError(f"the apiserver ends: {await backend.failure}")
+            raise ProcessOver(f"the apiserver ends: {await backend.failure}")
         await asyncio.Event().wait()
 
     await server.start()

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from tiphys.base.logging import get_logger
 from tiphys.base.tasks import Supervisor
@@ -20,12 +21,27 @@ Made = contextlib.AbstractAsyncContextManager[Work]
 _logger = get_logger(__name__)
 
 
+class ProcessOver(Exception):
+    """Raised by work that this process cannot do any longer, however often it is begun: a new process must."""
+
+
 async def run_until_signal(parts: Sequence[tuple[str, Made]]) -> None:
     """Make the parts in order, run them together until SIGTERM or SIGINT, undo them in reverse order.
 
-    Raises what making one raises. systemd (or who else set NOTIFY_SOCKET) hears when all are made and when they end.
+    Raises what making one raises, and ProcessOver as soon as work does. systemd (or who else set NOTIFY_SOCKET) hears
+    when all are made and when they end.
     """
     stop = asyncio.Event()
+    over: list[ProcessOver] = []
+
+    async def guarded(work: Work) -> None:
+        try:
+            await work()
+        except ProcessOver as error:
+            over.append(error)
+            stop.set()
+            await asyncio.Event().wait()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -33,13 +49,15 @@ async def run_until_signal(parts: Sequence[tuple[str, Made]]) -> None:
         runs = [(name, await stack.enter_async_context(made)) for name, made in parts]
         supervisor = await stack.enter_async_context(Supervisor("process"))
         for name, work in runs:
-            supervisor.spawn(work, name)
+            supervisor.spawn(partial(guarded, work), name)
         # What exists now lives as long as the process: keep it out of every collection.
         gc.freeze()
         notify("READY=1")
         await stop.wait()
         notify("STOPPING=1")
         _logger.info("stopping", components=",".join(name for name, _ in parts))
+    if over:
+        raise over[0]
 
 
 def notify(state: str) -> None:
