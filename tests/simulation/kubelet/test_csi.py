@@ -411,3 +411,17 @@ async def test_a_driver_whose_answers_get_lost_ends_where_one_does_that_answers(
     await storage.until(storage.detached)
     assert list((storage.folder / "disks").iterdir()) == []
     assert list((storage.world.config.data_dir / "plugins").glob("**/vol_data.json")) == []
+
+
+async def test_a_driver_that_starts_again_is_registered_again(storage: Storage) -> None:
+    await storage.server.stop()
+    storage.server.registered.clear()
+    await storage.server.start()
+
+    async def told() -> bool:
+        return storage.server.registered == [(True, "")]
+
+    await storage.until(told)
+    await storage.claim()
+    await storage.pod()
+    await storage.until(storage.world.is_ready)

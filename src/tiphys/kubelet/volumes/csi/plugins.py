@@ -25,6 +25,8 @@ from tiphys.csi.wire import NodeRpc
 from tiphys.kubelet.inotify import FolderWatch
 
 RETRY_SECONDS_MAX: Final = 30.0
+Identity = tuple[int, int]
+"""A socket's inode and its time: inodes are used again, often by the very next socket."""
 _logger = get_logger(__name__)
 
 
@@ -62,7 +64,7 @@ class Plugins:
         self._clock = clock
         self._on_change = on_change
         self._plugins: dict[str, Plugin] = {}
-        self._sockets: dict[Path, tuple[int, asyncio.Task[None]]] = {}
+        self._sockets: dict[Path, tuple[Identity, asyncio.Task[None]]] = {}
         self._names: dict[Path, str] = {}
 
     def get(self, name: str) -> Plugin | None:
@@ -89,18 +91,18 @@ class Plugins:
 
     async def _look(self) -> None:
         """Begin with sockets that are new (a restarted driver makes its socket again), end with those that went."""
-        present = {path: inode for path in self.folder.iterdir() if (inode := _socket_inode(path))}
-        for path, (inode, task) in list(self._sockets.items()):
-            if present.get(path) != inode:
+        present = {path: found for path in self.folder.iterdir() if (found := _socket(path)) is not None}
+        for path, (identity, task) in list(self._sockets.items()):
+            if present.get(path) != identity:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
                 del self._sockets[path]
                 if path not in present:
                     await self._lost(path)
-        for path, inode in present.items():
+        for path, identity in present.items():
             if path not in self._sockets:
                 task = asyncio.get_running_loop().create_task(self._register(path), name=f"plugin/{path.name}")
-                self._sockets[path] = (inode, task)
+                self._sockets[path] = (identity, task)
 
     async def _register(self, path: Path) -> None:
         backoff = Backoff(0.2, 2.0, RETRY_SECONDS_MAX)
@@ -162,10 +164,12 @@ def _check(said: Registration) -> None:
         raise ValueError(f"none of the CSI versions reported by this driver are supported: {', '.join(said.versions)}")
 
 
-def _socket_inode(path: Path) -> int:
-    """The inode of a socket; 0 for anything else, and for names that begin with a dot."""
+def _socket(path: Path) -> Identity | None:
+    """Which socket it is; None for anything else, and for names that begin with a dot."""
     try:
         info = path.stat()
     except OSError:
-        return 0
-    return info.st_ino if stat.S_ISSOCK(info.st_mode) and not path.name.startswith(".") else 0
+        return None
+    if not stat.S_ISSOCK(info.st_mode) or path.name.startswith("."):
+        return None
+    return info.st_ino, info.st_ctime_ns
