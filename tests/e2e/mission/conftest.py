@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,30 +21,40 @@ GRACE_SECONDS = 12
 TOLERATION_SECONDS = 5
 
 
+def _ranges(index: int) -> tuple[str, str]:
+    """Services' and pods' addresses: other clusters of this session, and of others on this machine, have others."""
+    slot = (os.getpid() * 16 + index) % 512
+    services, pods = ipaddress.IPv4Address("10.224.0.0"), ipaddress.IPv4Address("10.192.0.0")
+    return f"{services + slot * 4096}/20", f"{pods + slot * 4096}/20"
+
+
 @contextmanager
 def running(index: int, *flags: str) -> Iterator[HostsCluster]:
     """A cluster on hosts with ranges of its own (`index` is below 16); at the end it must leave no trace."""
-    with tempfile.TemporaryDirectory(prefix="tiphys-m-") as folder:
-        made = HostsCluster(
-            Path(folder).resolve() / "data",
-            [
-                "--secure-port", str(free_port()), "--kubelet-port", "10250",
-                "--service-cidr", f"10.{176 + index}.0.0/16", "--pod-cidr", f"10.{224 + index}.0.0/16",
-                "--node-monitor-grace-period", str(GRACE_SECONDS),
-                "--default-unreachable-toleration-seconds", str(TOLERATION_SECONDS),
-            ],
-        )  # fmt: skip
-        ids: list[str] = []
-        subnet = ""
-        try:
-            made.up("--no-demo", *flags)
-            yield made
-        finally:
-            if (made.data_dir / "hosts.json").exists():
-                ids, subnet = made.ids(), made.record["subnet"]
-            made.down()
-        left = traces(made.data_dir, ids, subnet)
-        assert not left, "left on the machine:\n" + "\n".join(left)
+    folder = Path(tempfile.mkdtemp(prefix="tiphys-m-")).resolve()
+    services, pods = _ranges(index)
+    made = HostsCluster(
+        folder / "data",
+        [
+            "--secure-port", str(free_port()), "--kubelet-port", "10250",
+            "--service-cidr", services, "--pod-cidr", pods,
+            "--node-monitor-grace-period", str(GRACE_SECONDS),
+            "--default-unreachable-toleration-seconds", str(TOLERATION_SECONDS),
+        ],
+    )  # fmt: skip
+    ids: list[str] = []
+    subnet = ""
+    try:
+        made.up("--no-demo", *flags)
+        yield made
+    finally:
+        if (made.data_dir / "hosts.json").exists():
+            ids, subnet = made.ids(), made.record["subnet"]
+        made.down()
+        # Only now: `tiphys down` must find the cluster in it.
+        shutil.rmtree(folder)
+    left = traces(made.data_dir, ids, subnet)
+    assert not left, "left on the machine:\n" + "\n".join(left)
 
 
 @pytest.fixture(scope="session")
