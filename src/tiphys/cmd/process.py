@@ -155,6 +155,10 @@ async def run(components: list[str], config: ClusterConfig, credentials: Path | 
     for name in components:
         make, identity = COMPONENTS[name]
         made.append((name, make(config, credentials or config.kubeconfig(identity))))
+    if credentials is None and config.role != "worker":
+        from tiphys.cmd.renewal import renewing
+
+        made.append(("renewal", renewing(config, renews=not {"apiserver", "balancer"}.isdisjoint(components))))
     await run_until_signal(made)
 
 
