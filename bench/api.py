@@ -9,7 +9,7 @@ from bench import wrk
 from bench.report import Report, Row
 from bench.server import Server, apiserver
 
-_CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "NAME"}, "data": {"text": "x" * 490}}
+CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "NAME"}, "data": {"text": "x" * 490}}
 _POD = {
     "apiVersion": "v1",
     "kind": "Pod",
@@ -51,12 +51,12 @@ async def run(report: Report) -> None:
 
 async def _reads_and_writes(server: Server, report: Report) -> None:
     maps = "/api/v1/namespaces/default/configmaps"
-    body = json.dumps({**_CONFIG_MAP, "metadata": {"name": "one"}}).encode()
+    body = json.dumps({**CONFIG_MAP, "metadata": {"name": "one"}}).encode()
     await server.client.raw("POST", maps, body)
     figure = await wrk.get_per_second(f"{server.url}{maps}/one", server.token, connections=32)
     report.add(Row("GET one ConfigMap, TLS + token, 32 connections", figure, "/s", 2100, 8000))
     figure = await wrk.post_per_second(
-        server.url, maps, json.dumps(_CONFIG_MAP), server.token, prefix="map", connections=32
+        server.url, maps, json.dumps(CONFIG_MAP), server.token, prefix="map", connections=32
     )
     report.add(Row("POST ConfigMap (600 B), durable", figure, "/s", 1240, 4000))
     figure = await wrk.post_per_second(

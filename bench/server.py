@@ -17,6 +17,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import msgspec
+
 from tiphys.api.types.core_v1 import ServiceAccount
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.api.types.rbac_v1 import ClusterRoleBinding, RoleRef, Subject
@@ -103,10 +105,10 @@ async def _token(client: Client) -> str:
 
 
 @contextlib.asynccontextmanager
-async def apiserver() -> AsyncIterator[Server]:
-    """A server with SQLite on disk; everything is gone afterwards."""
+async def apiserver(etcd_servers: tuple[str, ...] = ()) -> AsyncIterator[Server]:
+    """A server with SQLite on disk, or on the etcd given; everything of its own is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="tiphys-bench-") as folder:
-        config = bench_config(folder)
+        config = msgspec.structs.replace(bench_config(folder), etcd_servers=etcd_servers)
         save(config)
         prepare(config)
         started = time.monotonic()

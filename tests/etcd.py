@@ -15,6 +15,11 @@ import pytest
 MISSING = "etcd is not installed (Debian: etcd-server)"
 
 
+def installed() -> bool:
+    """Whether there is an etcd to run."""
+    return shutil.which("etcd") is not None
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -64,7 +69,7 @@ class Member:
 
 def members(folder: Path, count: int = 1) -> list[Member]:
     """A started, healthy cluster; skips the test where there is no etcd."""
-    if shutil.which("etcd") is None:
+    if not installed():
         pytest.skip(MISSING)
     ports = [(f"m{index}", free_port(), free_port()) for index in range(count)]
     cluster = ",".join(f"{name}=http://127.0.0.1:{peer}" for name, _, peer in ports)
