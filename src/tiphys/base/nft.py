@@ -17,12 +17,13 @@ class NftError(Exception):
     """nft refused a script or is missing; the text is its own words."""
 
 
-async def _run(arguments: list[str], stdin: bytes = b"") -> bytes:
+async def _run(arguments: list[str], stdin: bytes | None = None) -> bytes:
     try:
         process = await asyncio.create_subprocess_exec(
             "nft",
             *arguments,
-            stdin=asyncio.subprocess.PIPE,
+            # A program that reads nothing may be gone before nothing is written to it.
+            stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
