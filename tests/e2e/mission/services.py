@@ -73,6 +73,21 @@ def said(body: str) -> tuple[str, str]:
     return words[0], words[1].strip("[]").removeprefix("::ffff:")
 
 
+def holder(cluster: HostsCluster, address: str) -> str:
+    """The host that answers for a balancer's address, as its neighbours on the link believe."""
+
+    def by_hardware_address() -> str:
+        cluster.fetch(f"http://{address}/")
+        neighbour = cluster.on("machine", "ip", "neigh", "show", address).stdout.split()
+        if "lladdr" not in neighbour:
+            return ""
+        mac = neighbour[neighbour.index("lladdr") + 1]
+        links = {host: cluster.on(host, "ip", "-br", "link", "show", "eth0").stdout for host in cluster.names()}
+        return next((host for host, link in links.items() if mac in link), "")
+
+    return str(eventually(by_hardware_address, "a host answers for the address", 10))
+
+
 class Servers:
     """The pods of the DaemonSet ``web`` in a namespace: one on each host."""
 
