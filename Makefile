@@ -3,15 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH ?= all
+MINUTES ?= 10
 TEST_ARGS ?=
 
-.PHONY: help up down status test programs unit e2e lint bench lock generate clean
+.PHONY: help up down status test programs unit e2e lint bench bad-day lock generate clean
 
 help:
 	@echo "make up      install what is missing, start a one-node cluster, run the demo"
 	@echo "make test    everything: lint, types, layers, unit to end-to-end tests"
 	@echo "make down    stop the cluster and leave the host as it was"
 	@echo "make status  what runs"
+	@echo "make bad-day hosts, links, disks and members of etcd fail under load, for MINUTES=10"
 	@echo "make bench   measure (BENCH=api|scheduler|kubelet|proxy|memory for one group)"
 
 # The venv is made once and again whenever the locked requirements change.
@@ -53,6 +55,9 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m bench $(BENCH)
+
+bad-day: $(VENV)/.test programs
+	@$(BIN)/python scripts/bad_day.py --minutes $(MINUTES)
 
 lock:
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/runtime.txt
