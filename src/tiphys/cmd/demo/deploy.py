@@ -20,6 +20,8 @@ NAMESPACE = "demo"
 _PREFERRED_NODE_PORT = 30080
 _ROLLOUT_SECONDS = 120
 _ANSWER_SECONDS = 20.0
+_TIERS = ("statefulset/database", "deployment/backend", "deployment/web")
+"""They come up in this order; the backend is not ready before the migration is done."""
 
 
 def kubectl_path() -> str:
@@ -39,10 +41,8 @@ def deploy(config: ClusterConfig, console: Console) -> None:
         manifest = manifest.replace(f"nodePort: {_PREFERRED_NODE_PORT}", f"nodePort: {first}")
     with console.status("deploying the demo"):
         _kubectl(config, "apply", "-f", "-", stdin=manifest)
-        for tier in ("store", "backend", "web"):
-            _kubectl(
-                config, "rollout", "status", f"deployment/{tier}", "-n", NAMESPACE, f"--timeout={_ROLLOUT_SECONDS}s"
-            )
+        for tier in _TIERS:
+            _kubectl(config, "rollout", "status", tier, "-n", NAMESPACE, f"--timeout={_ROLLOUT_SECONDS}s")
         port = _kubectl(
             config, "get", "service", "web-public", "-n", NAMESPACE, "-o", "jsonpath={.spec.ports[0].nodePort}"
         )
