@@ -1,4 +1,4 @@
-"""Services on three hosts with real packets: every node leads to every pod, and one answers for a balancer's address."""
+"""Services on three hosts with real packets: every node leads to every pod, one answers for a balancer."""
 
 from __future__ import annotations
 
