@@ -1,4 +1,4 @@
-"""``python -m bench [all|api|store|watch|memory|scheduler|kubelet|proxy|dns|network]``."""
+"""``python -m bench [all|api|store|watch|memory|scheduler|kubelet|proxy|dns|network|hosts]``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import uvloop
 
 from bench.report import Report
 
-GROUPS = ("api", "store", "watch", "scheduler", "kubelet", "proxy", "dns", "network", "memory")
+GROUPS = ("api", "store", "watch", "scheduler", "kubelet", "proxy", "dns", "network", "hosts", "memory")
 
 
 def main() -> None:

@@ -39,6 +39,10 @@ class Place:
     def prepare(self) -> None:
         """Start the application; the last worker moves to a disk of a known size."""
         self._move_to_small_disk(self.workers[-1])
+        self.deploy()
+
+    def deploy(self) -> None:
+        """Start the application, with pods on each worker and an address of its own."""
         self.cluster.kubectl("create", "namespace", NAMESPACE)
         web = deployment("web", REPLICAS)
         web["spec"]["template"]["spec"]["topologySpreadConstraints"] = [
@@ -123,6 +127,12 @@ class Place:
             connection.connect(str(self.cluster.host_dir(host) / "supervisor.sock"))
             report = json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))
         return next(int(one["pid"] or 0) for one in report["processes"] if one["name"] == process)
+
+    def published_on(self) -> set[str]:
+        """The nodes of the application's ready endpoints."""
+        slices = self.cluster.get("endpointslices", "-n", NAMESPACE, "-l", "kubernetes.io/service-name=web")["items"]
+        endpoints = (endpoint for one in slices for endpoint in one.get("endpoints") or ())
+        return {endpoint["nodeName"] for endpoint in endpoints if endpoint["conditions"].get("ready")}
 
     def ready_elsewhere(self, host: str) -> bool:
         """Whether all replicas are ready and none of them is on `host`."""
