@@ -51,9 +51,7 @@ class EtcdArchive:
         await self._put(RESTORING, b"1")
         reached, present = await self.read()
         if revision - reached > MOST_EMPTY_REVISIONS:
-            raise SnapshotError(
-                f"the snapshot is of revision {revision} and this etcd only at {reached}: too young"
-            )
+            raise SnapshotError(f"the snapshot is of revision {revision} and this etcd only at {reached}: too young")
         for _ in range(reached, revision, _IN_FLIGHT):
             await asyncio.gather(*(self._put(RESTORING, b"1") for _ in range(_IN_FLIGHT)))
         kept = {entry.item.key for entry in entries}
