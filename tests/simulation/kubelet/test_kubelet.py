@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from tests.simulation.kubelet.conftest import NODE, World
 from tiphys.api.types.coordination_v1 import Lease
 from tiphys.api.types.core_v1 import ConfigMap, Node, Pod
@@ -9,6 +13,7 @@ from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.base.http.messages import Headers, PeerIdentity, Request
 from tiphys.base.http.messages import StreamResponse as Stream
 from tiphys.cri.errors import CriCode, CriError
+from tiphys.cri.types import ContainerState, ContainerStatus
 from tiphys.testing.fake_cri import Behaviour
 
 
@@ -58,6 +63,24 @@ async def test_a_job_pod_succeeds(world: World) -> None:
     await world.create(spec={"restartPolicy": "Never"})
     pod = await world.until(lambda: world.in_phase("Succeeded"))
     assert pod.status.container_statuses[0].state.terminated.reason == "Completed"
+
+
+async def test_an_exit_that_is_told_before_the_start_is_noted_is_not_missed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = world.runtime.container_status
+
+    async def answer_late(id: str) -> ContainerStatus:
+        status = await ask(id)
+        if status.state is ContainerState.RUNNING:
+            world.runtime.exit(id, 0)
+            for _ in range(20):
+                await asyncio.sleep(0)
+        return status
+
+    monkeypatch.setattr(world.runtime, "container_status", answer_late)
+    await world.create(spec={"restartPolicy": "Never"})
+    await world.until(lambda: world.in_phase("Succeeded"))
 
 
 async def test_a_missing_configmap_is_waited_for_and_noticed_when_it_comes(world: World) -> None:

@@ -241,6 +241,8 @@ class PodManager:
             if container_id in worker.running_containers():
                 worker.expect_exit(container_id)
                 return
+        for worker in self._workers.values():
+            worker.early_exits.note(container_id)
 
     def sandbox_lost(self, sandbox_id: str) -> None:
         for worker in self._workers.values():

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from tiphys.kubelet.lifecycle import events
 from tiphys.kubelet.lifecycle import instructions as do
 from tiphys.kubelet.lifecycle.machine import PodLifecycle
 from tiphys.kubelet.lifecycle.state import AnyContainer, SandboxStep, Stage, Step
+from tiphys.kubelet.pods.early_exits import EarlyExits
 from tiphys.kubelet.pods.probing import Probing
 from tiphys.kubelet.pods.services import NodeServices
 from tiphys.kubelet.pods.sightings import sighting
@@ -48,6 +50,7 @@ class PodWorker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._expected: set[str] = set()
+        self.early_exits = EarlyExits()
         self._exits: dict[str, list[asyncio.Future[None]]] = {}
         self._probing = Probing(node, self.handle, self.say, lambda: self.pod, lambda: self.pod_ips)
         self._performers: dict[type, Callable[[Any], None]] = {
@@ -255,19 +258,16 @@ class PodWorker:
         if isinstance(container, EphemeralContainer) and container.target_container_name:
             found = self.lifecycle.state.containers.get(container.target_container_name)
             target = found.id if found is not None else ""
-        try:
-            outcome = await start_container(
-                self._node,
-                self.pod,
-                container,
-                order,
-                self.pod_ips,
-                target,
-                lambda type_, reason, message: self.say(type_, reason, message, order.name),
-            )
-        except CriError as error:
-            outcome = events.ContainerRefused(order.name, "RunContainerError", str(error))
-        self.handle(outcome)
+        tell = partial(self.say, container=order.name)
+        outcome: events.ContainerStarted | events.ContainerRefused
+        with self.early_exits:
+            try:
+                outcome = await start_container(self._node, self.pod, container, order, self.pod_ips, target, tell)
+            except CriError as error:
+                outcome = events.ContainerRefused(order.name, "RunContainerError", str(error))
+            self.handle(outcome)
+            if isinstance(outcome, events.ContainerStarted) and outcome.sighting.id in self.early_exits:
+                self.expect_exit(outcome.sighting.id)
 
     async def _post_start(self, order: do.RunPostStart) -> None:
         container = self._container(order.name)
