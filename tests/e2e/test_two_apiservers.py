@@ -5,14 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.etcd import Member, members
 from tiphys.api.errors import ApiError
-from tiphys.api.types.core_v1 import ConfigMap, Service, ServicePort, ServiceSpec
+from tiphys.api.quantity import Quantity
+from tiphys.api.types.core_v1 import (
+    ConfigMap,
+    Container,
+    Pod,
+    PodSpec,
+    ResourceQuota,
+    ResourceQuotaSpec,
+    Service,
+    ServiceAccount,
+    ServicePort,
+    ServiceSpec,
+)
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.server import ApiServer
@@ -24,7 +36,7 @@ ADMIN = PeerIdentity("admin", ("system:masters",))
 
 
 @pytest.fixture(scope="module")
-def etcd(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[Member]]:
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Member]]:
     made = members(tmp_path_factory.mktemp("etcd"), 3)
     yield made
     for member in made:
@@ -117,6 +129,35 @@ async def test_no_address_and_no_port_is_given_twice(etcd: list[Member], tmp_pat
         got = [outcome for outcome in outcomes if isinstance(outcome, Service)]
         assert len({service.spec.cluster_ip for service in got}) == len(got) == 20
         assert {error.code for error in outcomes if isinstance(error, ApiError)} <= {409, 422}
+
+
+async def test_a_quota_holds_for_both_together(etcd: list[Member], tmp_path: Path) -> None:
+    async with apiserver(etcd, tmp_path) as one, apiserver(etcd, tmp_path) as two:
+        await one.create(ServiceAccount(metadata=ObjectMeta(name="default", namespace="default")))
+        quota = ResourceQuota(
+            metadata=ObjectMeta(name="q", namespace="default"), spec=ResourceQuotaSpec(hard={"pods": Quantity("5")})
+        )
+        await one.create(quota)
+        await two.list(ResourceQuota, "default")
+
+        async def make(client: Client, name: str) -> int:
+            spec = PodSpec(containers=(Container(name="c", image="i"),))
+            try:
+                await client.create(Pod(metadata=ObjectMeta(name=name, namespace="default"), spec=spec))
+            except ApiError as error:
+                return error.code or 0
+            return 201
+
+        for turn in range(5):
+            names = [f"{turn}-{number}" for number in range(20)]
+            outcomes = await asyncio.gather(
+                *(make(client, f"{part}{name}") for name in names for part, client in (("one", one), ("two", two)))
+            )
+            assert sorted(outcomes) == [201] * 5 + [403] * 35
+            pods = (await two.list(Pod, "default")).items
+            assert len(pods) == 5
+            for pod in pods:
+                await one.delete(Pod, pod.metadata.name or "", "default", grace_period_seconds=0)
 
 
 async def test_a_member_dies_under_load_and_nothing_acknowledged_is_lost(etcd: list[Member], tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tiphys.apiserver.admission.certificates import RequesterAdmission, SignerPe
 from tiphys.apiserver.admission.chain import Chain, Lookup
 from tiphys.apiserver.admission.escalation import PrivilegeEscalation
 from tiphys.apiserver.admission.plugins import default_plugins
+from tiphys.apiserver.admission.quota_turns import QuotaTurns
 from tiphys.apiserver.aggregation import Aggregator
 from tiphys.apiserver.aggregation.aggregator import Served
 from tiphys.apiserver.allocators.reservations import Reservations
@@ -68,7 +69,9 @@ class ApiServer:
         self.router = Router()
         self.feed = WatchCache(backend, stored_resources(), self.clock.monotonic)
         self.lookup = Lookup(self.feed)
-        chain = Chain(default_plugins(self.lookup, config.default_unreachable_toleration_seconds))
+        chain = Chain(
+            default_plugins(self.lookup, QuotaTurns(backend, self.feed), config.default_unreachable_toleration_seconds)
+        )
         self.context = Context(backend, self.feed, self.clock, chain)
         services = self.feed.caches["", "services"]
         allocator = ServiceAllocator(services, config.service_cidr, config.node_ports, Reservations(backend, self.feed))

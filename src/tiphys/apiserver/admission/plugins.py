@@ -14,6 +14,7 @@ from tiphys.apiserver.admission.namespaces import NamespaceLifecycle
 from tiphys.apiserver.admission.node_restriction import NodeRestriction
 from tiphys.apiserver.admission.pod_security import PodSecurity
 from tiphys.apiserver.admission.priorities import PriorityAdmission
+from tiphys.apiserver.admission.quota_turns import QuotaTurns
 from tiphys.apiserver.admission.quotas import QuotaAdmission
 from tiphys.apiserver.admission.service_accounts import ServiceAccountAdmission
 from tiphys.apiserver.admission.storage import PersistentVolumeClaimResize
@@ -21,8 +22,11 @@ from tiphys.apiserver.admission.tolerations import DefaultTolerationSeconds, Tai
 from tiphys.apiserver.registry.creating import random_suffix
 
 
-def default_plugins(lookup: Lookup, toleration_seconds: int = 300) -> tuple[Plugin, ...]:
-    """The chain of a default apiserver. toleration_seconds: see `ApiServerConfig`."""
+def default_plugins(lookup: Lookup, turns: QuotaTurns, toleration_seconds: int = 300) -> tuple[Plugin, ...]:
+    """The chain of a default apiserver. `turns`: of this apiserver among those that share its store.
+
+    toleration_seconds: see `ApiServerConfig`.
+    """
     return (
         NamespaceLifecycle(lookup),
         LimitRanger(lookup),
@@ -37,5 +41,5 @@ def default_plugins(lookup: Lookup, toleration_seconds: int = 300) -> tuple[Plug
         PersistentVolumeClaimResize(lookup),
         RuntimeClassAdmission(lookup),
         DefaultIngressClass(lookup),
-        QuotaAdmission(lookup),
+        QuotaAdmission(lookup, turns),
     )

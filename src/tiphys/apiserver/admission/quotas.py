@@ -1,8 +1,8 @@
 """ResourceQuota: no write takes a namespace over what it may use.
 
-Upstream claims its share by a conditional update of each quota's status. Here one apiserver sees every write, so use
-is counted from the watch cache, plus what has been let through and is not yet in the cache: exact at any moment,
-however far behind the controller that keeps the status is.
+Upstream claims its share by a conditional update of each quota's status. Here use is counted from the watch cache, plus
+what has been let through and is not yet in the cache: exact at any moment, however far behind the controller that keeps
+the status is. Where apiservers share a store, each counts again in its turn (`quota_turns`), when no other may write.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tiphys.api.quota import Amounts, in_scope, of_object, rendered
 from tiphys.api.scheme import Resource
 from tiphys.api.types.core_v1 import Pod, ResourceQuota
 from tiphys.apiserver.admission.chain import CREATE, UPDATE, Base, Lookup, refuse
+from tiphys.apiserver.admission.quota_turns import QuotaTurns
 from tiphys.apiserver.registry.context import Write
 
 _MUST_SPECIFY: Final = ("cpu", "limits.cpu", "limits.memory", "memory", "requests.cpu", "requests.memory")
@@ -46,8 +47,9 @@ class _Count(NamedTuple):
 class QuotaAdmission(Base):
     """For creations of any namespaced object, and for updates of those that can come to use more."""
 
-    def __init__(self, lookup: Lookup) -> None:
+    def __init__(self, lookup: Lookup, turns: QuotaTurns) -> None:
         self._lookup = lookup
+        self._turns = turns
         self._claims: dict[int, _Claim] = {}
         self._counts: dict[tuple[str, str, str], _Count] = {}
         self._next = 0
@@ -58,26 +60,29 @@ class QuotaAdmission(Base):
         return operation == CREATE or (operation == UPDATE and not group and plural in _GROWING)
 
     def validate(self, write: Write) -> None:
-        namespace, resource = write.namespace, write.resource
-        if not namespace or not self._lookup.any(ResourceQuota, namespace):
+        if not write.namespace or not self._lookup.any(ResourceQuota, write.namespace):
             return
         asked = _growth(write)
+        if self._check(write, asked, 0):
+            self._reserve(write, asked)
+
+    def _check(self, write: Write, asked: Amounts, own_claim: int) -> bool:
+        """Whether any quota counts the write. Raises ApiError if it is too much, beside all claims but its own."""
         counted = False
-        for quota in self._lookup.list(ResourceQuota, namespace):
-            if not _covers(quota, resource, write.obj):
+        for quota in self._lookup.list(ResourceQuota, write.namespace):
+            if not _covers(quota, write.resource, write.obj):
                 continue
-            if resource.qualified == "pods" and (missing := _unspecified(write.obj, quota.spec.hard)):
+            if write.resource.qualified == "pods" and (missing := _unspecified(write.obj, quota.spec.hard)):
                 raise refuse(write, f"failed quota: {quota.metadata.name}: must specify {missing}")
             wanted = {name: amount for name, amount in asked.items() if name in quota.spec.hard}
             if wanted:
                 counted = True
-                self._check(write, quota, wanted)
-        if counted:
-            self._reserve(write, asked)
+                self._compare(write, quota, wanted, own_claim)
+        return counted
 
-    def _check(self, write: Write, quota: ResourceQuota, wanted: Amounts) -> None:
+    def _compare(self, write: Write, quota: ResourceQuota, wanted: Amounts, own_claim: int) -> None:
         hard = quota.spec.hard
-        used = self._used(write.resource, quota, wanted)
+        used = self._used(write.resource, quota, wanted, own_claim)
         over = sorted(name for name in wanted if used[name] + wanted[name] > hard[name].exact)
         if over:
             limited = ",".join(f"{name}={hard[name]}" for name in over)
@@ -87,13 +92,13 @@ class QuotaAdmission(Base):
                 f"used: {_listed(over, used, hard)}, limited: {limited}",
             )
 
-    def _used(self, resource: Resource, quota: ResourceQuota, names: Iterable[str]) -> Amounts:
+    def _used(self, resource: Resource, quota: ResourceQuota, names: Iterable[str], own_claim: int) -> Amounts:
         namespace = quota.metadata.namespace or ""
         used = dict.fromkeys(names, Fraction(0))
         parts = [
             c.amounts
-            for c in self._claims.values()
-            if _same(c, resource, namespace) and _covers(quota, c.resource, c.obj)
+            for number, c in self._claims.items()
+            if number != own_claim and _same(c, resource, namespace) and _covers(quota, c.resource, c.obj)
         ]
         for amounts in (*parts, *self._stored(resource, quota, namespace)):
             for name in used:
@@ -126,8 +131,16 @@ class QuotaAdmission(Base):
         def release() -> None:
             self._claims.pop(number, None)
 
+        async def count_again() -> None:
+            leave = await self._turns.join(write.namespace)
+            write.undo.append(leave)
+            write.shown.append(leave)
+            self._check(write, asked, number)
+
         write.undo.append(release)
         write.shown.append(release)
+        if self._turns.needed:
+            write.before.append(count_again)
 
 
 def _same(claim: _Claim, resource: Resource, namespace: str) -> bool:
