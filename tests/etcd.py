@@ -52,6 +52,11 @@ class Member:
             self._process.wait(10)
             self._process = None
 
+    def signal(self, number: int) -> None:
+        """SIGSTOP freezes it with its connections open, SIGCONT thaws it."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
     def wait_healthy(self, seconds: float = 20.0) -> None:
         until = time.monotonic() + seconds
         while True:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from tiphys.base.backoff import Backoff
@@ -31,7 +32,7 @@ from tiphys.store.backend import (
     WriteFailed,
 )
 from tiphys.store.etcd_client import EtcdClient, EtcdRefused, EtcdTls, EtcdUnavailable
-from tiphys.store.etcd_mirror import EtcdMirror
+from tiphys.store.etcd_mirror import RESTORING, UNDER_RESTORE, EtcdMirror
 from tiphys.store.keyspace import prefix_end
 from tiphys.store.turns import Turns
 from tiphys.store.upkeep import Compactor, Expiry, Retention
@@ -103,6 +104,9 @@ class EtcdBackend:
         if not self._open:
             return
         self._open = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._turns.none()
         self._mirror.close()
         await self._supervisor.close()
         await self._client.close()
@@ -134,7 +138,11 @@ class EtcdBackend:
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
         newest = await asyncio.shield(self._asking)
-        if not await self._mirror.wait_for(newest, WRITE_SECONDS):
+        # The first wait that is too long makes the watch anew, perhaps of another member.
+        for seconds in (SEEN_SECONDS, SEEN_SECONDS, WRITE_SECONDS):
+            if await self._mirror.wait_for(newest, seconds):
+                break
+        else:
             raise EtcdUnavailable("the watch of etcd does not keep up")
         return self.revision
 
@@ -179,7 +187,7 @@ class EtcdBackend:
             request_put=wire.MESSAGE["PutRequest"](key=self._physical(key), value=value)
         )
         async with self._turns.of(key):
-            revision, before = await self._write(key, expected, operation, value)
+            revision, before = await self._write(key, expected, self._mirror.keys.get(key), operation, value)
         if expires_at is not None:
             self._expiry.add(key, revision, expires_at)
         kept = self._mirror.keys.get(key)
@@ -196,7 +204,7 @@ class EtcdBackend:
             before = await self._present(key)
             if before is None or expected == 0:
                 raise RevisionMismatch(key, expected, before)
-            revision, last = await self._write(key, expected, operation, None)
+            revision, last = await self._write(key, expected, before, operation, None)
         assert last is not None
         return last._replace(mod_revision=revision)
 
@@ -212,10 +220,12 @@ class EtcdBackend:
     # -- writes ----------------------------------------------------------------------------------------------------
 
     async def _write(
-        self, key: str, expected: int | None, operation: Any, value: bytes | None
+        self, key: str, expected: int | None, before: KeyValue | None, operation: Any, value: bytes | None
     ) -> tuple[int, KeyValue | None]:
-        """Do `operation` if the key is as expected: its revision, and what was there; `value` is what it puts."""
-        before = self._mirror.keys.get(key)
+        """Do `operation` if the key is as expected: its revision, and what was there.
+
+        `before` is what is known to be there, never None for a deletion; `value` is what the operation puts.
+        """
         if expected and before is not None and before.mod_revision > expected:
             raise RevisionMismatch(key, expected, before)
         for _ in range(_BLIND_TRIES):
@@ -237,11 +247,8 @@ class EtcdBackend:
         """Whether it was done, at which revision (or the newest one if not), and what is or was there."""
         physical = self._physical(key)
         request = {
-            "compare": [
-                wire.MESSAGE["Compare"](
-                    result=wire.COMPARE_EQUAL, target=wire.COMPARE_MOD_REVISION, key=physical, mod_revision=wanted
-                )
-            ],
+            # Nothing is written into a restore, however late a write arrives.
+            "compare": [_unchanged(physical, wanted), _unchanged(RESTORING, 0)],
             "success": [_read_op(physical), operation],
             "failure": [_read_op(physical)],
         }
@@ -251,7 +258,9 @@ class EtcdBackend:
             raise WriteFailed(f"etcd refuses the write: {error}") from None
         except EtcdUnavailable as error:
             return await self._resolve(key, wanted, request, value, str(error))
-        return answer.succeeded, answer.header.revision, self._first(key, answer.responses[0].response_range)
+        found = self._first(key, answer.responses[0].response_range)
+        _require_no_restore(answer.succeeded, wanted, found)
+        return answer.succeeded, answer.header.revision, found
 
     async def _resolve(
         self, key: str, wanted: int, request: dict[str, Any], value: bytes | None, reason: str
@@ -271,13 +280,15 @@ class EtcdBackend:
                 reason = str(error)
                 continue
             found = self._first(key, answer.responses[0].response_range)
+            _require_no_restore(answer.succeeded, wanted, found)
             if answer.succeeded:
                 return True, answer.header.revision, found
             there = answer.responses[0].response_range.kvs
             if value is not None and there and there[0].value == value:
                 return True, there[0].mod_revision, before
-            if value is None and found is None:
-                return True, answer.header.revision, before
+            if value is None and found is None and await self._mirror.wait_for(answer.header.revision, SEEN_SECONDS):
+                # Not before the deletion, and a revision under the root, for which others may wait.
+                return True, min(answer.header.revision, self.revision), before
             # Somebody has written since: over ours, or instead of it. Nobody can tell.
             break
         raise OutcomeUnknown(f"etcd did not answer, whether {key} was written is not known: {reason}")
@@ -315,3 +326,15 @@ class EtcdBackend:
 
 def _read_op(key: bytes) -> Any:
     return wire.MESSAGE["RequestOp"](request_range=wire.MESSAGE["RangeRequest"](key=key))
+
+
+def _unchanged(key: bytes, revision: int) -> Any:
+    return wire.MESSAGE["Compare"](
+        result=wire.COMPARE_EQUAL, target=wire.COMPARE_MOD_REVISION, key=key, mod_revision=revision
+    )
+
+
+def _require_no_restore(done: bool, wanted: int, found: KeyValue | None) -> None:
+    """Raises WriteFailed if a write was refused though the key is as it has to be."""
+    if not done and (found.mod_revision if found else 0) == wanted:
+        raise WriteFailed(UNDER_RESTORE)

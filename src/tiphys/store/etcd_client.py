@@ -108,6 +108,11 @@ class EtcdClient:
             raise self._failed(error, used) from None
         except (IndexError, grpc.aio.UsageError):
             raise EtcdUnavailable("the connection to etcd is closed") from None
+        except asyncio.CancelledError:
+            # Closing a channel cancels its calls, and so whoever waits for them.
+            if self._channels or _is_cancelled():
+                raise
+            raise EtcdUnavailable("the connection to etcd was closed") from None
 
     async def read(self, **fields: Any) -> Any:
         """A linearizable range; each endpoint is tried, so that one member's death is not seen."""
@@ -150,7 +155,12 @@ class EtcdClient:
             create = wire.MESSAGE["WatchCreateRequest"](
                 key=key, range_end=range_end, start_revision=start_revision, prev_kv=previous
             )
-            await stream.write(wire.MESSAGE["WatchRequest"](create_request=create))
+            try:
+                async with asyncio.timeout(CALL_SECONDS):
+                    await stream.write(wire.MESSAGE["WatchRequest"](create_request=create))
+            except TimeoutError:
+                self.next_endpoint(used)
+                raise EtcdUnavailable(f"etcd at {self.endpoints[used]} takes no watch") from None
             yield Watch(stream, self, used)
         except grpc.aio.AioRpcError as error:
             raise self._failed(error, used) from None
@@ -207,8 +217,8 @@ class Watch:
         except grpc.aio.AioRpcError as error:
             raise self._client._failed(error, self._used) from None
         except asyncio.CancelledError:
-            # Cancelling a stream cancels its reader as well.
-            if not self._was_cut:
+            # Cancelling a stream cancels its reader as well; the reader may be cancelled at the same time.
+            if not self._was_cut or _is_cancelled():
                 raise
             self._client.next_endpoint(self._used)
             raise EtcdUnavailable(f"etcd at {self._client.endpoints[self._used]} tells nothing new") from None
@@ -216,3 +226,9 @@ class Watch:
             self._client.next_endpoint(self._used)
             raise EtcdUnavailable(f"etcd at {self._client.endpoints[self._used]} ended the watch")
         return answer
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody wants the current task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

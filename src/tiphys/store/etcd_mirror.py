@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Final
 
 from tiphys.base.backoff import Backoff
@@ -47,6 +48,7 @@ class EtcdMirror:
         self._stream: Watch | None = None
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._waited = 0
+        self._cluster = 0
         self.broken = ""
         self.failure: asyncio.Future[str]
 
@@ -57,8 +59,10 @@ class EtcdMirror:
     async def load(self) -> None:
         """Fill the empty mirror; raises EtcdUnavailable, also while a snapshot is being restored."""
         self.failure = asyncio.get_running_loop().create_future()
-        if (await self._client.read(key=RESTORING)).kvs:
+        answer = await self._client.read(key=RESTORING, count_only=True)
+        if answer.count:
             raise EtcdUnavailable(UNDER_RESTORE)
+        self._cluster = answer.header.cluster_id
         revision, items = await self.read_all()
         for kept in items:
             self.keys.set(kept.item)
@@ -78,17 +82,21 @@ class EtcdMirror:
                 await asyncio.sleep(delay_seconds)
 
     async def wait_for(self, revision: int, seconds: float) -> bool:
-        """Wait until `seen` reaches `revision`. False after `seconds`: the watch is taken for dead and made anew."""
+        """Wait until `seen` reaches `revision`. False after `seconds`: the watch is taken for dead and made anew.
+
+        Only one that was there all the time: a new one gets its time as well.
+        """
         if self.seen >= revision:
             return True
+        stream = self._stream
         self._waited += 1
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (revision, self._waited, future))
         try:
             await asyncio.wait_for(future, seconds)
         except TimeoutError:
-            if self._stream is not None:
-                self._stream.cut()
+            if stream is not None and self._stream is stream:
+                stream.cut()
             return False
         return True
 
@@ -102,9 +110,13 @@ class EtcdMirror:
 
     async def _follow_once(self, backoff: Backoff) -> None:
         # Of a quorum, for a member may be behind.
-        revision = (await self._client.read(key=RESTORING, count_only=True)).header.revision
-        if revision < self.seen:
-            self._fail(f"etcd is at revision {revision} and was at {self.seen}: its data was replaced")
+        answer = await self._client.read(key=RESTORING, count_only=True)
+        revision, cluster = answer.header.revision, answer.header.cluster_id
+        if revision < self.seen or cluster != self._cluster:
+            was = f"{self._cluster:x} was at {self.seen}"
+            self._fail(f"etcd {cluster:x} is at revision {revision}, {was}: its data was replaced")
+        if answer.count:
+            self._fail(UNDER_RESTORE)
         async with self._client.watch(self.seen + 1, key=ALL_KEYS, range_end=ALL_KEYS, previous=False) as stream:
             self._stream = stream
             try:
@@ -170,22 +182,26 @@ class EtcdMirror:
         """The history between is gone: publish what differs, in the order of its newest change."""
         self.compacted = max(self.compacted, compacted)
         revision, items = await self.read_all()
-        events: Events = []
+        changes: list[Event] = []
         present = set()
         for kept in items:
             item = kept.item
             present.add(item.key)
             before = self.keys.get(item.key)
+            if before is not None and before.create_revision != item.create_revision:
+                # Another object of the same name: who follows the one must hear that it is gone.
+                changes.append(Event(DELETE, item.key, b"", before.value, item.create_revision - 1, False))
+                before = None
             if before is None or before.mod_revision != item.mod_revision:
                 self._on_put(kept)
                 previous = before.value if before else None
-                events.append(Event(PUT, item.key, item.value, previous, item.mod_revision, before is None))
+                changes.append(Event(PUT, item.key, item.value, previous, item.mod_revision, before is None))
                 self.keys.set(item)
         for item in self.keys.page("", limit=0, after="").items:
             if item.key not in present:
                 self.keys.remove(item.key)
-                events.append(Event(DELETE, item.key, b"", item.value, revision, False))
-        self._publish(sorted(events, key=lambda event: event.revision), revision)
+                changes.append(Event(DELETE, item.key, b"", item.value, revision, False))
+        self._publish(_each_with_its_own(changes), revision)
 
     async def read_all(self) -> tuple[int, list[etcd_values.Kept]]:
         start, end = self.physical(self._root), _end_of(self.physical(self._root))
@@ -207,16 +223,17 @@ class EtcdMirror:
         if after < self.compacted:
             raise Compacted(self.compacted)
         events: Events = []
-        async for event in self._history(after):
-            if event.revision > up_to:
-                break
-            if event.key.startswith(prefix):
-                events.append(event)
-            if len(events) == limit or event.revision == up_to:
-                break
+        async with aclosing(self._history(after)) as history:
+            async for event in history:
+                if event.revision > up_to:
+                    break
+                if event.key.startswith(prefix):
+                    events.append(event)
+                if len(events) == limit or event.revision == up_to:
+                    break
         return events
 
-    async def _history(self, after: int) -> AsyncIterator[Event]:
+    async def _history(self, after: int) -> AsyncGenerator[Event, None]:
         async with self._client.watch(after + 1, key=ALL_KEYS, range_end=ALL_KEYS, previous=True) as stream:
             while True:
                 answer = await stream.next()
@@ -248,3 +265,20 @@ class EtcdMirror:
 def _end_of(prefix: bytes) -> bytes:
     """The first key after all that start with `prefix`."""
     return prefix[:-1] + bytes((prefix[-1] + 1,))
+
+
+def _each_with_its_own(changes: list[Event]) -> Events:
+    """The changes in order, no two of one revision, or who resumes between the two would miss the second.
+
+    When something was deleted is not known, only that its revision is no other change's: the newest one that is free.
+    """
+    taken = {change.revision for change in changes if change.type is PUT}
+    events = [change for change in changes if change.type is PUT]
+    free = 0
+    for change in sorted((c for c in changes if c.type is DELETE), key=lambda c: c.revision, reverse=True):
+        free = min(free, change.revision) if free else change.revision
+        while free in taken:
+            free -= 1
+        taken.add(free)
+        events.append(change._replace(revision=free))
+    return sorted(events, key=lambda event: event.revision)

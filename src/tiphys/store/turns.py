@@ -12,6 +12,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}
+        self._idle: asyncio.Event | None = None
 
     def of(self, key: str) -> _Turn:
         return _Turn(self, key)
@@ -38,6 +39,14 @@ class Turns:
                 turn.set_result(None)
                 return
         del self._queues[key]
+        if self._idle is not None and not self._queues:
+            self._idle.set()
+
+    async def none(self) -> None:
+        """Wait until no key is anybody's."""
+        while self._queues:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
 
 
 class _Turn:
