@@ -6,7 +6,7 @@ import msgspec
 
 from tiphys.api import codec, errors
 from tiphys.api.selectors import from_label_selector
-from tiphys.api.types.core_v1 import Pod
+from tiphys.api.types.core_v1 import Pod, PodCondition
 from tiphys.api.types.meta_v1 import DeleteOptions, Preconditions, Status, StatusCause
 from tiphys.api.types.policy_v1 import Eviction, PodDisruptionBudget
 from tiphys.apiserver.admission.chain import Lookup
@@ -48,8 +48,23 @@ class Evictor:
             await self._ask_budgets(pod, request, info, options)
             if wanted.preconditions is None:
                 wanted = msgspec.structs.replace(wanted, preconditions=Preconditions(uid=pod.metadata.uid))
+        await self._mark(request, info, options)
         await self._pods.deleter.delete_object(target, wanted, request.user, [])
         return success()
+
+    async def _mark(self, request: Request, info: RequestInfo, options: WriteOptions) -> None:
+        """Say on the pod that it was disrupted: a Job's failure policy may not count its end as a failure."""
+        status_info = RequestInfo(
+            info.path, "update", "", "v1", "pods", info.namespace, info.name, "status", target=self._pods.resource
+        )
+
+        def change(stored: Stored) -> Changed:
+            pod = codec.decode(Pod, stored.value)
+            others = tuple(one for one in pod.status.conditions if one.type != "DisruptionTarget")
+            pod.status.conditions = (*others, _disrupted(self._context.times.now()))
+            return Changed(pod)
+
+        await self._pods.updater.change(status_info, change, options, request.user, [])
 
     async def _ask_budgets(self, pod: Pod, request: Request, info: RequestInfo, options: WriteOptions) -> None:
         """Take one disruption from the pod's budget, if it has one."""
@@ -76,6 +91,16 @@ class Evictor:
             return Changed(budget)
 
         await self._budgets.updater.change(budget_info, change, options, request.user, [])
+
+
+def _disrupted(now: str) -> PodCondition:
+    return PodCondition(
+        type="DisruptionTarget",
+        status="True",
+        reason="EvictionByEvictionAPI",
+        message="Eviction API: evicting",
+        last_transition_time=now,
+    )
 
 
 def _goes_anyway(pod: Pod) -> bool:
