@@ -67,6 +67,8 @@ def live(place: Place, minutes: float, tell: Callable[[Chapter], None], faults: 
                 break
     finally:
         load.close()
+        for writer in writers:
+            writer.close()
     record.requests = {one.name: len(one.answered) + len(one.failed) for one in load.accounts}
     record.failed = {one.name: len(one.failed) for one in load.accounts}
     stored = eventually(place.stored, "the writes can be read", 30)

@@ -127,10 +127,14 @@ class Writer:
                 self._ask("POST", self._base, name, self._number, (201,))
                 self.acknowledged.add(name)
         except BaseException:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
+            self.close()
             raise
+
+    def close(self) -> None:
+        """Hang up; the next write connects again."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
     def lost(self, stored: dict[str, str]) -> list[str]:
         """Which acknowledged writes are not in the ConfigMaps `stored` (name to number)."""
