@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.etcd import Member, members
 from tiphys.api.errors import ApiError
@@ -16,6 +17,7 @@ from tiphys.api.quantity import Quantity
 from tiphys.api.types.core_v1 import (
     ConfigMap,
     Container,
+    Namespace,
     Pod,
     PodSpec,
     ResourceQuota,
@@ -71,6 +73,18 @@ async def test_what_one_wrote_the_other_reads_at_once(etcd: list[Member], tmp_pa
             with pytest.raises(ApiError) as caught:
                 await reader.get(ConfigMap, f"a{number}", "default")
             assert caught.value.code == 404
+
+
+async def test_what_one_wrote_the_other_changes_at_once(etcd: list[Member], tmp_path: Path) -> None:
+    async with apiserver(etcd, tmp_path) as one, apiserver(etcd, tmp_path) as two:
+        for number in range(20):
+            first, second = (one, two) if number % 2 else (two, one)
+            await first.create(Namespace(metadata=ObjectMeta(name=f"n{number}")))
+            made = await second.create(ConfigMap(metadata=ObjectMeta(name="a", namespace=f"n{number}")))
+            changed = await first.update(replace(made, data={"a": "1"}))
+            changed = await second.update(replace(changed, data={"a": "2"}))
+            await first.delete(ConfigMap, "a", f"n{number}", resource_version=changed.metadata.resource_version or "")
+            await second.create(ConfigMap(metadata=ObjectMeta(name="a", namespace=f"n{number}")))
 
 
 async def test_of_two_updates_of_one_version_one_is_refused(etcd: list[Member], tmp_path: Path) -> None:

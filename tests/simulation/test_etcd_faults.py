@@ -218,7 +218,7 @@ async def test_what_was_forgotten_meanwhile_is_made_up_for(etcd: Etcd) -> None:
         history = History(two)
         await asyncio.sleep(0)
         # As if cut off: nothing comes through until it is over.
-        read, two._mirror._client.read = two._mirror._client.read, _refused  # type: ignore[method-assign, assignment]
+        read, two._mirror._client.read = two._mirror._client.read, _refused  # type: ignore[method-assign]
         assert two._mirror._stream is not None
         two._mirror._stream.cut()
         await one.delete(KEYS[0], expected=None)

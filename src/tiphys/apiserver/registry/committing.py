@@ -64,6 +64,29 @@ async def remove(context: Context, write: Write, key: str, expected: int) -> Key
     return gone
 
 
+class Freshness:
+    """Where others write to the store as well, a refusal may be due to a cache that is behind.
+
+    ``while True: try: ... except ApiError as error: await freshness.require(error)`` tries again once at most.
+    """
+
+    __slots__ = ("_context", "_known")
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._known = not context.backend.shared
+
+    async def require(self, error: errors.ApiError) -> None:
+        """Raises `error` if it was said of all that is committed, or is no refusal; else waits for the caches."""
+        before = self._context.feed.revision
+        if self._known or not 400 <= (error.code or 500) < 500 or error.code == 429:
+            raise error
+        self._known = True
+        await self._context.feed.wait_fresh()
+        if self._context.feed.revision == before:
+            raise error
+
+
 def _told(error: WriteFailed | Unavailable) -> errors.ApiError:
     if isinstance(error, OutcomeUnknown):
         return errors.timeout(str(error))

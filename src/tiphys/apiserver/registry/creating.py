@@ -9,7 +9,7 @@ from tiphys.api import advice, defaulting, errors, field_errors, strategy, valid
 from tiphys.api.scheme import Resource
 from tiphys.apiserver.registry import field_managers
 from tiphys.apiserver.registry.bodies import decode_body
-from tiphys.apiserver.registry.committing import encode_parts, put
+from tiphys.apiserver.registry.committing import Freshness, encode_parts, put
 from tiphys.apiserver.registry.context import Context, NotYet, Write
 from tiphys.apiserver.registry.custom import Custom
 from tiphys.apiserver.registry.kinds import qualified_kind
@@ -92,12 +92,23 @@ class Creator:
         self, obj: Any, info: RequestInfo, options: WriteOptions, user: Any, warnings: list[str], applied: bool
     ) -> bytes:
         """Try again, for a second at most, while admission misses what a controller is about to make."""
-        for _ in range(_PATIENCE_ATTEMPTS):
+        freshness = Freshness(self._context)
+        before = len(warnings)
+        patience = _PATIENCE_ATTEMPTS
+        while True:
             try:
                 return await self._attempt(obj, info, options, user, warnings, applied)
             except NotYet:
+                if patience == 0:
+                    raise
+                patience -= 1
                 await self._context.clock.sleep(_PATIENCE_SECONDS)
-        return await self._attempt(obj, info, options, user, warnings, applied)
+            except errors.ApiError as error:
+                # What is missing, as the namespace, or too much: before anything was allocated.
+                if error.code not in (403, 404):
+                    raise
+                await freshness.require(error)
+                del warnings[before:]
 
     async def _attempt(
         self, obj: Any, info: RequestInfo, options: WriteOptions, user: Any, warnings: list[str], applied: bool
@@ -128,7 +139,7 @@ class Creator:
             if meta.resource_version:
                 raise errors.unclassified("resourceVersion should not be set on objects to be created")
             key = f"{meta.namespace}/{meta.name}" if resource.namespaced else meta.name
-            if key in self.cache.objects:
+            if key in self.cache.objects and (write.dry_run or not context.backend.shared):
                 raise errors.already_exists(resource.qualified, meta.name)
             warnings += advice.on_create(obj)
             head, tail = encode_parts(obj)

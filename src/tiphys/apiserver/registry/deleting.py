@@ -11,7 +11,7 @@ from tiphys.api import codec, errors, strategy
 from tiphys.api.scheme import Resource
 from tiphys.api.types.meta_v1 import DeleteOptions, Status, StatusDetails
 from tiphys.apiserver.registry import listing
-from tiphys.apiserver.registry.committing import encode_parts, put, remove
+from tiphys.apiserver.registry.committing import Freshness, encode_parts, put, remove
 from tiphys.apiserver.registry.context import Context, Write
 from tiphys.apiserver.registry.options import delete_options
 from tiphys.apiserver.registry.representation import joined
@@ -76,6 +76,8 @@ class Deleter:
         options = delete_options(request)
         filter_, _ = listing.make_filter(info, request.query, self.cache)
         limits = listing.list_options(request.query)
+        if not self._context.feed.fresh:
+            await self._context.feed.wait_fresh()
         objects = list(self.cache.select(filter_))[: limits.limit or None]
         slots = asyncio.Semaphore(_COLLECTION_WORKERS)
 
@@ -97,6 +99,14 @@ class Deleter:
 
     async def delete_object(self, info: RequestInfo, options: DeleteOptions, user: Any, warnings: list[str]) -> Deleted:
         """Delete, or begin to delete, the newest version of an object. Raises ApiError."""
+        freshness = Freshness(self._context)
+        while True:
+            try:
+                return await self._delete(info, options, user, warnings)
+            except errors.ApiError as error:
+                await freshness.require(error)
+
+    async def _delete(self, info: RequestInfo, options: DeleteOptions, user: Any, warnings: list[str]) -> Deleted:
         stored = self._updater.read(info)
         for _ in range(_ATTEMPTS):
             try:

@@ -10,7 +10,7 @@ from tiphys.api import advice, codec, defaulting, errors, field_errors, strategy
 from tiphys.api.scheme import Resource
 from tiphys.apiserver.registry import field_managers
 from tiphys.apiserver.registry.bodies import decode_body
-from tiphys.apiserver.registry.committing import encode_parts, put, remove
+from tiphys.apiserver.registry.committing import Freshness, encode_parts, put, remove
 from tiphys.apiserver.registry.context import Context, Write
 from tiphys.apiserver.registry.creating import Creator, fit_namespace
 from tiphys.apiserver.registry.custom import Custom
@@ -93,6 +93,18 @@ class Updater:
         self, info: RequestInfo, change: Change, options: WriteOptions, user: Any, warnings: list[str]
     ) -> bytes:
         """Apply `change` to the newest version until it is stored; returns the stored JSON. Raises ApiError."""
+        freshness = Freshness(self._context)
+        before = len(warnings)
+        while True:
+            try:
+                return await self._change(info, change, options, user, warnings)
+            except errors.ApiError as error:
+                await freshness.require(error)
+                del warnings[before:]
+
+    async def _change(
+        self, info: RequestInfo, change: Change, options: WriteOptions, user: Any, warnings: list[str]
+    ) -> bytes:
         stored = self.read(info)
         for _ in range(_ATTEMPTS):
             before = len(warnings)
