@@ -1,0 +1,81 @@
+"""Writes to a store that others share, or that does not answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.apiserver.harness import Api
+from tiphys.api.errors import ApiError
+from tiphys.apiserver.allocators.reservations import Reservations
+from tiphys.store.backend import OutcomeUnknown, StoreError, Unavailable, WriteFailed
+
+CMS = "/api/v1/namespaces/default/configmaps"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        (OutcomeUnknown("no answer"), 504, "Timeout"),
+        (Unavailable("no quorum"), 503, "ServiceUnavailable"),
+        (WriteFailed("disk full"), 500, "InternalError"),
+    ],
+)
+async def test_what_a_failed_write_is_told_as(
+    api: Api, monkeypatch: pytest.MonkeyPatch, error: StoreError, code: int, reason: str
+) -> None:
+    made = await api.create(CMS, {"metadata": {"name": "there"}})
+
+    async def fails(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(api.server.context.backend, "put", fails)
+    monkeypatch.setattr(api.server.context.backend, "delete", fails)
+    made["data"] = {"a": "b"}
+    for answer in (
+        await api.call("POST", CMS, {"metadata": {"name": "a"}}),
+        await api.call("PUT", f"{CMS}/there", made),
+        await api.call("DELETE", f"{CMS}/there"),
+    ):
+        assert (answer.status, answer.body["reason"]) == (code, reason)
+        assert str(error) in answer.body["message"]
+
+
+async def test_a_reservation_is_one_owners(api: Api) -> None:
+    context = api.server.context
+    one, two = (Reservations(context.backend, context.feed) for _ in range(2))
+    await one.hold("serviceips", 7, "default/a", lambda: True)
+    # The same write, tried again.
+    await one.hold("serviceips", 7, "default/a", lambda: True)
+    with pytest.raises(ApiError) as caught:
+        await two.hold("serviceips", 7, "default/b", lambda: True)
+    assert caught.value.code == 409
+    await two.hold("serviceips", 8, "default/b", lambda: True)
+
+
+async def test_what_is_given_meanwhile_is_not_reserved(api: Api) -> None:
+    context = api.server.context
+    with pytest.raises(ApiError) as caught:
+        await Reservations(context.backend, context.feed).hold("serviceips", 7, "default/a", lambda: False)
+    assert caught.value.code == 409
+    assert await context.backend.get("/registry/ranges/serviceips/7") is None
+
+
+async def test_a_reservation_ends_by_itself(api: Api) -> None:
+    context = api.server.context
+    await Reservations(context.backend, context.feed).hold("serviceips", 7, "default/a", lambda: True)
+    await api.clock.advance(29)
+    assert await context.backend.get("/registry/ranges/serviceips/7") is not None
+    await api.clock.advance(12)
+    assert await context.backend.get("/registry/ranges/serviceips/7") is None
+
+
+async def test_a_reservation_needs_the_store(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: Any, **__: Any) -> None:
+        raise Unavailable("no quorum")
+
+    monkeypatch.setattr(api.server.context.backend, "put", fails)
+    with pytest.raises(ApiError) as caught:
+        await Reservations(api.server.context.backend, api.server.feed).hold("x", 7, "default/a", lambda: True)
+    assert caught.value.code == 503
