@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.etcd import Member, members
+from tiphys.store import etcd_wire as wire
 from tiphys.store.backend import (
     DELETE,
     PUT,
@@ -26,6 +27,7 @@ from tiphys.store.backend import (
 )
 from tiphys.store.etcd import EtcdBackend
 from tiphys.store.etcd_client import EtcdClient
+from tiphys.store.etcd_mirror import RESTORING
 
 ROOT = "/registry/"
 KEYS = [f"/registry/core/configmaps/ns/k{number}" for number in range(6)]
@@ -274,3 +276,30 @@ async def test_a_write_whose_answer_is_lost_is_looked_up(etcd: Etcd, monkeypatch
         with pytest.raises(StoreError):
             await one.put(KEYS[0], b"c", b"", expected=made.mod_revision)
         assert await one.get(KEYS[0]) is None
+
+
+async def test_nothing_is_written_into_a_restore(etcd: Etcd) -> None:
+    operator = EtcdClient([member.endpoint for member in etcd.members])
+    operator.start()
+    request = wire.MESSAGE["RequestOp"]
+    async with opened(etcd) as one:
+        put = wire.MESSAGE["PutRequest"](key=RESTORING, value=b"1")
+        await operator.anywhere("txn", {"success": [request(request_put=put)]})
+        try:
+            with pytest.raises(StoreError, match="snapshot is being restored"):
+                await one.put(KEYS[0], b"a", b"", expected=0)
+            async with asyncio.timeout(5):
+                assert "snapshot is being restored" in await one.failure
+        finally:
+            remove = wire.MESSAGE["DeleteRangeRequest"](key=RESTORING)
+            await operator.anywhere("txn", {"success": [request(request_delete_range=remove)]})
+            await operator.close()
+    async with opened(etcd) as fresh:
+        assert await fresh.get(KEYS[0]) is None
+
+
+async def test_closing_waits_for_the_writes_under_way(etcd: Etcd) -> None:
+    async with opened(etcd) as one:
+        writes = [asyncio.ensure_future(one.put(key, b"a", b"", expected=0)) for key in KEYS]
+        await asyncio.sleep(0)
+    assert [(await write).key for write in writes] == KEYS
