@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -333,10 +334,16 @@ def test_an_address_that_did_not_answer_comes_last_for_a_while() -> None:
 async def test_a_read_turns_from_a_server_that_says_nothing(other: Other, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends_module, "PATIENCE_SECONDS", 0.1)
 
+    ended = asyncio.Event()
+
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()  # the client's hello, until it gives up
-        writer.close()
-        await writer.wait_closed()
+        try:
+            await reader.read()  # the client's hello, until it gives up
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            ended.set()
 
     silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     try:
@@ -349,6 +356,8 @@ async def test_a_read_turns_from_a_server_that_says_nothing(other: Other, monkey
             answer = await backends.request(remote, addresses, "GET", f"{GROUP}/v1", b"", (), timeout_seconds=5)
             assert answer.status == 200
         await backends.close()
+        async with asyncio.timeout(5):
+            await ended.wait()  # the server's own closing waits for nobody in Python 3.11
     finally:
         silent.close()
         await silent.wait_closed()
