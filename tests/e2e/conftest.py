@@ -11,6 +11,9 @@ import pytest
 
 from tests.e2e.cluster import Cluster, free_port, missing_for_real_containers
 
+DEFAULT_TIMEOUT_SECONDS = 240
+"""The first test of a session waits for its cluster too, which on a loaded machine takes minutes."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reason = missing_for_real_containers()
@@ -19,6 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here not in item.path.parents:
             continue
         item.add_marker(pytest.mark.e2e)
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(DEFAULT_TIMEOUT_SECONDS))
         if reason:
             item.add_marker(pytest.mark.skip(reason=f"real containers: {reason}"))
 
