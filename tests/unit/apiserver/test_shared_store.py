@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.unit.apiserver.harness import Api
 from tiphys.api.errors import ApiError
 from tiphys.apiserver.allocators.reservations import Reservations
 from tiphys.store.backend import OutcomeUnknown, StoreError, Unavailable, WriteFailed
+from tiphys.testing.clock import settle
 
 CMS = "/api/v1/namespaces/default/configmaps"
 
@@ -54,21 +56,38 @@ async def test_a_reservation_is_one_owners(api: Api) -> None:
     await two.hold("serviceips", 8, "default/b", lambda: True)
 
 
+async def gone(api: Api, key: str) -> None:
+    """Return when the key is not there; what removes it runs in the background."""
+    async with asyncio.timeout(5):
+        while await api.server.context.backend.get(key) is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+async def test_a_reservation_that_is_over_lets_others(api: Api) -> None:
+    context = api.server.context
+    one, two = (Reservations(context.backend, context.feed) for _ in range(2))
+    await one.hold("serviceips", 7, "default/a", lambda: True)
+    one.release("serviceips", 7)
+    await gone(api, "/registry/ranges/serviceips/7")
+    await two.hold("serviceips", 7, "default/b", lambda: True)
+
+
 async def test_what_is_given_meanwhile_is_not_reserved(api: Api) -> None:
     context = api.server.context
     with pytest.raises(ApiError) as caught:
         await Reservations(context.backend, context.feed).hold("serviceips", 7, "default/a", lambda: False)
     assert caught.value.code == 409
-    assert await context.backend.get("/registry/ranges/serviceips/7") is None
+    await gone(api, "/registry/ranges/serviceips/7")
 
 
 async def test_a_reservation_ends_by_itself(api: Api) -> None:
     context = api.server.context
     await Reservations(context.backend, context.feed).hold("serviceips", 7, "default/a", lambda: True)
+    await settle()
     await api.clock.advance(29)
     assert await context.backend.get("/registry/ranges/serviceips/7") is not None
     await api.clock.advance(12)
-    assert await context.backend.get("/registry/ranges/serviceips/7") is None
+    await gone(api, "/registry/ranges/serviceips/7")
 
 
 async def test_a_reservation_needs_the_store(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

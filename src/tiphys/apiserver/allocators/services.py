@@ -130,10 +130,17 @@ class ServiceAllocator:
         return value
 
     def _reserve(self, pool: Pool, value: int, owner: str, write: Write) -> None:
-        if self._reservations is not None:
-            name = "serviceips" if pool is self._ips else "servicenodeports"
-            hold = self._reservations.hold
-            write.before.append(lambda: hold(name, value, owner, lambda: pool.owner(value) == owner))
+        reservations = self._reservations
+        if reservations is None:
+            return
+        name = "serviceips" if pool is self._ips else "servicenodeports"
+
+        async def hold() -> None:
+            await reservations.hold(name, value, owner, lambda: pool.owner(value) == owner)
+            for end in (write.done, write.undo):
+                end.append(lambda: reservations.release(name, value))
+
+        write.before.append(hold)
 
     def _port_range(self) -> str:
         span = f"{self._ports.first}-{self._ports.last}"
