@@ -92,14 +92,18 @@ class LeaderElector:
         last = self._clock.monotonic()
         while True:
             await self._clock.sleep(self._config.retry_period_seconds)
-            if await self._try():
-                last = self._clock.monotonic()
+            # The lease counts from before the request was sent, and no request may outlast the deadline: another may
+            # begin soon after it.
+            sent = self._clock.monotonic()
+            left_seconds = last + self._config.renew_deadline_seconds - sent
+            if left_seconds > 0 and await self._try(left_seconds):
+                last = sent
             elif self._clock.monotonic() - last >= self._config.renew_deadline_seconds or self._held_by_another():
                 raise LeadershipLost(f"lease {self._config.namespace}/{self._config.name} was not renewed in time")
 
-    async def _try(self) -> bool:
+    async def _try(self, seconds: float | None = None) -> bool:
         try:
-            async with asyncio.timeout(self._config.renew_deadline_seconds):
+            async with asyncio.timeout(seconds or self._config.renew_deadline_seconds):
                 return await self._try_once()
         except (ApiError, OSError, TimeoutError) as error:
             _logger.debug("lease not taken", lease=self._config.name, error=str(error))
