@@ -82,3 +82,23 @@ async def test_the_lease_is_given_back_when_the_work_is_done() -> None:
 
     await elector(api, clock, "a").run(work)
     assert api.objects[LEASE]["spec"]["holderIdentity"] == ""
+
+
+async def test_a_renewal_that_hangs_gets_no_more_time_than_the_lease_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    api, clock = FakeApi(), FakeClock()
+    leader = elector(api, clock, "a")
+    one = asyncio.ensure_future(leader.run(forever))
+    await settle()
+    given: list[float] = []
+
+    async def fails(seconds: float | None = None) -> bool:
+        assert seconds is not None
+        given.append(seconds)
+        return False
+
+    monkeypatch.setattr(leader, "_try", fails)
+    await clock.advance(60)
+    with pytest.raises(LeadershipLost):
+        await one
+    # Ten seconds from the last renewal, tried every two.
+    assert given == pytest.approx([8, 6, 4, 2])
