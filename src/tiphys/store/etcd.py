@@ -173,8 +173,7 @@ class EtcdBackend:
                 raise
             self._mirror.compacted = max(self._mirror.compacted, revision + 1)
             raise Compacted(self._mirror.compacted) from None
-        cut = len(physical("")), "utf-8"
-        items = [etcd_values.read(str(kv.key[cut[0] :], cut[1]), kv).item for kv in answer.kvs]
+        items = [etcd_values.read(self._mirror.logical(kv.key) or "", kv).item for kv in answer.kvs]
         return Page(items, revision, answer.count - len(items))
 
     async def put(

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from typing import Final
+from typing import Any, Final
 
 from tiphys.base.backoff import Backoff
 from tiphys.base.logging import get_logger
@@ -141,19 +141,19 @@ class EtcdMirror:
             self.failure.set_result(why)
         raise StoreError(why)
 
-    def _apply(self, changes: list[object]) -> None:
+    def _apply(self, changes: Iterable[Any]) -> None:
         events: Events = []
         revision = self.seen
         for change in changes:
-            kv = change.kv  # type: ignore[attr-defined]
+            kv = change.kv
             revision = kv.mod_revision
             if kv.key == RESTORING:
                 self._fail(UNDER_RESTORE)
-            key = self._logical(kv.key)
+            key = self.logical(kv.key)
             if key is None or revision <= self.keys.revision:
                 continue
             before = self.keys.get(key)
-            if change.type == EVENT_DELETE:  # type: ignore[attr-defined]
+            if change.type == EVENT_DELETE:
                 if before is not None:
                     self.keys.remove(key)
                     events.append(Event(DELETE, key, b"", before.value, revision, False))
@@ -211,7 +211,7 @@ class EtcdMirror:
             page = await self._client.read(key=key, range_end=end, limit=_PAGE_KEYS, revision=revision)
             revision = revision or page.header.revision
             for kv in page.kvs:
-                logical = self._logical(kv.key)
+                logical = self.logical(kv.key)
                 if logical is not None:
                     items.append(etcd_values.read(logical, kv))
             if not page.more:
@@ -245,16 +245,17 @@ class EtcdMirror:
                 for change in answer.events:
                     yield self._past(change)
 
-    def _past(self, change: object) -> Event:
-        kv, before = change.kv, change.prev_kv  # type: ignore[attr-defined]
-        key = self._logical(kv.key) or ""
+    def _past(self, change: Any) -> Event:
+        kv, before = change.kv, change.prev_kv
+        key = self.logical(kv.key) or ""
         previous = etcd_values.read(key, before).item.value if before.mod_revision else None
-        if change.type == EVENT_DELETE:  # type: ignore[attr-defined]
+        if change.type == EVENT_DELETE:
             return Event(DELETE, key, b"", previous, kv.mod_revision, False)
         item = etcd_values.read(key, kv).item
         return Event(PUT, key, item.value, previous, kv.mod_revision, kv.create_revision == kv.mod_revision)
 
-    def _logical(self, key: bytes) -> str | None:
+    def logical(self, key: bytes) -> str | None:
+        """The store's own key; None for one that is not ours."""
         text = key.decode(errors="replace")
         if not text.startswith(self._prefix):
             return None
