@@ -62,6 +62,7 @@ bad-day: $(VENV)/.test programs
 lock:
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/runtime.txt
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra test pyproject.toml -c requirements/runtime.txt -o requirements/test.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/operators.in -o requirements/operators.txt
 
 generate: $(VENV)/.test
 	@$(BIN)/python scripts/generate_api_types.py
