@@ -8,6 +8,7 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,20 @@ class Kubectl:
         return done.stdout.strip()
 
 
-@pytest.fixture
-def kubectl(tiphys_cluster: TiphysCluster) -> Iterator[Kubectl]:
-    """kubectl in a namespace of its own, which is gone after the test."""
+@contextmanager
+def fresh_namespace(cluster: TiphysCluster) -> Iterator[Kubectl]:
+    """kubectl in a namespace of its own, which is gone at the end."""
     namespace = f"operators-{uuid.uuid4().hex[:6]}"
-    command = Kubectl(tiphys_cluster, namespace)
+    command = Kubectl(cluster, namespace)
     command("create", "namespace", namespace)
     yield command
     command("delete", "namespace", namespace, "--timeout=30s")
+
+
+@pytest.fixture
+def kubectl(tiphys_cluster: TiphysCluster) -> Iterator[Kubectl]:
+    with fresh_namespace(tiphys_cluster) as command:
+        yield command
 
 
 class Operator:
@@ -78,18 +85,28 @@ class Operator:
 
         eventually(written, "what it writes", timeout_seconds)
 
+    def stopped_within(self, seconds: float) -> bool:
+        """Wait for its end; what does not end is killed."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            return False
+        return True
+
 
 Run = Callable[..., Operator]
 
 
-@pytest.fixture
-def operator(tiphys_cluster: TiphysCluster, programs: Path, tmp_path: Path) -> Iterator[Run]:
-    """Start `operator(program, *arguments)` of the operators' environment; it is stopped as a pod would be."""
+@contextmanager
+def operators(cluster: TiphysCluster, programs: Path, logs: Path) -> Iterator[Run]:
+    """Start operators by `run(program, *arguments, cwd=None, **variables)`; at the end they are stopped as pods are."""
     running: list[Operator] = []
 
     def run(program: str, *arguments: str, cwd: Path | None = None, **variables: str) -> Operator:
-        log = tmp_path / f"operator-{len(running)}.log"
-        variables = {"KUBECONFIG": str(tiphys_cluster.kubeconfig), "PYTHONUNBUFFERED": "1", **variables}
+        log = logs / f"operator-{len(running)}.log"
+        variables = {"KUBECONFIG": str(cluster.kubeconfig), "PYTHONUNBUFFERED": "1", **variables}
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [str(programs / program), *arguments],
@@ -102,16 +119,19 @@ def operator(tiphys_cluster: TiphysCluster, programs: Path, tmp_path: Path) -> I
         running.append(Operator(process, log))
         return running[-1]
 
-    yield run
-    for one in running:
-        os.killpg(one.process.pid, signal.SIGTERM)
-    for one in running:
-        try:
-            one.process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(one.process.pid, signal.SIGKILL)
-            one.process.wait()
-            pytest.fail(f"the operator did not stop\n{one.written}")
+    try:
+        yield run
+    finally:
+        for one in running:
+            os.killpg(one.process.pid, signal.SIGTERM)
+        late = [one for one in running if not one.stopped_within(_STOP_SECONDS)]
+        assert not late, f"an operator did not stop\n{late[0].written}"
+
+
+@pytest.fixture
+def operator(tiphys_cluster: TiphysCluster, programs: Path, tmp_path: Path) -> Iterator[Run]:
+    with operators(tiphys_cluster, programs, tmp_path) as run:
+        yield run
 
 
 Helm = Callable[..., dict[str, Any]]

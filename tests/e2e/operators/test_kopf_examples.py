@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.cluster import eventually
-from tests.e2e.operators.conftest import Kubectl, Operator, Run
+from tests.e2e.operators.conftest import Kubectl, Operator, fresh_namespace, operators
+from tiphys.testing.plugin import TiphysCluster
 
 _NAME = "kopf-example-1"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def definition(tiphys_cluster: Any, kopf_examples: Path) -> Iterator[None]:
+def definition(tiphys_cluster: TiphysCluster, kopf_examples: Path) -> Iterator[None]:
     """The examples' CustomResourceDefinition."""
     kubectl = Kubectl(tiphys_cluster, "default")
     kubectl("apply", "-f", str(kopf_examples / "crd.yaml"))
@@ -44,13 +46,36 @@ class Example:
         return list(json.loads(found)["items"])
 
 
+_RUN = (
+    *("02-children", "03-exceptions", "04-events", "05-handlers", "07-subhandlers", "11-filtering-handlers"),
+    *("14-daemons", "15-timers", "16-indexing", "99-all-at-once"),
+)
+
+
+@pytest.fixture(scope="module")
+def examples(
+    tiphys_cluster: TiphysCluster, programs: Path, kopf_examples: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Example]]:
+    """All of them at once, each in its own namespace with the published resource: most of their time is waiting."""
+    logs = tmp_path_factory.mktemp("kopf")
+    with ExitStack() as stack:
+        kubectls = {name: stack.enter_context(fresh_namespace(tiphys_cluster)) for name in _RUN}
+        run = stack.enter_context(operators(tiphys_cluster, programs, logs))
+        started = {}
+        for name, kubectl in kubectls.items():
+            script = str(kopf_examples / name / "example.py")
+            started[name] = Example(run("kopf", "run", "-n", kubectl.namespace, script), kubectl)
+            kubectl("apply", "-f", str(kopf_examples / "obj.yaml"))
+        yield started
+        for wait in ("--wait=false", "--timeout=30s"):
+            for kubectl in kubectls.values():
+                kubectl("delete", "kex", "--all", wait)
+
+
 @pytest.fixture
-def example(request: pytest.FixtureRequest, operator: Run, kubectl: Kubectl, kopf_examples: Path) -> Example:
-    """The example that the test's parameter names, running, with the published resource."""
-    script = kopf_examples / str(request.param) / "example.py"
-    running = operator("kopf", "run", "-n", kubectl.namespace, str(script))
-    kubectl("apply", "-f", str(kopf_examples / "obj.yaml"))
-    return Example(running, kubectl)
+def example(request: pytest.FixtureRequest, examples: dict[str, Example]) -> Example:
+    """The example that the test's parameter names."""
+    return examples[str(request.param)]
 
 
 def _example(name: str) -> pytest.MarkDecorator:
@@ -110,6 +135,7 @@ def test_progress_of_subhandlers_is_kept_in_the_object(example: Example) -> None
 
 @_example("11-filtering-handlers")
 def test_filters_choose_by_labels_annotations_and_fields(example: Example) -> None:
+    example.operator.says("Creation is processed: 10 succeeded; 0 failed.")
     example.operator.says("Field daemon is satisfied.")
     example.change({"field": "changed"})
     example.operator.says("Field change is satisfied.")
