@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from tiphys.api import codec, errors
+from tiphys.apiserver.dressing import dress
 from tiphys.apiserver.routing import RequestInfo, Router
 from tiphys.base.http.messages import HeaderList, Query, Request, Response
 from tiphys.base.logging import get_logger
@@ -139,6 +140,7 @@ class Handling:
 
     def _finish(self, request: Request, info: RequestInfo | None, response: Response) -> Response:
         response.headers += ((b"Audit-Id", _audit_id(request)),)
+        dress(request, response, info)
         self._observe(info, response.status)
         return response
 

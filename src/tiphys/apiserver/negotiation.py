@@ -1,4 +1,9 @@
-"""Which representation a client accepts: an object or list as it is, as a Table, or its metadata; JSON or YAML."""
+"""Which representation a client accepts: an object or list as it is, as a Table, or its metadata; JSON or YAML.
+
+Upstream asks twice: its router whether any accepted media type is among those an endpoint produces (parameters do not
+count), then its codecs for the best clause whose parameters can be had. Both refusals are 406, in different words.
+CBOR is what upstream offers only behind a gate that is off (CBORServingAndStorage, alpha): it is refused here too.
+"""
 
 from __future__ import annotations
 
@@ -10,82 +15,151 @@ from tiphys.api.types.meta_v1 import Status, StatusDetails
 OBJECT: Final = "object"
 TABLE: Final = "Table"
 METADATA: Final = "PartialObjectMetadata"
-_JSON: Final = "application/json"
-_YAML: Final = "application/yaml"
-_OFFERED: Final = ", ".join(
-    (
-        _JSON,
-        _YAML,
-        "application/vnd.kubernetes.protobuf",
-        "application/json;stream=watch",
-        "application/vnd.kubernetes.protobuf;stream=watch",
-    )
-)
+JSON: Final = "application/json"
+YAML: Final = "application/yaml"
+_PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
+_PRODUCED: Final = (JSON, YAML, _PROTOBUF)
+_STREAMED: Final = tuple(f"{media_type};stream=watch" for media_type in (JSON, _PROTOBUF))
+_WRITTEN: Final = (JSON, YAML)
 _AS: Final = {
     "Table": TABLE,
     "PartialObjectMetadata": METADATA,
     "PartialObjectMetadataList": METADATA,
 }
+_META_VERSIONS: Final = ("v1", "v1beta1")
 _REMEMBERED: Final = 512
 
 
 class Representation(NamedTuple):
-    """`form` is OBJECT, TABLE or METADATA; `media_type` application/json or application/yaml."""
+    """`form` is OBJECT, TABLE or METADATA; `media_type` JSON or YAML. listed: METADATA was asked for of a list."""
 
     form: str = OBJECT
-    media_type: str = _JSON
+    media_type: str = JSON
     version: str = "v1"
+    listed: bool = False
 
     @property
     def plain(self) -> bool:
         """True if stored bytes can be sent as they are."""
-        return self.form == OBJECT and self.media_type == _JSON
+        return self.form == OBJECT and self.media_type == JSON
+
+
+class _Clause(NamedTuple):
+    type: str
+    subtype: str
+    quality: float
+    parameters: dict[str, str]
 
 
 PLAIN: Final = Representation()
-_known: dict[bytes, Representation] = {b"": PLAIN, b"*/*": PLAIN, b"application/json": PLAIN}
+
+
+class Offer:
+    """What an endpoint can answer. streams: it serves watches too. tables: it converts to Tables; else 406 for them."""
+
+    def __init__(self, *, streams: bool = False, tables: bool = True) -> None:
+        self._produced = (*_PRODUCED, *_STREAMED) if streams else _PRODUCED
+        self._tables = tables
+        self._known: dict[bytes, Representation] = {b"": PLAIN, b"*/*": PLAIN, b"application/json": PLAIN}
+
+    def negotiate(self, accept: bytes) -> Representation:
+        """What an Accept header asks for. Raises ApiError 406 if nothing there is is acceptable."""
+        found = self._known.get(accept)
+        if found is None:
+            found = self._choose(accept.decode("latin-1"))
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[accept] = found
+        return found
+
+    def _choose(self, accept: str) -> Representation:
+        named = [text.partition(";")[0].strip() for text in accept.split(",")]
+        if not any(name == "*/*" or name in self._produced for name in named):
+            raise _no_representation(self._produced)
+        for clause in _clauses(accept):
+            for media_type in _WRITTEN:
+                main, _, sub = media_type.partition("/")
+                if clause.type in (main, "*") and clause.subtype in (sub, "*") and not _is_half_wild(clause):
+                    found = self._accepted(clause.parameters, media_type)
+                    if found is not None:
+                        return found
+        if named == [_PROTOBUF]:
+            raise errors.not_acceptable(f"only the following media types are accepted: {', '.join(_WRITTEN)}")
+        raise errors.not_acceptable(f"only the following media types are accepted: {', '.join(_PRODUCED)}")
+
+    def _accepted(self, parameters: dict[str, str], media_type: str) -> Representation | None:
+        """What a clause with these parameters means in that media type; None if it cannot be had."""
+        stream = parameters.get("stream", "")
+        if stream and (stream != "watch" or media_type != JSON):
+            return None
+        if parameters.get("sv", "v1") not in ("", "v1"):
+            return None
+        if not parameters.keys() & {"as", "g", "v"}:
+            return Representation(media_type=media_type)
+        kind, version = parameters.get("as", ""), parameters.get("v", "")
+        if parameters.get("g") != "meta.k8s.io" or version not in _META_VERSIONS or kind not in _AS:
+            return None
+        if kind == TABLE and not self._tables:
+            return None
+        return Representation(_AS[kind], media_type, version, kind.endswith("List"))
+
+
+OBJECTS: Final = Offer()
+LISTS: Final = Offer(streams=True)
+BARE: Final = Offer(tables=False)
 
 
 def negotiate(accept: bytes) -> Representation:
-    """What an Accept header asks for. Raises ApiError 406 if nothing we have is acceptable."""
-    found = _known.get(accept)
-    if found is None:
-        found = _parse(accept.decode("latin-1"))
-        if len(_known) >= _REMEMBERED:
-            _known.clear()
-        _known[accept] = found
+    """What an Accept header asks of an endpoint that answers one object. Raises ApiError 406."""
+    return OBJECTS.negotiate(accept)
+
+
+def negotiate_stream(accept: bytes) -> Representation:
+    """What an Accept header asks of a watch, whose events are JSON. Raises ApiError 406."""
+    found = LISTS.negotiate(accept)
+    if found.media_type != JSON:
+        raise errors.not_acceptable(f"only the following media types are accepted: {', '.join(_STREAMED)}")
     return found
 
 
-def _parse(accept: str) -> Representation:
-    clauses = [_clause(text) for text in accept.split(",")]
-    for media_type, parameters in sorted(clauses, key=lambda clause: -_quality(clause[1])):
-        wildcard = media_type in ("*/*", "application/*")
-        if media_type not in (_JSON, _YAML) and not wildcard:
+def _no_representation(produced: tuple[str, ...]) -> errors.ApiError:
+    text = f"406: Not Acceptable\n\nAvailable representations: {', '.join(produced)}"
+    return errors.ApiError(
+        Status(status="Failure", code=406, reason="NotAcceptable", message=text, details=StatusDetails())
+    )
+
+
+def _is_half_wild(clause: _Clause) -> bool:
+    """``*/json`` is nothing that matches."""
+    return clause.type == "*" and clause.subtype != "*"
+
+
+def _clauses(accept: str) -> list[_Clause]:
+    """The header's clauses, best first; those that are malformed are left out."""
+    found = []
+    for text in accept.split(","):
+        media_type, *parameters = text.split(";")
+        main, slash, sub = media_type.strip().partition("/")
+        if not slash and main == "*":
+            sub = "*"
+        elif not sub or "/" in sub:
             continue
-        wanted = parameters.get("as", "")
-        if wanted and (parameters.get("g", "meta.k8s.io") != "meta.k8s.io" or wanted not in _AS):
+        found.append(_clause(main.strip(), sub.strip(), parameters))
+    return sorted(found, key=lambda c: (-c.quality, c.type == "*", c.subtype == "*"))
+
+
+def _clause(main: str, sub: str, parameters: list[str]) -> _Clause:
+    pairs: dict[str, str] = {}
+    quality = 1.0
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if not value or "=" in value:
             continue
-        version = parameters.get("v", "v1")
-        if wanted and version not in ("v1", "v1beta1"):
-            continue
-        return Representation(_AS.get(wanted, OBJECT), _JSON if wildcard else media_type, version)
-    raise errors.ApiError(_not_acceptable())
-
-
-def _not_acceptable() -> Status:
-    text = f"406: Not Acceptable\n\nAvailable representations: {_OFFERED}"
-    return Status(status="Failure", code=406, reason="NotAcceptable", message=text, details=StatusDetails())
-
-
-def _clause(text: str) -> tuple[str, dict[str, str]]:
-    media_type, *parameters = (part.strip() for part in text.split(";"))
-    pairs = (parameter.partition("=") for parameter in parameters)
-    return media_type.lower(), {name: value for name, _, value in pairs}
-
-
-def _quality(parameters: dict[str, str]) -> float:
-    try:
-        return float(parameters.get("q", "1"))
-    except ValueError:
-        return 0.0
+        if name.strip() == "q":
+            try:
+                quality = float(value)
+            except ValueError:
+                quality = 0.0
+        else:
+            pairs[name.strip()] = value.strip()
+    return _Clause(main, sub, quality, pairs)

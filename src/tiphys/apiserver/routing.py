@@ -15,7 +15,6 @@ _VERB_OF_METHOD: Final = {
     "PATCH": "patch",
     "DELETE": "delete",
 }
-_TRUE: Final = frozenset({"1", "true", "True", "TRUE", "t", "T"})
 
 
 class RequestInfo:
@@ -63,8 +62,8 @@ class RequestInfo:
 
 
 def is_true(value: str) -> bool:
-    """A boolean query parameter as Go reads it."""
-    return value in _TRUE
+    """A boolean query parameter of a resource request: whatever does not say "no" is "yes"; "" is not given."""
+    return value not in ("", "0") and value.lower() != "false"
 
 
 class Router:
@@ -133,7 +132,7 @@ class Router:
 
 def _verb(method: str, name: str, watch: str) -> str:
     verb = _VERB_OF_METHOD.get(method, method.lower())
-    if verb == "get" and (watch in _TRUE):
+    if verb == "get" and is_true(watch):
         return "watch"
     if not name:
         return {"get": "list", "delete": "deletecollection"}.get(verb, verb)

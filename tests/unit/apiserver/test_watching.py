@@ -56,10 +56,21 @@ async def test_too_old_a_version_ends_with_an_error(api: Api) -> None:
     assert (kind, status["code"], status["reason"]) == ("ERROR", 410, "Expired") and watch.ended
 
 
-async def test_a_version_from_the_future_is_refused(api: Api) -> None:
+async def test_events_of_the_future_are_waited_for(api: Api) -> None:
+    wanted = int(await revision_of(api)) + 2
+    watch = await api.watch(f"{CMS}?watch=1&resourceVersion={wanted}")
+    for name in "abcd":
+        await api.create(CMS, config_map(name))
+    await settle()
+    assert watch.names == ["ADDED c", "ADDED d"]
+
+
+async def test_the_state_of_the_future_is_waited_for_a_moment_only(api: Api) -> None:
     api.server.feed.wait_for = _never  # type: ignore[method-assign,assignment]
-    answer = await api.call("GET", f"{CMS}?watch=1&resourceVersion=999999")
-    assert (answer.status, answer.body["details"]["causes"][0]["reason"]) == (504, "ResourceVersionTooLarge")
+    options = "watch=1&resourceVersion=999999&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+    watch = await api.watch(f"{CMS}?{options}")
+    ((kind, status),) = watch.events
+    assert (kind, status["code"], status["details"]["causes"][0]["reason"]) == ("ERROR", 504, "ResourceVersionTooLarge")
 
 
 async def _never(revision: int, timeout_seconds: float | None = None) -> bool:

@@ -6,7 +6,7 @@ What may enter: the two languages and nothing about storage. Parse errors are `A
 from tiphys.api.selectors.fields import FieldRequirement, FieldSelector, parse_fields
 from tiphys.api.selectors.labels import EVERYTHING, NOTHING, Requirement, Selector, from_label_selector, from_labels
 from tiphys.api.selectors.parser import parse_labels
-from tiphys.api.selectors.supported import check_fields
+from tiphys.api.selectors.supported import resolve_fields
 
 __all__ = [
     "EVERYTHING",
@@ -15,9 +15,9 @@ __all__ = [
     "FieldSelector",
     "Requirement",
     "Selector",
-    "check_fields",
     "from_label_selector",
     "from_labels",
     "parse_fields",
     "parse_labels",
+    "resolve_fields",
 ]

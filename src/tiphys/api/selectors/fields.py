@@ -45,7 +45,7 @@ class FieldSelector(NamedTuple):
 def parse_fields(text: str) -> FieldSelector:
     """`text` as a selector; the empty text selects everything. Raises ApiError (400) with upstream's words.
 
-    Whether a kind has such a field is `check_fields`' question.
+    Whether a kind has such a field is `resolve_fields`' question.
     """
     try:
         return FieldSelector(tuple(_requirement(text, term) for term in _split(text) if term))

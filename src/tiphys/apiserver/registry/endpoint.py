@@ -7,7 +7,8 @@ from typing import Final, Protocol
 
 from tiphys.api import errors, field_errors
 from tiphys.api.scheme import Resource
-from tiphys.apiserver.negotiation import negotiate
+from tiphys.apiserver.dressing import compressed
+from tiphys.apiserver.negotiation import TABLE, negotiate
 from tiphys.apiserver.registry.context import Context
 from tiphys.apiserver.registry.creating import Creator
 from tiphys.apiserver.registry.custom import Custom
@@ -15,7 +16,7 @@ from tiphys.apiserver.registry.deleting import Deleter
 from tiphys.apiserver.registry.parts import PARTS
 from tiphys.apiserver.registry.patching import Patcher
 from tiphys.apiserver.registry.reading import Reader
-from tiphys.apiserver.registry.representation import object_response
+from tiphys.apiserver.registry.representation import included, object_response
 from tiphys.apiserver.registry.updating import Updater
 from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.registry.watching import WatchVerb
@@ -73,14 +74,15 @@ class Endpoint:
         if info.subresource:
             return self._serve_subresource(request, info)
         if verb == "get":
-            return self.reader.get(request, info)
+            return compressed(request, self.reader.get(request, info))
         if verb not in self.resource.verbs:
             raise errors.method_not_allowed()
         if verb == "list":
-            return self.reader.list(request, info)
+            return compressed(request, self.reader.list(request, info))
         if verb == "watch":
             return self.watcher.watch(request, info)
         self._check_scope(info)
+        self._check_accept(request)
         return self._write(request, info)
 
     def _warned(self, answer: Response | Awaitable[Response]) -> Response | Awaitable[Response]:
@@ -99,6 +101,7 @@ class Endpoint:
             if info.verb == "get":
                 return self.reader.get(request, info)
             if info.verb in ("update", "patch"):
+                self._check_accept(request)
                 return self._write(request, info)
             raise errors.method_not_allowed()
         special = self.subresources.get(info.subresource)
@@ -111,6 +114,12 @@ class Endpoint:
             raise errors.method_not_allowed()
         if self.resource.namespaced and not info.namespace and info.verb != "deletecollection":
             raise errors.method_not_allowed()
+
+    def _check_accept(self, request: Request) -> None:
+        """Nothing is written for who would not take the answer."""
+        accept = request.headers.get(b"accept")
+        if accept not in _PLAIN_ACCEPTS and negotiate(accept).form == TABLE:
+            included(request.query)
 
     async def _write(self, request: Request, info: RequestInfo) -> Response:
         warnings: list[str] = []

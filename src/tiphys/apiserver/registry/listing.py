@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Final
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from tiphys.api import errors, field_errors
 from tiphys.api.field_errors import FieldError
 from tiphys.api.scheme import Resource
-from tiphys.api.selectors import check_fields, parse_fields, parse_labels
+from tiphys.api.selectors import parse_fields, parse_labels, resolve_fields
 from tiphys.api.types.meta_v1 import ListMeta
 from tiphys.apiserver.routing import RequestInfo, is_true
 from tiphys.apiserver.watch_cache.cache import ResourceCache
@@ -22,6 +23,9 @@ EXACT: Final = "Exact"
 NOT_OLDER_THAN: Final = "NotOlderThan"
 _MATCHES: Final = ("Exact", "NotOlderThan")
 _OPTIONS: Final = "ListOptions.meta.k8s.io"
+_TOKEN_VERSION: Final = "meta.k8s.io/v1"
+_NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9_-]")
+_INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _TOO_OLD: Final = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
     "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
@@ -55,7 +59,7 @@ class ListOptions(msgspec.Struct, frozen=True):
 
 
 class _Token(msgspec.Struct):
-    v: str = "meta.k8s.io/v1"
+    v: str = ""
     rv: int = 0
     start: str = ""
 
@@ -64,32 +68,38 @@ NO_OPTIONS: Final = ListOptions()
 
 
 def list_options(query: Query, *, watch: bool = False) -> ListOptions:
-    """The query's options. Raises ApiError 400 or 422 in upstream's words."""
-    if not query.raw:
+    """The query's options. Raises ApiError 400 or 422 in upstream's words.
+
+    A watch on the old path ``/api/v1/watch/…`` is checked as a list, unless it says ``watch=1`` as well.
+    """
+    if not query.raw and not watch:
         return NO_OPTIONS
-    limit = max(0, _integer(query.get("limit")))
-    timeout_seconds = max(0, _integer(query.get("timeoutSeconds")))
+    limit = _integer(query.get("limit"))
+    timeout_seconds = _integer(query.get("timeoutSeconds"))
     text, match, token = query.get("resourceVersion"), query.get("resourceVersionMatch"), query.get("continue")
-    initial = query.get("sendInitialEvents")
-    send_initial_events = is_true(initial) if initial else None
-    wrong = _watch_errors(match, initial) if watch else _list_errors(text, match, token, initial)
+    initial = _flag(query, "sendInitialEvents")
+    asked = watch and is_true(query.get("watch"))
+    wrong = _watch_errors(match, token, initial) if asked else _list_errors(text, match, token, initial)
     if wrong:
         raise errors.invalid(_OPTIONS, "", wrong)
-    revision = parse_revision(text, watch=watch)
-    after = ""
+    if asked and initial is None and text in ("", "0"):
+        initial = True
+    revision, after = parse_revision(text, watch=watch), ""
     if token and not watch:
+        decoded = _decode_token(token)
         if revision:
             raise errors.bad_request("specifying resource version is not allowed when using continue")
-        revision, after = _decode_token(token)
+        revision, after = decoded
     return ListOptions(
-        limit=limit,
+        # The oldest clients page through whatever state there is: it is answered whole.
+        limit=max(0, limit) if text != "0" or token else 0,
         revision=revision,
         match=match,
         continued=bool(token) and not watch,
         after=after,
         timeout_seconds=timeout_seconds,
-        allow_bookmarks=is_true(query.get("allowWatchBookmarks")),
-        send_initial_events=send_initial_events,
+        allow_bookmarks=bool(_flag(query, "allowWatchBookmarks")),
+        send_initial_events=initial,
     )
 
 
@@ -98,8 +108,12 @@ def parse_revision(text: str, *, watch: bool = False) -> int | None:
     if not text:
         return None
     if text.isascii() and text.isdigit():
-        return int(text)
-    said = field_errors.invalid("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": invalid syntax')
+        if int(text) < 1 << 64:
+            return int(text)
+        problem = "value out of range"
+    else:
+        problem = "invalid syntax"
+    said = field_errors.invalid("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": {problem}')
     if watch:
         raise errors.unclassified(str(said))
     raise errors.bad_request(f"invalid resource version: {said}")
@@ -115,8 +129,9 @@ def make_filter(info: RequestInfo, query: Query, cache: ResourceCache) -> tuple[
     name, trigger = info.name, None
     requirements: tuple[tuple[str, bool, str], ...] = ()
     if field_text:
-        fields = parse_fields(field_text)
-        check_fields(fields, cache.resource.group, cache.resource.kind)
+        fields = resolve_fields(parse_fields(field_text), info.target or cache.resource, cache.fields.known)
+        if info.name and fields.equalities.get("metadata.name") != info.name and not fields.is_everything:
+            raise errors.bad_request("fieldSelector metadata.name doesn't match requested name")
         requirements = fields.requirements
         if cache.format.indexed:
             trigger = fields.equalities.get("spec.nodeName")
@@ -130,7 +145,7 @@ def make_filter(info: RequestInfo, query: Query, cache: ResourceCache) -> tuple[
 
 def encode_token(revision: int, last_key: str) -> str:
     """The continue token for what comes after `last_key`."""
-    token = msgspec.json.encode(_Token(rv=revision, start=last_key + "\0"))
+    token = msgspec.json.encode(_Token(_TOKEN_VERSION, revision, last_key + "\0"))
     return base64.urlsafe_b64encode(token).decode().rstrip("=")
 
 
@@ -151,48 +166,68 @@ def head(resource: Resource, revision: int, continue_: str = "", remaining: int 
 
 
 def _decode_token(text: str) -> tuple[int, str]:
+    """A token's revision (-1: any) and the key to go on after."""
+    invalid = "invalid continue token: continue key is not valid"
+    if found := _NOT_BASE64.search(text):
+        raise errors.bad_request(f"{invalid}: illegal base64 data at input byte {found.start()}")
     try:
-        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        token = msgspec.json.decode(raw, type=_Token)
+        token = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Token)
     except (binascii.Error, msgspec.DecodeError, ValueError) as error:
-        raise errors.bad_request(f"continue key is not valid: {error}") from error
-    if token.v != "meta.k8s.io/v1" or not token.start:
-        raise errors.bad_request("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)")
-    return token.rv, token.start.removesuffix("\0")
+        raise errors.bad_request(f"{invalid}: {error}") from error
+    if token.v != _TOKEN_VERSION:
+        raise errors.bad_request(f"{invalid}: server does not recognize this encoded version {token.v}")
+    if not token.rv:
+        raise errors.bad_request(f"{invalid}: incorrect encoded start resourceVersion (version {_TOKEN_VERSION})")
+    if not token.start:
+        raise errors.bad_request(f"{invalid}: encoded start key empty (version {_TOKEN_VERSION})")
+    key = token.start.removesuffix("\0")
+    if any(part in ("", ".", "..") for part in key.removeprefix("/").split("/")):
+        raise errors.bad_request(f"{invalid}: {token.start}")
+    return token.rv, key
+
+
+def _flag(query: Query, name: str) -> bool | None:
+    """A boolean parameter: None if it is not there, true if it is there without a value."""
+    return (is_true(query.get(name)) or query.get(name) == "") if name in query else None
 
 
 def _integer(text: str) -> int:
     if not text:
         return 0
-    try:
-        return int(text)
-    except ValueError as error:
-        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+    if not _INTEGER.fullmatch(text):
+        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    if not -(1 << 63) <= int(text) < 1 << 63:
+        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return int(text)
 
 
-def _list_errors(revision: str, match: str, token: str, initial: str) -> list[FieldError]:
+def _list_errors(revision: str, match: str, token: str, initial: bool | None) -> list[FieldError]:
     wrong: list[FieldError] = []
     name = "resourceVersionMatch"
-    if initial:
-        wrong.append(field_errors.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
-    if not match:
-        return wrong
-    if not revision:
+    if match and not revision:
         wrong.append(field_errors.forbidden(name, f"{name} is forbidden unless resourceVersion is provided"))
-    if token:
+    if match and token:
         wrong.append(field_errors.forbidden(name, f"{name} is forbidden when continue is provided"))
-    if match not in _MATCHES:
+    if match and match not in _MATCHES:
         wrong.append(field_errors.not_supported(name, match, (*_MATCHES, "")))
     if match == EXACT and revision == "0":
         wrong.append(field_errors.forbidden(name, f'{name} "exact" is forbidden for resourceVersion "0"'))
+    if initial is not None:
+        wrong.append(field_errors.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     return wrong
 
 
-def _watch_errors(match: str, initial: str) -> list[FieldError]:
+def _watch_errors(match: str, token: str, initial: bool | None) -> list[FieldError]:
+    wrong: list[FieldError] = []
     name = "resourceVersionMatch"
-    if match and not initial:
+    if initial is not None and match != NOT_OLDER_THAN:
+        text = f"sendInitialEvents requires setting {name} to {NOT_OLDER_THAN}"
+        wrong.append(field_errors.forbidden(name, text))
+    if match and initial is None:
         text = f"{name} is forbidden for watch unless sendInitialEvents is provided"
-        return [field_errors.forbidden(name, text)]
-    if initial and match != NOT_OLDER_THAN:
-        return [field_errors.forbidden(name, f"sendInitialEvents requires setting {name} to {NOT_OLDER_THAN}")]
-    return []
+        wrong.append(field_errors.forbidden(name, text))
+    if match and match != NOT_OLDER_THAN:
+        wrong.append(field_errors.not_supported(name, match, (NOT_OLDER_THAN,)))
+    if match and token:
+        wrong.append(field_errors.forbidden(name, f"{name} is forbidden when continue is provided"))
+    return wrong

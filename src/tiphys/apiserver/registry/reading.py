@@ -7,10 +7,18 @@ from typing import Final
 
 from tiphys.api import errors
 from tiphys.api.scheme import Resource
-from tiphys.apiserver.negotiation import Representation, negotiate
+from tiphys.apiserver.negotiation import LISTS, TABLE, Representation, negotiate
 from tiphys.apiserver.registry import listing
+from tiphys.apiserver.registry.large_lists import is_large, large_list
 from tiphys.apiserver.registry.listing import ListOptions
-from tiphys.apiserver.registry.representation import Body, joined, list_response, object_response, shown_body
+from tiphys.apiserver.registry.representation import (
+    Body,
+    included,
+    joined,
+    list_response,
+    object_response,
+    shown_body,
+)
 from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.cache import ResourceCache
@@ -18,7 +26,7 @@ from tiphys.apiserver.watch_cache.feed import WatchCache
 from tiphys.apiserver.watch_cache.filters import Filter
 from tiphys.apiserver.watch_cache.objects import CachedObject
 from tiphys.base.http.messages import Request, Response
-from tiphys.store.backend import Backend, Compacted, FutureRevision
+from tiphys.store.backend import Backend, Compacted, FutureRevision, Page
 
 _WAIT_SECONDS: Final = 3.0
 _PAGE_ITEMS: Final = 500
@@ -52,7 +60,9 @@ class Reader:
         """The objects in scope that the selectors match."""
         options = listing.list_options(request.query)
         filter_, _ = listing.make_filter(info, request.query, self.cache)
-        representation = negotiate(request.headers.get(b"accept"))
+        representation = LISTS.negotiate(request.headers.get(b"accept"))
+        if representation.form == TABLE:
+            included(request.query)
         if options.exact or (options.revision or 0) > 0:
             return self._list_at(request, options, filter_, representation)
         if options.revision == 0 or self._feed.fresh:
@@ -84,12 +94,13 @@ class Reader:
     async def _list_at(
         self, request: Request, options: ListOptions, filter_: Filter, representation: Representation
     ) -> Response:
-        revision = options.revision or 0
+        revision, history = options.revision or 0, self.cache.history
+        await self._catch_up(revision)
         if not options.exact:
-            await self._catch_up(revision)
             return self._list(request, options, filter_, representation)
-        unchanged = self.cache.history.last_revision <= revision <= self._feed.revision
-        if unchanged and self.cache.history.complete_after <= revision:
+        unchanged = max(history.last_revision, history.complete_after) <= revision
+        # A revision expires for all resources at once, changed or not: clients rely on tokens that do.
+        if unchanged and self._backend.compacted_revision <= revision:
             return self._list(request, options, filter_, representation, revision)
         return await self._list_past(request, options, filter_, representation)
 
@@ -126,26 +137,32 @@ class Reader:
         after = prefix + options.after if options.after else ""
         found: list[CachedObject] = []
         limit, revision = options.limit, options.revision or 0
-        more = True
-        while more and (not limit or len(found) < limit):
-            try:
-                page = await self._backend.list(scope, revision=revision, limit=_PAGE_ITEMS, after=after)
-            except Compacted as error:
-                if options.continued:
-                    raise listing.expired(options.after) from error
-                raise errors.expired("The resourceVersion for the provided list is too old.") from error
-            except FutureRevision as error:
-                raise errors.too_large_resource_version(revision, error.revision) from error
+        remaining, page_items = 1, _PAGE_ITEMS
+        if limit and filter_.everything:
+            page_items = min(limit, _PAGE_ITEMS)
+        while remaining and (not limit or len(found) < limit):
+            page = await self._page(scope, revision, page_items, after, options)
             for item in page.items:
                 obj = self.cache.format.cached(item.key[len(prefix) :], item.value, item.mod_revision)
                 if filter_.matches(obj):
                     found.append(obj)
-            more = page.remaining > 0
+            remaining = page.remaining
             after = page.items[-1].key if page.items else after
-        cut = bool(limit) and (len(found) > limit or more)
+        rest = remaining + (max(0, len(found) - limit) if limit else 0)
         found = found[:limit] if limit else found
-        token = listing.encode_token(revision, found[-1].key) if cut and found else ""
-        return self._answer(request, found, representation, listing.head(self.resource, revision, token))
+        token = listing.encode_token(revision, found[-1].key) if rest and found else ""
+        more = rest if token and filter_.everything else None
+        return self._answer(request, found, representation, listing.head(self.resource, revision, token, more))
+
+    async def _page(self, scope: str, revision: int, limit: int, after: str, options: ListOptions) -> Page:
+        try:
+            return await self._backend.list(scope, revision=revision, limit=limit, after=after)
+        except Compacted as error:
+            if options.continued:
+                raise listing.expired(options.after) from error
+            raise errors.expired("The resourceVersion for the provided list is too old.") from error
+        except FutureRevision as error:
+            raise errors.too_large_resource_version(revision, error.revision) from error
 
     def _answer(
         self, request: Request, objects: Iterable[CachedObject], representation: Representation, head: bytes
@@ -153,6 +170,8 @@ class Reader:
         if self._view is not None:
             bodies: list[Body] = [shown_body(self._view.shown(obj.value)) for obj in objects]
         else:
+            if representation.plain and is_large(objects := list(objects)):
+                return large_list(head, objects, self.cache.format)
             bodies = [*self.cache.format.bodies(objects)]
         if representation.plain:
             return Response(200, joined(head, bodies))

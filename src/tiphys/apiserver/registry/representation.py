@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-import yaml
 
-from tiphys.api import codec
-from tiphys.api.scheme import Resource
-from tiphys.apiserver.negotiation import METADATA, TABLE, Representation
+from tiphys.api import codec, errors, field_errors
+from tiphys.api.scheme import Resource, by_gvk
+from tiphys.apiserver.dressing import to_yaml
+from tiphys.apiserver.negotiation import METADATA, TABLE, YAML, Representation
 from tiphys.apiserver.tables import render_list, render_object
 from tiphys.base.http.messages import Query, Response
 
@@ -27,11 +27,13 @@ _metadata: Final = msgspec.json.Decoder(_MetadataOnly)
 def object_response(
     resource: Resource, full: bytes, representation: Representation, query: Query, status: int = 200
 ) -> Response:
-    """An answer with one object, given its stored JSON."""
+    """An answer with one object, given its stored JSON. Raises ApiError 406 if a list of metadata was asked for."""
     if representation.form == TABLE:
-        include = query.get("includeObject") or METADATA_ONLY
-        full = render_object(resource, full, include, representation.version)
+        full = render_object(resource, full, included(query), representation.version)
     elif representation.form == METADATA:
+        if representation.listed:
+            text = "you requested PartialObjectMetadataList, but the requested object is not a list"
+            raise errors.not_acceptable(f"{text} ({_go_type(resource)})")
         full = metadata_of(full, representation.version)
     return encoded(full, representation, status)
 
@@ -39,11 +41,13 @@ def object_response(
 def list_response(
     resource: Resource, head: bytes, bodies: list[Body], representation: Representation, query: Query
 ) -> Response:
-    """An answer with a list: `head` up to the items, cached bodies of the items."""
+    """An answer with a list: `head` up to the items, cached bodies of the items. Raises ApiError 406 as above."""
     if representation.form == TABLE:
-        include = query.get("includeObject") or METADATA_ONLY
-        data = render_list(resource, _list_metadata(head), bodies, include, representation.version)
+        data = render_list(resource, _list_metadata(head), bodies, included(query), representation.version)
     elif representation.form == METADATA:
+        if not representation.listed:
+            text = "you requested PartialObjectMetadata, but the requested object is a list"
+            raise errors.not_acceptable(f"{text} ({_go_type(resource)}List)")
         items = b",".join(metadata_of(b"{" + body, representation.version) for body in bodies)
         data = b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/%b","metadata":%b,"items":[%b]}' % (
             representation.version.encode(),
@@ -55,6 +59,24 @@ def list_response(
     return encoded(data, representation)
 
 
+def included(query: Query) -> str:
+    """What of its object goes with a Table's row. Raises ApiError 400 if the query asks for what there is not."""
+    include = query.get("includeObject")
+    if include in _INCLUDES:
+        return include or METADATA_ONLY
+    wrong = field_errors.invalid("includeObject", include, "must be 'Metadata', 'Object', 'None', or empty")
+    raise errors.bad_request(f"Unable to convert to Table as requested: {wrong}")
+
+
+def _go_type(resource: Resource) -> str:
+    """How upstream's messages call the kind."""
+    if by_gvk(resource.group, resource.version, resource.kind) is None:
+        return "*unstructured.Unstructured"
+    package = "core" if resource.group in ("", "events.k8s.io") else resource.group.partition(".")[0]
+    return f"*{package}.{resource.kind}"
+
+
+_INCLUDES: Final = ("", "Metadata", "None", "Object")
 METADATA_ONLY: Final = "Metadata"
 
 
@@ -80,9 +102,8 @@ def metadata_of(full: bytes, version: str = "v1") -> bytes:
 
 def encoded(data: bytes, representation: Representation, status: int = 200) -> Response:
     """JSON text as an answer of the accepted media type."""
-    if representation.media_type == "application/yaml":
-        text = yaml.dump(codec.decode_any(data), Dumper=yaml.CSafeDumper, sort_keys=True, allow_unicode=True)
-        return Response(status, text.encode(), "application/yaml")
+    if representation.media_type == YAML:
+        return Response(status, to_yaml(codec.decode_any(data)), YAML)
     return Response(status, data)
 
 

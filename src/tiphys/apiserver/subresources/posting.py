@@ -7,7 +7,7 @@ from typing import Any
 
 from tiphys.api import codec, errors
 from tiphys.api.types.meta_v1 import Status
-from tiphys.apiserver.negotiation import negotiate
+from tiphys.apiserver.negotiation import BARE
 from tiphys.apiserver.registry.bodies import decode_body
 from tiphys.apiserver.registry.endpoint import warning_headers
 from tiphys.apiserver.registry.options import WriteOptions, write_options
@@ -31,11 +31,12 @@ class Posting:
         """Answer 201 with what `act` returns. Raises ApiError."""
         if info.verb != "create" or (info.name and not info.subresource):
             raise errors.method_not_allowed()
+        representation = BARE.negotiate(request.headers.get(b"accept"))
         options = write_options(request, "CreateOptions")
         warnings: list[str] = []
         obj = decode_body(request, self._struct, self._api_version, self._kind, options.field_validation, warnings)
         answer = await self._act(obj, request, info, options)
-        response = encoded(codec.encode(answer), negotiate(request.headers.get(b"accept")), 201)
+        response = encoded(codec.encode(answer), representation, 201)
         response.headers += warning_headers(warnings)
         return response
 

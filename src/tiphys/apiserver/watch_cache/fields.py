@@ -11,7 +11,8 @@ from tiphys.api.scheme import Resource
 
 _OBJECT_REFERENCE: Final = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 
-# (group, plural) -> {selector label: (path in the object, value when absent)}
+# (group, plural) -> {selector label: (path in the object, or paths of which the first that is set counts, value when
+# absent)}
 _FIELDS: Final[Mapping[tuple[str, str], Mapping[str, tuple[str, str]]]] = {
     ("", "pods"): {
         "spec.nodeName": ("spec.nodeName", ""),
@@ -25,18 +26,21 @@ _FIELDS: Final[Mapping[tuple[str, str], Mapping[str, tuple[str, str]]]] = {
         "status.nominatedNodeName": ("status.nominatedNodeName", ""),
     },
     ("", "nodes"): {"spec.unschedulable": ("spec.unschedulable", "false")},
-    ("", "namespaces"): {"status.phase": ("status.phase", ""), "name": ("metadata.name", "")},
+    ("", "namespaces"): {"status.phase": ("status.phase", "")},
     ("", "secrets"): {"type": ("type", "")},
     ("", "services"): {"spec.clusterIP": ("spec.clusterIP", ""), "spec.type": ("spec.type", "")},
     ("", "replicationcontrollers"): {"status.replicas": ("status.replicas", "0")},
-    ("apps", "replicasets"): {"status.replicas": ("status.replicas", "0")},
     ("batch", "jobs"): {"status.successful": ("status.succeeded", "0")},
     ("certificates.k8s.io", "certificatesigningrequests"): {"spec.signerName": ("spec.signerName", "")},
+    ("resource.k8s.io", "resourceslices"): {
+        "spec.nodeName": ("spec.nodeName", ""),
+        "spec.driver": ("spec.driver", ""),
+    },
     ("", "events"): {
         **{f"involvedObject.{name}": (f"involvedObject.{name}", "") for name in _OBJECT_REFERENCE},
         "reason": ("reason", ""),
         "reportingComponent": ("reportingComponent", ""),
-        "source": ("source.component", ""),
+        "source": ("source.component|reportingComponent", ""),
         "type": ("type", ""),
     },
 }
@@ -54,25 +58,34 @@ class FieldReader:
     def __init__(self, resource: Resource) -> None:
         table = _FIELDS.get(("" if resource.plural == "events" else resource.group, resource.plural), {})
         self.known = frozenset((*_COMMON, *table))
-        self._paths = {label: (tuple(path.split(".")), absent) for label, (path, absent) in table.items()}
+        self._paths = {
+            label: (tuple(tuple(path.split(".")) for path in paths.split("|")), absent)
+            for label, (paths, absent) in table.items()
+        }
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(
-            _probe([path for path, _ in self._paths.values()])
+            _probe([path for paths, _ in self._paths.values() for path in paths])
         ).decode
 
     def read(self, value: bytes) -> dict[str, str]:
         """Label to value for all kind-specific fields of an object's JSON."""
         probe = self._decode(value)
-        return {label: _value(probe, path, absent) for label, (path, absent) in self._paths.items()}
+        return {label: _first(probe, paths, absent) for label, (paths, absent) in self._paths.items()}
 
 
-def _value(probe: Any, path: tuple[str, ...], absent: str) -> str:
+def _first(probe: Any, paths: tuple[tuple[str, ...], ...], absent: str) -> str:
+    for path in paths:
+        value = _value(probe, path)
+        if value is not None and value != "":
+            return ("false", "true")[value] if isinstance(value, bool) else str(value)
+    return absent
+
+
+def _value(probe: Any, path: tuple[str, ...]) -> Any:
     for step in path:
         if probe is None:
-            return absent
+            return None
         probe = getattr(probe, step)
-    if probe is None or probe == "":
-        return absent
-    return ("false", "true")[probe] if isinstance(probe, bool) else str(probe)
+    return probe
 
 
 def _probe(paths: list[tuple[str, ...]]) -> type[Any]:

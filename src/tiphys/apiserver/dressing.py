@@ -1,0 +1,101 @@
+"""The last touches to an answer, where a client asks for them: indented JSON, errors in YAML, gzip."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Awaitable
+from typing import Final
+
+import msgspec
+import yaml
+
+from tiphys.apiserver.negotiation import YAML, negotiate
+from tiphys.apiserver.routing import RequestInfo
+from tiphys.base.http.messages import Request, Response, StreamResponse
+
+GZIP_OVER_BYTES: Final = 128 * 1024
+_GZIP_LEVEL: Final = 1
+_GZIP_FORMAT: Final = 31
+_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_GZIPPED: Final = (b"Content-Encoding", b"gzip")
+_PEOPLE: Final = (b"curl", b"Wget", b"Mozilla/5.0")
+
+
+def wants_pretty(request: Request) -> bool:
+    """True if a person reads the answer: the query says so, or the agent is a browser's or a command line's."""
+    if request.query.raw and b"pretty" in request.query.raw:
+        asked = request.query.get("pretty")
+        if asked:
+            return asked in _TRUE
+    return request.headers.get(b"user-agent").startswith(_PEOPLE) or b"pretty=1" in request.headers.get(b"accept")
+
+
+def pretty(response: Response) -> None:
+    """Indent the answer's JSON; what is compressed already was indented before."""
+    if response.content_type == "application/json" and response.body and _GZIPPED not in response.headers:
+        response.body = msgspec.json.format(response.body, indent=2)
+
+
+def dress(request: Request, response: Response, info: RequestInfo | None) -> None:
+    """Indent what people read, and tell clients of YAML in YAML what is refused. Answers of others pass as they are."""
+    refused = response.status >= 400
+    if not refused and (info is None or info.subresource == "proxy" or (info.resource and info.target is None)):
+        return
+    if refused:
+        _yaml_error(request, response)
+    if wants_pretty(request) and not request.path.startswith("/openapi"):
+        pretty(response)
+
+
+def _yaml_error(request: Request, response: Response) -> None:
+    """A refusal's Status as YAML for who accepts nothing better; who accepts nothing there is gets JSON."""
+    accept = request.headers.get(b"accept")
+    if b"yaml" not in accept or response.content_type != "application/json":
+        return
+    try:
+        wanted = negotiate(accept)
+    except Exception:
+        return
+    if wanted.media_type == YAML:
+        response.body = to_yaml(msgspec.json.decode(response.body))
+        response.content_type = YAML
+
+
+def to_yaml(data: object) -> bytes:
+    """Plain data as YAML, names sorted as upstream's."""
+    return yaml.dump(data, Dumper=yaml.CSafeDumper, sort_keys=True, allow_unicode=True).encode()
+
+
+def compressed(request: Request, answer: Response | Awaitable[Response]) -> Response | Awaitable[Response]:
+    """The answer, with gzip if the client takes it and there is more than 128 KiB; made in a thread, off the loop."""
+    if not isinstance(answer, Response):
+        return _compressed_later(request, answer) if _takes_gzip(request) else answer
+    if len(answer.body) <= GZIP_OVER_BYTES or isinstance(answer, StreamResponse) or not _takes_gzip(request):
+        return answer
+    return _compress(request, answer)
+
+
+async def _compressed_later(request: Request, answer: Awaitable[Response]) -> Response:
+    response = await answer
+    if len(response.body) <= GZIP_OVER_BYTES or isinstance(response, StreamResponse):
+        return response
+    return await _compress(request, response)
+
+
+async def _compress(request: Request, response: Response) -> Response:
+    if wants_pretty(request):
+        pretty(response)
+    response.body = await asyncio.to_thread(_gzip, response.body)
+    response.headers += (_GZIPPED, (b"Vary", b"Accept-Encoding"))
+    return response
+
+
+def _gzip(data: bytes) -> bytes:
+    maker = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_FORMAT)
+    return maker.compress(data) + maker.flush()
+
+
+def _takes_gzip(request: Request) -> bool:
+    given = request.headers.get(b"accept-encoding")
+    return b"gzip" in given and any(token.strip() == b"gzip" for token in given.split(b","))
