@@ -1,4 +1,4 @@
-"""``python -m bench [all|api|store|watch|memory|scheduler|kubelet|proxy|dns|network|hosts]``."""
+"""``python -m bench [all|api|store|watch|memory|scheduler|kubelet|proxy|dns|network|hosts|scale]``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import uvloop
 
 from bench.report import Report
 
-GROUPS = ("api", "store", "watch", "scheduler", "kubelet", "proxy", "dns", "network", "hosts", "memory")
+GROUPS = ("api", "store", "watch", "scheduler", "kubelet", "proxy", "dns", "network", "hosts", "scale", "memory")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from bench.report import Report, Row
 from bench.server import Server, apiserver
 
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "NAME"}, "data": {"text": "x" * 490}}
-_POD = {
+POD = {
     "apiVersion": "v1",
     "kind": "Pod",
     "metadata": {"name": "NAME", "labels": {"app": "bench", "tier": "load"}},
@@ -60,7 +60,7 @@ async def _reads_and_writes(server: Server, report: Report) -> None:
     )
     report.add(Row("POST ConfigMap (600 B), durable", figure, "/s", 1240, 4000))
     figure = await wrk.post_per_second(
-        server.url, "/api/v1/namespaces/default/pods", json.dumps(_POD), server.token, prefix="pod", connections=32
+        server.url, "/api/v1/namespaces/default/pods", json.dumps(POD), server.token, prefix="pod", connections=32
     )
     report.add(Row("POST Pod, durable, all defaulting and validation", figure, "/s", 690, 2500))
 

@@ -110,21 +110,28 @@ async def apiserver(etcd_servers: tuple[str, ...] = ()) -> AsyncIterator[Server]
     with tempfile.TemporaryDirectory(prefix="tiphys-bench-") as folder:
         config = msgspec.structs.replace(bench_config(folder), etcd_servers=etcd_servers)
         save(config)
-        prepare(config)
-        started = time.monotonic()
-        errors = None if os.environ.get("BENCH_VERBOSE") else asyncio.subprocess.DEVNULL
-        command = [sys.executable, "-m", "tiphys.cmd.process", "--data-dir", folder, "apiserver"]
-        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL, stderr=errors)
-        try:
-            await wait_ready(config)
-            start_seconds = time.monotonic() - started
-            client = Client.from_config(kubeconfig.load(config.admin_kubeconfig))
-            token = await _token(client)
-            yield Server(
-                config.server, config.secure_port, token, config.pki_dir / "ca.crt", process.pid, start_seconds, client
-            )
-            await client.close()
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-            await process.wait()
+        async with serving(config) as server:
+            yield server
+
+
+@contextlib.asynccontextmanager
+async def serving(config: ClusterConfig, token: str = "", deadline_seconds: float = 30) -> AsyncIterator[Server]:
+    """A server on a saved configuration, which may have state already; without `token` a first one is made."""
+    prepare(config)
+    started = time.monotonic()
+    errors = None if os.environ.get("BENCH_VERBOSE") else asyncio.subprocess.DEVNULL
+    command = [sys.executable, "-m", "tiphys.cmd.process", "--data-dir", config.data_dir, "apiserver"]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL, stderr=errors)
+    try:
+        await wait_ready(config, deadline_seconds)
+        start_seconds = time.monotonic() - started
+        client = Client.from_config(kubeconfig.load(config.admin_kubeconfig))
+        token = token or await _token(client)
+        yield Server(
+            config.server, config.secure_port, token, config.pki_dir / "ca.crt", process.pid, start_seconds, client
+        )
+        await client.close()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        await process.wait()

@@ -11,7 +11,9 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+from tiphys.base import metrics
 from tiphys.base.logging import get_logger
+from tiphys.base.pauses import CollectionPauses
 from tiphys.base.tasks import Supervisor
 
 Work = Callable[[], Awaitable[None]]
@@ -33,6 +35,9 @@ async def run_until_signal(parts: Sequence[tuple[str, Made]]) -> None:
     """
     stop = asyncio.Event()
     over: list[ProcessOver] = []
+    pauses = CollectionPauses()
+    pauses.start()
+    metrics.REGISTRY.register(pauses)
 
     async def guarded(work: Work) -> None:
         try:
@@ -45,6 +50,8 @@ async def run_until_signal(parts: Sequence[tuple[str, Made]]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    # What is made while starting is kept: collections would only look at it again and again.
+    gc.disable()
     async with contextlib.AsyncExitStack() as stack:
         runs = [(name, await stack.enter_async_context(made)) for name, made in parts]
         supervisor = await stack.enter_async_context(Supervisor("process"))
@@ -52,6 +59,7 @@ async def run_until_signal(parts: Sequence[tuple[str, Made]]) -> None:
             supervisor.spawn(partial(guarded, work), name)
         # What exists now lives as long as the process: keep it out of every collection.
         gc.freeze()
+        gc.enable()
         notify("READY=1")
         await stop.wait()
         notify("STOPPING=1")

@@ -80,8 +80,8 @@ def test_bad_keys_and_values_are_named() -> None:
     assert caught.value.message.startswith('unable to parse requirement: values[0][a]: Invalid value: "-b": a valid')
 
 
-def test_equalities_are_what_an_index_can_answer() -> None:
-    assert parse_labels("a=1,b in (2),c in (3,4),d!=5,e").equalities == {"a": "1", "b": "2"}
+def test_demands_are_what_an_index_can_answer() -> None:
+    assert parse_labels("a=1,b in (2),c in (3,4),d!=5,e").demands == {"a": {"1"}, "b": {"2"}, "c": {"3", "4"}}
 
 
 def test_text_form_is_canonical() -> None:

@@ -59,20 +59,20 @@ class Requirement:
 class Selector:
     """A parsed label selector; immutable. `requirements` are sorted by key; None means "matches nothing"."""
 
-    __slots__ = ("equalities", "matches", "requirements")
+    __slots__ = ("demands", "matches", "requirements")
 
     def __init__(self, requirements: tuple[Requirement, ...] | None) -> None:
         self.requirements = requirements
         self.matches: _Match = _never
-        #: Labels every match carries with exactly this value: what an index can answer.
-        self.equalities: Labels = {}
+        #: Labels every match carries, each with one of these values: what an index can answer.
+        self.demands: Mapping[str, frozenset[str]] = {}
         if requirements is None:
             return
         ordered = tuple(sorted(requirements, key=lambda r: r.key))
         self.requirements = ordered
-        exact = [r for r in ordered if r.operator in _POSITIVE and len(r.values) == 1]
-        self.equalities = {r.key: next(iter(r.values)) for r in exact}
-        self.matches = _conjunction(ordered, len(exact) == len(ordered) == len(self.equalities), self.equalities)
+        self.demands = {r.key: r.values for r in ordered if r.operator in _POSITIVE}
+        exact = {r.key: next(iter(r.values)) for r in ordered if r.operator in _POSITIVE and len(r.values) == 1}
+        self.matches = _conjunction(ordered, exact)
 
     @property
     def is_everything(self) -> bool:
@@ -105,11 +105,12 @@ def _always(labels: Labels) -> bool:
     return True
 
 
-def _conjunction(requirements: tuple[Requirement, ...], all_exact: bool, equalities: Labels) -> _Match:
+def _conjunction(requirements: tuple[Requirement, ...], exact: Labels) -> _Match:
+    """`exact`: labels that must have one certain value."""
     if not requirements:
         return _always
-    if all_exact:
-        items = equalities.items()
+    if len(exact) == len(requirements):
+        items = exact.items()
         return lambda labels: items <= labels.items()
     if len(requirements) == 1:
         return requirements[0].matches

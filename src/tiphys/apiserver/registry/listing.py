@@ -138,9 +138,9 @@ def make_filter(info: RequestInfo, query: Query, cache: ResourceCache) -> tuple[
         name = name or fields.equalities.get("metadata.name", "")
         namespace = namespace or fields.equalities.get("metadata.namespace", "")
     everything = labels is None or labels.is_everything
-    equals = None if labels is None else labels.equalities
+    demands = None if labels is None else labels.demands
     matcher = None if everything else labels
-    return Filter(namespace, name, matcher, equals, requirements, cache.fields, trigger), (label_text, field_text)
+    return Filter(namespace, name, matcher, demands, requirements, cache.fields, trigger), (label_text, field_text)
 
 
 def encode_token(revision: int, last_key: str) -> str:

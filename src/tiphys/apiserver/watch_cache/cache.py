@@ -139,7 +139,7 @@ class ResourceCache:
         elif filter_.trigger:
             keys = sorted(self._triggers.get(filter_.trigger, ()))
         else:
-            candidates = self._labels.candidates(filter_.label_equals, objects)
+            candidates = self._labels.candidates(filter_.label_demands, objects)
             keys = self._range(filter_.namespace, after) if candidates is None else sorted(candidates)
         for key in keys:
             obj = objects.get(key)

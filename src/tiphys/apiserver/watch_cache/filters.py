@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from tiphys.apiserver.watch_cache.fields import FieldReader
@@ -19,18 +19,19 @@ class Filter:
     """A predicate over one resource's objects.
 
     key: objects outside of the namespace (or other than the named one) do not match; name "" is any, namespace "" all.
-    labels: None matches all. equal, unequal: field label to the value it must or must not have.
+    labels: None matches all. label_demands: labels every match has, each with one of the values.
+    equal, unequal: field label to the value it must or must not have.
     trigger: the value asked of the resource's indexed field, None if the selector does not pin it.
     """
 
-    __slots__ = ("_fields", "_reader", "label_equals", "labels", "name", "namespace", "trigger")
+    __slots__ = ("_fields", "_reader", "label_demands", "labels", "name", "namespace", "trigger")
 
     def __init__(
         self,
         namespace: str = "",
         name: str = "",
         labels: LabelMatcher | None = None,
-        label_equals: Mapping[str, str] | None = None,
+        label_demands: Mapping[str, Collection[str]] | None = None,
         fields: tuple[tuple[str, bool, str], ...] = (),
         reader: FieldReader | None = None,
         trigger: str | None = None,
@@ -38,7 +39,7 @@ class Filter:
         self.namespace = namespace
         self.name = name
         self.labels = labels
-        self.label_equals = label_equals or {}
+        self.label_demands = label_demands or {}
         self.trigger = trigger
         self._fields = fields
         self._reader = reader
