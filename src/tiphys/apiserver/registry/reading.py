@@ -170,9 +170,10 @@ class Reader:
         if self._view is not None:
             bodies: list[Body] = [shown_body(self._view.shown(obj.value)) for obj in objects]
         else:
-            if representation.plain and is_large(objects := list(objects)):
-                return large_list(head, objects, self.cache.format)
-            bodies = [*self.cache.format.bodies(objects)]
+            listed = list(objects)
+            if representation.plain and is_large(listed):
+                return large_list(head, listed, self.cache.format)
+            bodies = [*self.cache.format.bodies(listed)]
         if representation.plain:
             return Response(200, joined(head, bodies))
         return list_response(self.resource, head, bodies, representation, request.query)
