@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Awaitable
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import yaml
 
 from tiphys.apiserver.negotiation import YAML, negotiate
 from tiphys.apiserver.routing import RequestInfo
-from tiphys.base.http.messages import Request, Response, StreamResponse
+from tiphys.base.http.messages import Chunk, Request, Response, StreamResponse, StreamWriter
 
 GZIP_OVER_BYTES: Final = 128 * 1024
 _GZIP_LEVEL: Final = 1
 _GZIP_FORMAT: Final = 31
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _GZIPPED: Final = (b"Content-Encoding", b"gzip")
+_GZIP_HEADERS: Final = (_GZIPPED, (b"Vary", b"Accept-Encoding"))
 _PEOPLE: Final = (b"curl", b"Wget", b"Mozilla/5.0")
+
+
+class Compressor(Protocol):
+    """What `zlib.compressobj` makes."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
 
 
 def wants_pretty(request: Request) -> bool:
@@ -71,14 +80,18 @@ def compressed(request: Request, answer: Response | Awaitable[Response]) -> Resp
     """The answer, with gzip if the client takes it and there is more than 128 KiB; made in a thread, off the loop."""
     if not isinstance(answer, Response):
         return _compressed_later(request, answer) if _takes_gzip(request) else answer
-    if len(answer.body) <= GZIP_OVER_BYTES or isinstance(answer, StreamResponse) or not _takes_gzip(request):
+    if isinstance(answer, StreamResponse):
+        return _compressed_stream(answer) if _takes_gzip(request) else answer
+    if len(answer.body) <= GZIP_OVER_BYTES or not _takes_gzip(request):
         return answer
     return _compress(request, answer)
 
 
 async def _compressed_later(request: Request, answer: Awaitable[Response]) -> Response:
     response = await answer
-    if len(response.body) <= GZIP_OVER_BYTES or isinstance(response, StreamResponse):
+    if isinstance(response, StreamResponse):
+        return _compressed_stream(response)
+    if len(response.body) <= GZIP_OVER_BYTES:
         return response
     return await _compress(request, response)
 
@@ -87,12 +100,63 @@ async def _compress(request: Request, response: Response) -> Response:
     if wants_pretty(request):
         pretty(response)
     response.body = await asyncio.to_thread(_gzip, response.body)
-    response.headers += (_GZIPPED, (b"Vary", b"Accept-Encoding"))
+    response.headers += _GZIP_HEADERS
     return response
 
 
+def _compressed_stream(response: StreamResponse) -> StreamResponse:
+    """What a list in parts writes, compressed part by part."""
+
+    async def run(writer: StreamWriter) -> None:
+        parts = _GzipParts(writer)
+        await response.run(parts)
+        await parts.finish()
+
+    return StreamResponse(
+        run, response.status, response.content_type, response.headers + _GZIP_HEADERS, abandoned=response.abandoned
+    )
+
+
+class _GzipParts:
+    """A StreamWriter that compresses, in a thread, what was written since the last `drain`."""
+
+    def __init__(self, writer: StreamWriter) -> None:
+        self.coalesce = False
+        self._writer = writer
+        self._maker = _new_gzip()
+        self._waiting: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self._waiting.append(data)
+
+    def write_chunk(self, chunk: Chunk) -> None:
+        self._waiting.append(chunk.data)
+
+    async def drain(self) -> None:
+        data, self._waiting = b"".join(self._waiting), []
+        if made := await asyncio.to_thread(self._maker.compress, data):
+            self._writer.write(made)
+        await self._writer.drain()
+
+    async def finish(self) -> None:
+        """Write what is left and the format's end."""
+        await self.drain()
+        self._writer.write(self._maker.flush())
+
+    async def wait_closed(self) -> None:
+        await self._writer.wait_closed()
+
+    @property
+    def closed(self) -> bool:
+        return self._writer.closed
+
+
+def _new_gzip() -> Compressor:
+    return zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_FORMAT)
+
+
 def _gzip(data: bytes) -> bytes:
-    maker = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_FORMAT)
+    maker = _new_gzip()
     return maker.compress(data) + maker.flush()
 
 

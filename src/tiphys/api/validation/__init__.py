@@ -48,7 +48,6 @@ _MODULES: Final = frozenset(
         "coordination_v1",
         "core_v1",
         "discovery_v1",
-        "events_v1",
         "flowcontrol_v1",
         "networking_v1",
         "node_v1",

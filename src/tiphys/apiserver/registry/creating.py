@@ -129,6 +129,8 @@ class Creator:
             self._custom.prepare_create(obj)
         try:
             found = validation.validate_create(obj)
+            if self._view is not None and self._view.check_create is not None:
+                found = [*found, *self._view.check_create(obj)]
             if self._custom is not None:
                 found = [*found, *self._custom.validate(obj)]
             if found:

@@ -14,10 +14,10 @@ from tiphys.apiserver.registry import listing
 from tiphys.apiserver.registry.committing import Freshness, encode_parts, put, remove
 from tiphys.apiserver.registry.context import Context, Write
 from tiphys.apiserver.registry.options import delete_options
-from tiphys.apiserver.registry.representation import joined
 from tiphys.apiserver.registry.updating import Stored, Updater
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.cache import ResourceCache
+from tiphys.apiserver.watch_cache.objects import CachedObject
 from tiphys.base.clock import parse_rfc3339
 from tiphys.base.http.messages import Request
 from tiphys.store.backend import RevisionMismatch
@@ -71,8 +71,8 @@ class Deleter:
         )
         return 200, codec.encode(Status(status="Success", details=details))
 
-    async def delete_collection(self, request: Request, info: RequestInfo, warnings: list[str]) -> bytes:
-        """Delete what the selectors match; returns the list of it. Objects that vanish meanwhile are fine."""
+    async def delete_collection(self, request: Request, info: RequestInfo, warnings: list[str]) -> list[CachedObject]:
+        """Delete what the selectors match; returns what that was. Objects that vanish meanwhile are fine."""
         options = delete_options(request)
         filter_, _ = listing.make_filter(info, request.query, self.cache)
         limits = listing.list_options(request.query)
@@ -94,8 +94,7 @@ class Deleter:
                         raise
 
         await asyncio.gather(*(one(obj.key) for obj in objects))
-        head = listing.head(self.resource, self._context.feed.revision)
-        return joined(head, [*self.cache.format.bodies(objects)])
+        return objects
 
     async def delete_object(self, info: RequestInfo, options: DeleteOptions, user: Any, warnings: list[str]) -> Deleted:
         """Delete, or begin to delete, the newest version of an object. Raises ApiError."""

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from tiphys.api import errors, field_errors
 from tiphys.api.scheme import Resource
 from tiphys.apiserver.dressing import compressed
-from tiphys.apiserver.negotiation import TABLE, negotiate
+from tiphys.apiserver.negotiation import LISTS, OBJECTS, TABLE, Offer, negotiate
 from tiphys.apiserver.registry.context import Context
 from tiphys.apiserver.registry.creating import Creator
 from tiphys.apiserver.registry.custom import Custom
@@ -82,7 +82,7 @@ class Endpoint:
         if verb == "watch":
             return self.watcher.watch(request, info)
         self._check_scope(info)
-        self._check_accept(request)
+        self._check_accept(request, LISTS if verb == "deletecollection" else OBJECTS)
         return self._write(request, info)
 
     def _warned(self, answer: Response | Awaitable[Response]) -> Response | Awaitable[Response]:
@@ -115,10 +115,10 @@ class Endpoint:
         if self.resource.namespaced and not info.namespace and info.verb != "deletecollection":
             raise errors.method_not_allowed()
 
-    def _check_accept(self, request: Request) -> None:
+    def _check_accept(self, request: Request, offer: Offer = OBJECTS) -> None:
         """Nothing is written for who would not take the answer."""
         accept = request.headers.get(b"accept")
-        if accept not in _PLAIN_ACCEPTS and negotiate(accept).form == TABLE:
+        if accept not in _PLAIN_ACCEPTS and offer.negotiate(accept).form == TABLE:
             included(request.query)
 
     async def _write(self, request: Request, info: RequestInfo) -> Response:
@@ -135,8 +135,9 @@ class Endpoint:
             elif verb == "delete":
                 status, body = await self.deleter.delete(request, info, warnings)
             else:
-                listed = await self.deleter.delete_collection(request, info, warnings)
-                return Response(200, listed, headers=warning_headers(warnings))
+                response = self.reader.listed(request, await self.deleter.delete_collection(request, info, warnings))
+                response.headers += warning_headers(warnings)
+                return response
         except errors.ApiError as error:
             if warnings:
                 error.warnings = warning_headers(warnings)  # type: ignore[attr-defined]

@@ -69,6 +69,11 @@ class Reader:
             return self._list(request, options, filter_, representation)
         return self._list_later(request, options, filter_, representation)
 
+    def listed(self, request: Request, objects: Iterable[CachedObject]) -> Response:
+        """These objects as a list of now."""
+        representation = LISTS.negotiate(request.headers.get(b"accept"))
+        return self._answer(request, objects, representation, listing.head(self.resource, self._feed.revision))
+
     def _get(self, request: Request, info: RequestInfo) -> Response:
         key = f"{info.namespace}/{info.name}" if self.resource.namespaced else info.name
         body = self.cache.get(key)

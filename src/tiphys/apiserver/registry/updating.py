@@ -181,6 +181,8 @@ class Updater:
         if write.subresource in PARTS:
             check = partial(validation.validate_part_update, write.subresource)
         found = check(write.obj, write.old)
+        if self._view is not None and self._view.check_update is not None:
+            found = [*found, *self._view.check_update(write.obj, write.old)]
         if self._custom is not None:
             found = [*found, *self._custom.validate(write.obj)]
         if found:

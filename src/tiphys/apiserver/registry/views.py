@@ -8,7 +8,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from tiphys.api import codec
+from tiphys.api.field_errors import FieldError
 from tiphys.api.scheme import Resource, by_gvk
+from tiphys.api.validation.events import check_new_event, check_new_event_update
 
 Data = dict[str, Any]
 Convert = Callable[[Data], Data]
@@ -30,12 +32,17 @@ _EVENT_NAMES: Final = (
 
 
 class View(NamedTuple):
-    """How the objects kept as `stored` are served as `resource`. Both functions take and give plain data they own."""
+    """How the objects kept as `stored` are served as `resource`. show, keep: take and give plain data they own.
+
+    check_create, check_update: what else must hold for stored objects that are written through the view.
+    """
 
     resource: Resource
     stored: Resource
     show: Convert
     keep: Convert
+    check_create: Callable[[Any], list[FieldError]] | None = None
+    check_update: Callable[[Any, Any], list[FieldError]] | None = None
 
     def shown(self, full: bytes) -> bytes:
         """A stored object's JSON in the view's form."""
@@ -132,7 +139,14 @@ def _extra(annotations: dict[str, str], name: str) -> Any:
 def views() -> tuple[View, ...]:
     """All of them."""
     return (
-        View(_served("events.k8s.io", "v1", "Event"), _served("", "v1", "Event"), _show_event, _keep_event),
+        View(
+            _served("events.k8s.io", "v1", "Event"),
+            _served("", "v1", "Event"),
+            _show_event,
+            _keep_event,
+            check_new_event,
+            check_new_event_update,
+        ),
         View(
             _served("autoscaling", "v1", "HorizontalPodAutoscaler"),
             _served("autoscaling", "v2", "HorizontalPodAutoscaler"),
