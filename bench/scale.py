@@ -68,9 +68,12 @@ async def _rows(server: Server, report: Report, empty_gets: float, empty_bytes: 
     figure = await wrk.post_per_second(server.url, _PATH, body, server.token, prefix="late", connections=32)
     report.add(Row("POST Pod, durable", figure, "/s", goal=2500))
     async with _watched(server):
+        before = server.resident_bytes()
         async with _probing(server) as probes:
             took = await _curl(server, "/api/v1/pods")
         report.add(Row("LIST of all of them", took, "s", less_is_better=True))
+        report.add(Row("  memory it took", (server.resident_bytes() - before) / 1e6, "MB", less_is_better=True))
+        report.add(Row("  p99 of GETs beside it", _p(probes, 99) * 1000, "ms", less_is_better=True))
         report.add(Row("  slowest GET beside it", max(probes) * 1000, "ms", less_is_better=True))
         async with _probing(server) as probes:
             await wrk.post_per_second(server.url, _PATH, body, server.token, prefix="mixed", connections=16)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.etcd import members
 from tiphys.store.backend import (
@@ -120,7 +121,7 @@ async def test_update_of_an_absent_key_is_refused(store: Backend) -> None:
 async def test_delete_returns_the_value_and_its_own_revision(store: Backend) -> None:
     first = await put(store, "/k", "v")
     gone = await store.delete("/k", expected=first.mod_revision)
-    assert gone == first._replace(mod_revision=first.mod_revision + 1)
+    assert gone == replace(first, mod_revision=first.mod_revision + 1)
     assert store.revision == gone.mod_revision
     assert await store.get("/k") is None
 
@@ -220,11 +221,11 @@ async def test_watch_resumes_from_history_and_goes_on_live(store: Backend) -> No
     await put(store, "/b/1", "other")
     await put(store, "/a/2", "four")
     assert past == [
-        (PUT, "/a/1", b"two@4!", b"one@2!", 4, False),
-        (DELETE, "/a/1", b"", b"two@4!", 5, False),
-        (PUT, "/a/1", b"three@6!", None, 6, True),
+        Event(PUT, "/a/1", b"two@4!", b"one@2!", 4, False),
+        Event(DELETE, "/a/1", b"", b"two@4!", 5, False),
+        Event(PUT, "/a/1", b"three@6!", None, 6, True),
     ]
-    assert await waiting == [(PUT, "/a/2", b"four@8!", None, 8, True)]
+    assert await waiting == [Event(PUT, "/a/2", b"four@8!", None, 8, True)]
     await watch.aclose()  # type: ignore[attr-defined]
 
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from msgspec.structs import replace
 
 from tiphys.store.backend import DELETE, PUT, Backend, Compacted, Event, KeyValue, RevisionMismatch
 from tiphys.store.memory import MemoryBackend
@@ -63,7 +64,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert before is not None
             del self.live[key]
             self.events.append(Event(DELETE, key, b"", previous, revision, False))
-            result = before._replace(mod_revision=revision)
+            result = replace(before, mod_revision=revision)
         else:
             result = KeyValue(key, value % revision, before.create_revision if before else revision, revision)
             self.live[key] = result

@@ -13,12 +13,17 @@ from collections.abc import AsyncIterator
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 FIRST_REVISION = 1
 """The revision of an empty store: never 0, which means "any" to the API's clients."""
 
 
-class KeyValue(NamedTuple):
-    """A key at its newest write, or, returned by `delete`, the value deleted and the revision that deleted it."""
+class KeyValue(msgspec.Struct, frozen=True, order=True, gc=False):
+    """A key at its newest write, or, returned by `delete`, the value deleted and the revision that deleted it.
+
+    There are as many as objects, and the garbage collector need not look at any: it would find nothing to follow.
+    """
 
     key: str
     value: bytes
@@ -37,7 +42,7 @@ PUT = EventType.PUT
 DELETE = EventType.DELETE
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One committed write. `value` is b"" for DELETE; `previous` is the value before it, None when the key is new."""
 
     type: EventType

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock, SystemClock
 from tiphys.base.logging import get_logger
@@ -205,7 +207,7 @@ class EtcdBackend:
                 raise RevisionMismatch(key, expected, before)
             revision, last = await self._write(key, expected, before, operation, None)
         assert last is not None
-        return last._replace(mod_revision=revision)
+        return replace(last, mod_revision=revision)
 
     def watch(self, prefix: str, after_revision: int) -> AsyncIterator[Events]:
         return self._mirror.hub.watch(prefix, after_revision)

@@ -15,6 +15,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from tiphys.base.backoff import Backoff
 from tiphys.base.logging import get_logger
 from tiphys.store import etcd_values
@@ -281,5 +283,5 @@ def _each_with_its_own(changes: list[Event]) -> Events:
         while free in taken:
             free -= 1
         taken.add(free)
-        events.append(change._replace(revision=free))
+        events.append(replace(change, revision=free))
     return sorted(events, key=lambda event: event.revision)

@@ -6,6 +6,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from tiphys.base.clock import Clock, SystemClock
 from tiphys.base.tasks import Supervisor
 from tiphys.store.backend import (
@@ -115,7 +117,7 @@ class MemoryBackend:
         revision = self._keys.revision + 1
         self._keys.remove(key)
         self._commit(Event(DELETE, key, b"", before.value, revision, False), before)
-        return before._replace(mod_revision=revision)
+        return replace(before, mod_revision=revision)
 
     def watch(self, prefix: str, after_revision: int) -> AsyncIterator[Events]:
         return self._hub.watch(prefix, after_revision)

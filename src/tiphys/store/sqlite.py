@@ -20,6 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from tiphys.base.clock import Clock, SystemClock
 from tiphys.base.tasks import Supervisor
 from tiphys.store import sqlite_file
@@ -157,7 +159,7 @@ class SqliteBackend:
             base, before = await self._expect(key, expected)
         self._assigned = revision = self._assigned + 1
         await self._submit(Write(key, None, revision, before, base))
-        return before._replace(mod_revision=revision)
+        return replace(before, mod_revision=revision)
 
     def watch(self, prefix: str, after_revision: int) -> AsyncIterator[Events]:
         return self._hub.watch(prefix, after_revision)

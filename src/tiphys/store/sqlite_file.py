@@ -109,7 +109,11 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def load(connection: sqlite3.Connection) -> Loaded:
     """Everything live, in key order."""
-    items = [KeyValue(*row) for row in connection.execute(_LIST, _range("", "", _EVERYTHING, _EVERYTHING))]
+    # What was never changed has one revision, kept once.
+    items = [
+        KeyValue(key, value, newest if created == newest else created, newest)
+        for key, value, created, newest in connection.execute(_LIST, _range("", "", _EVERYTHING, _EVERYTHING))
+    ]
     live = {item.mod_revision for item in items}
     expiring = connection.execute("SELECT key, revision, expires_at FROM history WHERE expires_at IS NOT NULL")
     meta = _meta(connection)

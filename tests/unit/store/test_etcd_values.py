@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiphys.store import etcd_values
+from tiphys.store.backend import KeyValue
 
 
 class _Stored(NamedTuple):
@@ -26,7 +27,7 @@ def test_what_is_kept_is_read_back_with_its_revision(
     head: bytes, tail: bytes, expires_at: float | None, revision: int
 ) -> None:
     kept = etcd_values.read("/k", _Stored(etcd_values.raw(head, tail, expires_at), 1, revision))
-    assert kept.item == ("/k", head + str(revision).encode() + tail, 1, revision)
+    assert kept.item == KeyValue("/k", head + str(revision).encode() + tail, 1, revision)
     if expires_at is None:
         assert kept.expires_at is None
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -12,7 +12,7 @@ from tiphys.api.scheme import Resource
 from tiphys.apiserver.watch_cache.cache import ResourceCache
 from tiphys.base.backoff import Backoff
 from tiphys.base.logging import get_logger
-from tiphys.store.backend import DELETE, Backend, Event, Unavailable
+from tiphys.store.backend import DELETE, Backend, Event, KeyValue, Unavailable
 
 ROOT: Final = "/registry/"
 _PAGE_ITEMS: Final = 5000
@@ -72,7 +72,7 @@ class WatchCache:
             # Loaded in the same turn of the loop: an event over the page's revision comes after this.
             if page.revision >= self.revision:
                 break
-        cache.load(((item.key[len(prefix) :], item.value, item.mod_revision) for item in page.items), page.revision)
+        cache.load(_loaded(prefix, page.items), page.revision)
         self.caches[key] = self._by_prefix[prefix] = cache
         return cache
 
@@ -101,20 +101,20 @@ class WatchCache:
             raise errors.service_unavailable(str(error)) from error
 
     async def _load(self) -> None:
-        items: dict[str, list[tuple[str, bytes, int]]] = {prefix: [] for prefix in self._by_prefix}
+        items: dict[str, list[KeyValue]] = {prefix: [] for prefix in self._by_prefix}
         revision, after = 0, ""
         while True:
             page = await self._backend.list(ROOT, revision=revision, limit=_PAGE_ITEMS, after=after)
             revision = page.revision
             for item in page.items:
-                prefix, key = _split(item.key)
+                prefix, _ = _split(item.key)
                 if prefix in items:
-                    items[prefix].append((key, item.value, item.mod_revision))
+                    items[prefix].append(item)
                 after = item.key
             if not page.remaining or not page.items:
                 break
         for prefix, cache in self._by_prefix.items():
-            cache.load(items[prefix], revision)
+            cache.load(_loaded(prefix, items[prefix]), revision)
         self._advance(revision)
 
     async def _follow(self) -> None:
@@ -172,6 +172,10 @@ class WatchCache:
             else:
                 still.append((wanted, future))
         self._waiting = still
+
+
+def _loaded(prefix: str, items: Iterable[KeyValue]) -> Iterator[tuple[str, bytes, int]]:
+    return ((item.key[len(prefix) :], item.value, item.mod_revision) for item in items)
 
 
 def _split(key: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -77,7 +78,7 @@ class ObjectFormat:
         probe = self._decode(value)
         raw = bytes(probe.metadata.labels)
         labels = _shared_labels(raw) if raw else _NO_LABELS
-        trigger = (probe.spec.node_name or "") if self.indexed else ""
+        trigger = sys.intern(probe.spec.node_name or "") if self.indexed else ""
         return CachedObject(key, self._canonical(value), revision, labels, trigger)
 
     def bodies(self, objects: Iterable[CachedObject]) -> list[memoryview]:
