@@ -98,7 +98,9 @@ class Router:
         else:
             return RequestInfo(path, method.lower())
         if parts[at] == "watch" and len(parts) > at + 1:
-            watch, at = "true", at + 1
+            info = self._resource(method, path, group, version, parts, at + 1, "")
+            info.verb = "watch"
+            return info
         return self._resource(method, path, group, version, parts, at, watch)
 
     def _resource(

@@ -73,6 +73,8 @@ class Endpoint:
         verb = info.verb
         if info.subresource:
             return self._serve_subresource(request, info)
+        if request.method == "HEAD" or (verb == "watch" and request.method != "GET"):
+            raise errors.method_not_allowed()
         if verb == "get":
             return compressed(request, self.reader.get(request, info))
         if verb not in self.resource.verbs:
