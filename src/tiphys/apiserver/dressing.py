@@ -15,6 +15,7 @@ from tiphys.apiserver.routing import RequestInfo
 from tiphys.base.http.messages import Chunk, Request, Response, StreamResponse, StreamWriter
 
 GZIP_OVER_BYTES: Final = 128 * 1024
+_NO_FOLDING: Final = 1 << 30
 _GZIP_LEVEL: Final = 1
 _GZIP_FORMAT: Final = 31
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
@@ -73,7 +74,7 @@ def _yaml_error(request: Request, response: Response) -> None:
 
 def to_yaml(data: object) -> bytes:
     """Plain data as YAML, names sorted as upstream's."""
-    return yaml.dump(data, Dumper=yaml.CSafeDumper, sort_keys=True, allow_unicode=True).encode()
+    return yaml.dump(data, Dumper=yaml.CSafeDumper, sort_keys=True, allow_unicode=True, width=_NO_FOLDING).encode()
 
 
 def compressed(request: Request, answer: Response | Awaitable[Response]) -> Response | Awaitable[Response]:
