@@ -89,9 +89,9 @@ class RunningServer:
         prepare(self.config)
         self._thread.start()
         self._ready.result(_START_SECONDS)
-        self._tls = ssl.create_default_context(cafile=str(self.config.pki_dir / "ca.crt"))
+        self.tls = ssl.create_default_context(cafile=str(self.config.pki_dir / "ca.crt"))
         identity = self.config.pki_dir / "clients" / "admin"
-        self._tls.load_cert_chain(identity.with_suffix(".crt"), identity.with_suffix(".key"))
+        self.tls.load_cert_chain(identity.with_suffix(".crt"), identity.with_suffix(".key"))
 
     def close(self) -> None:
         for connection in self._idle:
@@ -145,7 +145,7 @@ class RunningServer:
     def connection(self, timeout_seconds: float = _CALL_SECONDS) -> http.client.HTTPSConnection:
         """A connection of its own, with the admin's certificate; the caller closes it."""
         return http.client.HTTPSConnection(
-            "127.0.0.1", self.config.secure_port, context=self._tls, timeout=timeout_seconds
+            "127.0.0.1", self.config.secure_port, context=self.tls, timeout=timeout_seconds
         )
 
     @contextmanager
