@@ -6,18 +6,23 @@ import asyncio
 import inspect
 import random
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from tiphys.api import codec, errors
+from tiphys.apiserver import deadlines
 from tiphys.apiserver.dressing import dress
+from tiphys.apiserver.flow_control.controller import Classified, FlowControl, Rejected
 from tiphys.apiserver.routing import RequestInfo, Router
+from tiphys.apiserver.statistics import RequestStatistics
 from tiphys.base.http.messages import HeaderList, Query, Request, Response
 from tiphys.base.logging import get_logger
 
 _logger = get_logger(__name__)
 _LONG_RUNNING: Final = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+_HEALTH_PATHS: Final = ("/healthz", "/livez", "/readyz")
 _TOO_MANY: Final = "Too many requests, please try again later."
 _NO_HEADERS: Final[HeaderList] = ()
 
@@ -36,20 +41,11 @@ class Authorize(Protocol):
     def __call__(self, user: Any, info: RequestInfo, query: Query | None = None) -> None: ...
 
 
-class Limits:
-    """How many requests may be under way; long-running ones do not count."""
-
-    __slots__ = ("maximum", "maximum_mutating", "mutating", "reading")
-
-    def __init__(self, maximum: int, maximum_mutating: int) -> None:
-        self.maximum = maximum
-        self.maximum_mutating = maximum_mutating
-        self.reading = 0
-        self.mutating = 0
-
-
 class Handling:
-    """The handler given to HTTP. Reads that need no waiting are answered without a task."""
+    """The handler given to HTTP. Reads that need no waiting are answered without a task, and take no seat.
+
+    `refusing`: nothing but health is answered any more.
+    """
 
     def __init__(
         self,
@@ -58,21 +54,26 @@ class Handling:
         serve_path: Callable[[Request, RequestInfo], Answer],
         authenticate: Authenticate,
         authorize: Authorize,
-        limits: Limits,
+        flow_control: FlowControl,
         timeout_seconds: float,
-        observe: Callable[[RequestInfo | None, int], None],
+        statistics: RequestStatistics,
     ) -> None:
         self._router = router
         self._serve = serve
         self._serve_path = serve_path
         self._authenticate = authenticate
         self._authorize = authorize
-        self._limits = limits
+        self._flow_control = flow_control
         self._timeout_seconds = timeout_seconds
-        self._observe = observe
+        self._statistics = statistics
+        self._audit_ids = AuditIds()
+        self.refusing = False
 
     def __call__(self, request: Request) -> Answer:
         """Answer one request; never raises."""
+        began = perf_counter()
+        if self.refusing and not request.path.startswith(_HEALTH_PATHS):
+            return _closing()
         info: RequestInfo | None = None
         try:
             query = request.query
@@ -80,69 +81,100 @@ class Handling:
             request.attributes = info
             user = self._authenticate(request)
             if inspect.isawaitable(user):
-                return self._later(request, info, user)
-            answer = self._admitted(request, info, user)
+                return self._later(request, info, user, began)
+            answer, flow = self._admitted(request, info, user)
         except Exception as error:
-            return self._finish(request, info, _failure(error, request))
+            return self._finish(request, info, _failure(error, request), began)
         if isinstance(answer, Response):
-            return self._finish(request, info, answer)
-        return self._waited(request, info, answer)
+            return self._finish(request, info, answer, began, flow)
+        return self._waited(request, info, answer, began, flow)
 
-    def _admitted(self, request: Request, info: RequestInfo, user: Any) -> Answer:
+    def _admitted(self, request: Request, info: RequestInfo, user: Any) -> tuple[Answer, Classified]:
         request.user = user
+        flow = self._flow_control.classify(user, info)
         self._authorize(user, info, request.query)
+        if b"timeout=" in request.query.raw:
+            deadlines.asked_seconds(request.query, self._timeout_seconds)
         if info.resource:
-            return self._serve(request, info)
-        return self._serve_path(request, info)
+            return self._serve(request, info), flow
+        return self._serve_path(request, info), flow
 
-    async def _later(self, request: Request, info: RequestInfo, user: Awaitable[Any]) -> Response:
+    async def _later(self, request: Request, info: RequestInfo, user: Awaitable[Any], began: float) -> Response:
         try:
-            answer = self._admitted(request, info, await user)
+            answer, flow = self._admitted(request, info, await user)
         except Exception as error:
-            return self._finish(request, info, _failure(error, request))
+            return self._finish(request, info, _failure(error, request), began)
         if isinstance(answer, Response):
-            return self._finish(request, info, answer)
-        return await self._waited(request, info, answer)
+            return self._finish(request, info, answer, began, flow)
+        return await self._waited(request, info, answer, began, flow)
 
-    async def _waited(self, request: Request, info: RequestInfo, answer: Awaitable[Response]) -> Response:
-        """Await an answer within the limits and the timeout."""
-        limits, mutating = self._limits, info.mutating
+    async def _waited(
+        self, request: Request, info: RequestInfo, answer: Awaitable[Response], began: float, flow: Classified
+    ) -> Response:
+        """Await an answer with a seat and within the timeout; long-running requests need neither."""
         if info.subresource in _LONG_RUNNING or info.verb == "watch":
-            return await self._unlimited(request, info, answer)
-        if (limits.mutating >= limits.maximum_mutating) if mutating else (limits.reading >= limits.maximum):
+            return await self._unlimited(request, info, answer, began, flow)
+        control = self._flow_control
+        try:
+            if (place := control.take(flow)) is not None:
+                await control.wait(flow, place)
+        except BaseException as error:
             if inspect.iscoroutine(answer):
                 answer.close()
-            return self._finish(request, info, error_response(errors.too_many_requests(_TOO_MANY, 1), request))
-        if mutating:
-            limits.mutating += 1
-        else:
-            limits.reading += 1
+            if not isinstance(error, Rejected):
+                raise
+            refused = error_response(errors.too_many_requests(_TOO_MANY, 1), request)
+            return self._finish(request, info, refused, began, flow)
+        statistics, mutating = self._statistics, info.mutating
+        statistics.inflight[mutating] += 1
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with asyncio.timeout(deadlines.asked_seconds(request.query, self._timeout_seconds)):
                 response = await answer
         except TimeoutError:
             response = error_response(errors.timeout("request did not complete within the allotted timeout"), request)
         except Exception as error:
             response = _failure(error, request)
         finally:
-            if mutating:
-                limits.mutating -= 1
-            else:
-                limits.reading -= 1
-        return self._finish(request, info, response)
+            control.give_back(flow)
+            statistics.inflight[mutating] -= 1
+        return self._finish(request, info, response, began, flow)
 
-    async def _unlimited(self, request: Request, info: RequestInfo, answer: Awaitable[Response]) -> Response:
+    async def _unlimited(
+        self, request: Request, info: RequestInfo, answer: Awaitable[Response], began: float, flow: Classified
+    ) -> Response:
         try:
             response = await answer
         except Exception as error:
             response = _failure(error, request)
-        return self._finish(request, info, response)
+        return self._finish(request, info, response, began, flow)
 
-    def _finish(self, request: Request, info: RequestInfo | None, response: Response) -> Response:
-        response.headers += ((b"Audit-Id", _audit_id(request)),)
+    def _finish(
+        self,
+        request: Request,
+        info: RequestInfo | None,
+        response: Response,
+        began: float,
+        flow: Classified | None = None,
+    ) -> Response:
+        audit_id = request.headers.get(b"audit-id")
+        audit = (b"Audit-Id", audit_id[:64] if audit_id else self._audit_ids.next())
+        response.headers += (audit,) if flow is None else (audit, *flow.headers)
         dress(request, response, info)
-        self._observe(info, response.status)
+        if flow is not None:
+            flow.timed.observe(response.status, perf_counter() - began)
+        elif info is not None:
+            self._statistics.timed(info).observe(response.status, perf_counter() - began)
         return response
+
+
+def _closing() -> Response:
+    """What upstream answers while it ends and was told to say so (``--shutdown-send-retry-after``)."""
+    return Response(
+        429,
+        b"The apiserver is shutting down, please try again later.\n",
+        "text/plain; charset=utf-8",
+        ((b"Retry-After", b"5"), (b"X-Content-Type-Options", b"nosniff")),
+    )
 
 
 def error_response(error: errors.ApiError, request: Request | None) -> Response:
@@ -166,9 +198,20 @@ def _failure(error: Exception, request: Request) -> Response:
     return error_response(errors.internal(str(error) or type(error).__name__), request)
 
 
-def _audit_id(request: Request) -> bytes:
-    given = request.headers.get(b"audit-id")
-    if given:
-        return given[:64]
-    text = f"{random.getrandbits(128):032x}"
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}".encode()
+class AuditIds:
+    """Ids for requests that bring none. UUIDs in form: unique for their random beginning and a count at the end."""
+
+    __slots__ = ("_left", "_prefix")
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._prefix = b""
+
+    def next(self) -> bytes:
+        """One that was not given before."""
+        if not self._left:
+            text = f"{random.getrandbits(92):023x}"
+            self._prefix = f"{text[:8]}-{text[8:12]}-4{text[12:15]}-a{text[15:18]}-{text[18:23]}".encode()
+            self._left = 1 << 28
+        self._left -= 1
+        return b"%b%07x" % (self._prefix, self._left)

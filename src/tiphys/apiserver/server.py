@@ -26,7 +26,8 @@ from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.customresources.definitions import Definitions
 from tiphys.apiserver.discovery import Discovery
 from tiphys.apiserver.discovery.documents import RemoteVersion
-from tiphys.apiserver.handling import Handling, Limits, error_response
+from tiphys.apiserver.flow_control.controller import FlowControl
+from tiphys.apiserver.handling import Handling, error_response
 from tiphys.apiserver.health import Health
 from tiphys.apiserver.openapi import OpenApi
 from tiphys.apiserver.registry.context import Context
@@ -90,19 +91,26 @@ class ApiServer:
         self.aggregator = Aggregator(self.registry, self.lookup, SYSTEM, identity, self._announce_remote)
         self.health = Health()
         self.statistics = RequestStatistics(self.registry)
-        self._limits = Limits(config.max_requests_inflight, config.max_mutating_requests_inflight)
-        self.handler: Handler = Handling(
+        self.flow_control = FlowControl(
+            self.feed,
+            config.max_requests_inflight + config.max_mutating_requests_inflight,
+            config.request_timeout_seconds / 4,
+            self.statistics.timed,
+        )
+        self._handling = Handling(
             self.router,
             self._serve_resource,
             self._serve_path,
             self.security.authenticate,
             self.security.authorize,
-            self._limits,
+            self.flow_control,
             config.request_timeout_seconds,
-            self.statistics.observe,
+            self.statistics,
         )
+        self.handler: Handler = self._handling
         self._metrics = CollectorRegistry(auto_describe=True)
         self._metrics.register(self.statistics)
+        self._metrics.register(self.flow_control)
         self._http: HttpServer | None = None
         self._tasks: Supervisor | None = None
 

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 from tests.unit.apiserver.harness import ADMIN, Api, config_map, make_server, settle
-from tiphys.apiserver.handling import Limits
 from tiphys.base.http.messages import PeerIdentity
 from tiphys.store.backend import WriteFailed
 
@@ -47,12 +46,67 @@ async def test_anonymous_and_unauthorized(api: Api) -> None:
     assert 'User "jane" cannot list resource "configmaps"' in stranger.body["message"]
 
 
-async def test_too_many_requests(api: Api) -> None:
-    api.server.handler._limits = Limits(0, 0)  # type: ignore[attr-defined]
-    answer = await api.call("POST", CMS, config_map("a"))
-    assert (answer.status, answer.headers[b"retry-after"]) == (429, b"1")
-    # A read that needs no waiting holds nothing up.
-    assert (await api.call("GET", CMS)).status == 200
+async def test_too_many_requests() -> None:
+    server, clock = make_server(max_requests_inflight=0, max_mutating_requests_inflight=0)
+    await server.start()
+    api, jane = Api(server, clock), PeerIdentity("jane", (), "cc")
+    binding = {
+        "metadata": {"name": "jane"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "jane"}],
+    }
+    await api.create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding)
+    server.context.backend.put = _stuck  # type: ignore[method-assign]
+    first = asyncio.ensure_future(api.call("POST", CMS, config_map("a"), peer=jane))
+    await settle()
+    others = [asyncio.ensure_future(api.call("POST", CMS, config_map("a"), peer=jane)) for _ in range(400)]
+    await settle()
+    refused = [one.result() for one in others if one.done()]
+    assert len(refused) == 400 - 6 * 50
+    assert {(one.status, one.body["reason"], one.headers[b"retry-after"]) for one in refused} == {
+        (429, "TooManyRequests", b"1")
+    }
+    # A read that needs no waiting holds nothing up, and administrators are exempt.
+    assert (await api.call("GET", CMS, peer=jane)).status == 200
+    admin = asyncio.ensure_future(api.call("POST", CMS, config_map("b")))
+    await settle()
+    assert not admin.done()
+    for one in (first, admin, *others):
+        one.cancel()
+    await asyncio.gather(first, admin, *others, return_exceptions=True)
+    assert not server.flow_control.seats.borrowing
+    await api.close()
+
+
+async def test_answers_tell_their_flow(api: Api) -> None:
+    schemas = await api.get("/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas")
+    levels = await api.get("/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations")
+    uids = {item["metadata"]["name"]: item["metadata"]["uid"].encode() for item in schemas["items"]}
+    level_uids = {item["metadata"]["name"]: item["metadata"]["uid"].encode() for item in levels["items"]}
+    answer = await api.call("GET", CMS)
+    assert answer.headers[b"x-kubernetes-pf-flowschema-uid"] == uids["exempt"]
+    assert answer.headers[b"x-kubernetes-pf-prioritylevel-uid"] == level_uids["exempt"]
+    probe = await api.call("GET", "/healthz", peer=None)
+    assert probe.headers[b"x-kubernetes-pf-flowschema-uid"] == uids["probes"]
+
+
+async def test_the_timeout_of_the_query_counts(api: Api) -> None:
+    backend = api.server.context.backend
+    put, backend.put = backend.put, _stuck  # type: ignore[method-assign]
+    answer = await api.call("POST", f"{CMS}?timeout=10ms", config_map("a"))
+    assert (answer.status, answer.body["reason"]) == (504, "Timeout")
+    assert answer.body["message"] == "Timeout: request did not complete within the allotted timeout"
+    backend.put = put  # type: ignore[method-assign]
+    for text, said in (
+        ("soon", 'invalid duration \\"soon\\"'),
+        ("5", 'missing unit in duration \\"5\\"'),
+        ("5y", 'unknown unit \\"y\\" in duration \\"5y\\"'),
+    ):
+        wrong = await api.call("GET", f"{CMS}?timeout={text}")
+        assert wrong.status == 400
+        assert said in wrong.response.body.decode()
+    assert (await api.call("GET", f"{CMS}?timeout=1h1m1.5s")).status == 200
+    assert (await api.call("GET", f"{CMS}?timeout=0")).status == 200
 
 
 async def test_a_request_has_a_time_limit() -> None:
@@ -95,7 +149,9 @@ async def test_metrics_count_requests(api: Api) -> None:
     await api.call("GET", CMS)
     text = (await api.call("GET", "/metrics")).response.body.decode()
     line = next(t for t in text.splitlines() if 'resource="configmaps"' in t and "request_total" in t)
-    assert 'verb="list"' in line and line.endswith(" 1.0")
+    assert 'apiserver_current_inflight_requests{request_kind="readOnly"}' in text
+    assert 'apiserver_flowcontrol_dispatched_requests_total{priority_level="exempt"}' in text
+    assert 'verb="LIST"' in line and line.endswith(" 1.0")
 
 
 async def test_version_and_index(api: Api) -> None:

@@ -58,9 +58,8 @@ class HeadRenderer:
 
 def render_fields(fields: HeaderList) -> bytes:
     """Header fields as lines. A line break inside a value becomes a space: a value cannot smuggle in a field."""
-    lines = []
-    for name, value in fields:
-        if b"\n" in value or b"\r" in value:
-            value = value.replace(b"\r", b" ").replace(b"\n", b" ")
-        lines.append(b"%b: %b\r\n" % (name, value))
-    return b"".join(lines)
+    rendered = b"".join([b"%b: %b\r\n" % field for field in fields])
+    if rendered.count(b"\n") == rendered.count(b"\r") == len(fields):
+        return rendered
+    cleaned = [(name, value.replace(b"\r", b" ").replace(b"\n", b" ")) for name, value in fields]
+    return b"".join([b"%b: %b\r\n" % field for field in cleaned])
