@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.apiserver.harness import Api
+from tests.unit.apiserver.harness import Api, pod
 from tiphys.api.errors import ApiError
 from tiphys.apiserver.allocators.reservations import Reservations
 from tiphys.store.backend import OutcomeUnknown, StoreError, Unavailable, WriteFailed
@@ -98,3 +98,33 @@ async def test_a_reservation_needs_the_store(api: Api, monkeypatch: pytest.Monke
     with pytest.raises(ApiError) as caught:
         await Reservations(api.server.context.backend, api.server.feed).hold("x", 7, "default/a", lambda: True)
     assert caught.value.code == 503
+
+
+@pytest.mark.parametrize(
+    ("method", "subresource", "body", "code"),
+    [
+        ("POST", "eviction", {"metadata": {"name": "p"}}, 201),
+        ("POST", "binding", {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}, 201),
+        ("GET", "log", None, 200),  # it runs nowhere yet, and said nothing
+    ],
+)
+async def test_subresources_of_what_others_made(
+    api: Api, monkeypatch: pytest.MonkeyPatch, method: str, subresource: str, body: Any, code: int
+) -> None:
+    await api.create("/api/v1/namespaces/default/pods", pod("p"))
+    feed, cache = api.server.feed, api.server.feed.caches["", "pods"]
+    behind = cache.objects.pop("default/p")
+    waited = []
+
+    async def catch_up() -> None:
+        waited.append(feed.revision)
+        cache.objects["default/p"] = behind
+        feed.revision += 0 if len(waited) > 1 else 1
+
+    monkeypatch.setattr(type(api.server.context.backend), "shared", True)
+    monkeypatch.setattr(feed, "wait_fresh", catch_up)
+    monkeypatch.setattr(feed, "_shared", True)
+    path = f"/api/v1/namespaces/default/pods/p/{subresource}"
+    answer = await api.call(method, path, body)
+    assert answer.status == code, answer.response.body
+    assert waited

@@ -9,6 +9,7 @@ from tiphys.api import errors, field_errors
 from tiphys.api.scheme import Resource
 from tiphys.apiserver.dressing import compressed
 from tiphys.apiserver.negotiation import LISTS, OBJECTS, TABLE, Offer, negotiate
+from tiphys.apiserver.registry.committing import Freshness
 from tiphys.apiserver.registry.context import Context
 from tiphys.apiserver.registry.creating import Creator
 from tiphys.apiserver.registry.custom import Custom
@@ -52,6 +53,7 @@ class Endpoint:
     ) -> None:
         self.resource = resource
         self._view = view
+        self._context = context
         self.cache = cache
         self.reader = Reader(resource, cache, context.feed, context.backend, view)
         self.watcher = WatchVerb(resource, cache, context.feed, view)
@@ -109,7 +111,21 @@ class Endpoint:
         special = self.subresources.get(info.subresource)
         if special is None:
             raise errors.route_not_found()
+        if self._context.backend.shared:
+            return self._serve_special(special, request, info)
         return special.serve(request, info)
+
+    async def _serve_special(self, special: Subresource, request: Request, info: RequestInfo) -> Response:
+        """Where others write to the store as well: with what is committed, if the cache alone would refuse."""
+        freshness = Freshness(self._context)
+        if info.verb == "get" and info.subresource == "scale":
+            await self._context.feed.wait_fresh()
+        while True:
+            try:
+                answer = special.serve(request, info)
+                return answer if isinstance(answer, Response) else await answer
+            except errors.ApiError as error:
+                await freshness.require(error)
 
     def _check_scope(self, info: RequestInfo) -> None:
         if (info.verb == "create" and info.name) or (info.verb in ("update", "patch") and not info.name):
