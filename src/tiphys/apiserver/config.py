@@ -19,6 +19,11 @@ class ApiServerConfig:
     requestheader_client_ca signed proxy_client_certificate, by which servers of aggregated groups know this server as
     the front proxy; its name is among requestheader_allowed_names. default_unreachable_toleration_seconds is how long
     pods that do not say otherwise stay bound to a node that is not reachable or not ready.
+
+    The two limits of requests in flight, together, are the seats that flow control divides. A server that ends is not
+    ready at once and serves on for shutdown_delay_seconds, that balancers may notice; with shutdown_send_retry_after it
+    then answers 429 to new requests, instead of refusing connections, while those under way are finished, for at most
+    shutdown_grace_seconds.
     """
 
     bind_address: str = "0.0.0.0"
@@ -46,4 +51,6 @@ class ApiServerConfig:
     max_requests_inflight: int = 2000
     max_mutating_requests_inflight: int = 2000
     request_timeout_seconds: float = 60.0
+    shutdown_delay_seconds: float = 0.0
+    shutdown_send_retry_after: bool = False
     shutdown_grace_seconds: float = 10.0

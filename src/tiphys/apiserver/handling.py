@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final, Protocol
 
@@ -15,9 +16,10 @@ from tiphys.api import codec, errors
 from tiphys.apiserver import deadlines
 from tiphys.apiserver.dressing import dress
 from tiphys.apiserver.flow_control.controller import Classified, FlowControl, Rejected
+from tiphys.apiserver.health import NOSNIFF
 from tiphys.apiserver.routing import RequestInfo, Router
 from tiphys.apiserver.statistics import RequestStatistics
-from tiphys.base.http.messages import HeaderList, Query, Request, Response
+from tiphys.base.http.messages import CLOSE, BadRequest, HeaderList, Query, Request, Response
 from tiphys.base.logging import get_logger
 
 _logger = get_logger(__name__)
@@ -68,6 +70,15 @@ class Handling:
         self._statistics = statistics
         self._audit_ids = AuditIds()
         self.refusing = False
+        self._idle = asyncio.Event()
+
+    async def drain(self, seconds: float) -> None:
+        """Refuse what comes from now on; return when what is under way is answered, or after `seconds`."""
+        self.refusing = True
+        self._idle.clear()
+        if any(self._statistics.inflight):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), seconds)
 
     def __call__(self, request: Request) -> Answer:
         """Answer one request; never raises."""
@@ -137,6 +148,8 @@ class Handling:
         finally:
             control.give_back(flow)
             statistics.inflight[mutating] -= 1
+            if self.refusing and not any(statistics.inflight):
+                self._idle.set()
         return self._finish(request, info, response, began, flow)
 
     async def _unlimited(
@@ -173,7 +186,7 @@ def _closing() -> Response:
         429,
         b"The apiserver is shutting down, please try again later.\n",
         "text/plain; charset=utf-8",
-        ((b"Retry-After", b"5"), (b"X-Content-Type-Options", b"nosniff")),
+        (CLOSE, (b"Retry-After", b"5"), *NOSNIFF),
     )
 
 
@@ -194,6 +207,8 @@ def _failure(error: Exception, request: Request) -> Response:
     if isinstance(error, msgspec.DecodeError) and request.body:
         # JSON that no two readers agree on: a lone surrogate, a number beyond any type.
         return error_response(errors.bad_request(f"the body of the request is malformed: {error}"), request)
+    if isinstance(error, BadRequest):
+        return error_response(errors.bad_request(str(error)), request)
     _logger.exception("request failed", method=request.method, path=request.path)
     return error_response(errors.internal(str(error) or type(error).__name__), request)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Awaitable, Iterable
+from http import HTTPStatus
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
@@ -28,7 +29,7 @@ from tiphys.apiserver.discovery import Discovery
 from tiphys.apiserver.discovery.documents import RemoteVersion
 from tiphys.apiserver.flow_control.controller import FlowControl
 from tiphys.apiserver.handling import Handling, error_response
-from tiphys.apiserver.health import Health
+from tiphys.apiserver.health import NOSNIFF, Health
 from tiphys.apiserver.openapi import OpenApi
 from tiphys.apiserver.registry.context import Context
 from tiphys.apiserver.registry.registry import Registry, stored_resources
@@ -90,6 +91,9 @@ class ApiServer:
         identity = (config.proxy_client_certificate, config.proxy_client_key)
         self.aggregator = Aggregator(self.registry, self.lookup, SYSTEM, identity, self._announce_remote)
         self.health = Health()
+        self.health.add("etcd", self._store_failure)
+        self.health.add("etcd-readiness", self._store_failure, ready_only=True)
+        self.health.add("informer-sync", lambda: "" if self.feed.revision else "not synced", ready_only=True)
         self.statistics = RequestStatistics(self.registry)
         self.flow_control = FlowControl(
             self.feed,
@@ -128,17 +132,26 @@ class ApiServer:
         self._tasks.spawn(self.aggregator.run, "aggregator")
         self._tasks.spawn(self._send_bookmarks, "bookmarks")
         self._tasks.spawn(Keeper(self.feed, bootstrap, self.clock).run, "bootstrap")
+        self.health.done(*_STEPS)
         if self.config.certificate:
             await self._listen()
 
     async def close(self) -> None:
-        """Stop being ready, finish what is under way, close the store. Idempotent."""
+        """Stop being ready, finish what is under way, close the store. Idempotent.
+
+        What is acknowledged is durable at any time; watches end as after their timeout.
+        """
+        config, first = self.config, not self.health.shutting_down
         self.health.shutting_down = True
+        if self._http is not None:
+            if first and config.shutdown_delay_seconds:
+                await self.clock.sleep(config.shutdown_delay_seconds)
+            if config.shutdown_send_retry_after:
+                await self._handling.drain(config.shutdown_grace_seconds)
+            await self._http.close(config.shutdown_grace_seconds)
+            self._http = None
         if self._tasks is not None:
             await self._tasks.close()
-        if self._http is not None:
-            await self._http.close(self.config.shutdown_grace_seconds)
-            self._http = None
         if self._kubelets is not None:
             await self._kubelets.close()
         await self.aggregator.close()
@@ -187,7 +200,10 @@ class ApiServer:
         if path == "/":
             known = {*_PATHS, *self.security.paths, *self.discovery.paths, *self.openapi.paths}
             return Response(200, codec.encode_any({"paths": sorted(known)}))
-        return Response(404, b"404 page not found\n", _TEXT)
+        return Response(404, b"404 page not found\n", _TEXT, NOSNIFF)
+
+    def _store_failure(self) -> str:
+        return "" if self.feed.following else "the store is not followed"
 
     def _announce(self, resources: list[Resource], schemas: dict[str, Any]) -> None:
         """Describe exactly these resources to clients."""
@@ -209,18 +225,34 @@ class ApiServer:
             self.registry.send_bookmarks()
 
 
+# What `start` has done before it listens, as upstream calls it.
+_STEPS: Final = (
+    "start-apiserver-admission-initializer",
+    "priority-and-fairness-config-consumer",
+    "start-apiextensions-informers",
+    "start-apiextensions-controllers",
+    "crd-informer-synced",
+    "rbac/bootstrap-roles",
+    "scheduling/bootstrap-system-priority-classes",
+    "priority-and-fairness-config-producer",
+    "bootstrap-controller",
+    "start-kube-aggregator-informers",
+    "apiservice-registration-controller",
+    "apiservice-discovery-controller",
+)
 _PATHS: Final = ("/healthz", "/livez", "/metrics", "/readyz", "/version")
 
 
 def _transport_error(status: int, message: str) -> Response:
-    """What a request that never reached the handler is answered."""
-    made = {
-        400: lambda: errors.bad_request(message),
-        413: lambda: errors.request_entity_too_large(f"limit is {MAX_BODY_BYTES}"),
-        503: lambda: errors.service_unavailable(message),
-    }
-    error = made.get(status, lambda: errors.internal(message))()
-    return error_response(error, None)
+    """What a request that never reached the handler is answered: a Status, or upstream's text where it is no HTTP."""
+    if status == 413:
+        return error_response(errors.request_entity_too_large(f"limit is {MAX_BODY_BYTES}"), None)
+    if status == 503:
+        return error_response(errors.service_unavailable(message), None)
+    if status >= 500:
+        return error_response(errors.internal(message), None)
+    text = f"{status} {HTTPStatus(status).phrase}"
+    return Response(status, (f"{text}: {message}" if status == 400 else text).encode(), _TEXT)
 
 
 _VERSION: Final = codec.encode_any(

@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvloop
 
@@ -20,7 +21,7 @@ from tiphys.cmd.foreground import Work, run_until_signal
 from tiphys.cmd.standalone import file_of
 from tiphys.store.backend import Backend
 
-__all__ = ["Store", "check_fixed", "file_of", "port_range", "run", "serving", "tokens_of"]
+__all__ = ["Store", "check_fixed", "file_of", "files_of", "port_range", "run", "serving", "tokens_of"]
 
 # What is always so here: flags that say so are taken, others are not.
 _FIXED = {
@@ -86,11 +87,16 @@ def port_range(text: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def check_fixed(given: Sequence[tuple[str, str]]) -> None:
-    """Raises ConfigError for a flag of upstream's whose value is another than the one that is always so here."""
-    for flag, value in given:
-        if value and value not in _FIXED[flag]:
-            raise ConfigError(f"{flag}={value} is not supported: it is always {_FIXED[flag][0]}")
+def check_fixed(*values: str) -> None:
+    """The values of the flags in `_FIXED`, in its order. Raises ConfigError for one that is not what is always so."""
+    for (flag, allowed), value in zip(_FIXED.items(), values, strict=True):
+        if value and value not in allowed:
+            raise ConfigError(f"{flag}={value} is not supported: it is always {allowed[0]}")
+
+
+def files_of(flag: str, paths: Sequence[Path]) -> tuple[bytes, ...]:
+    """The contents of all files given to `flag`. Raises ConfigError."""
+    return tuple(file_of(flag, path) for path in paths)
 
 
 def tokens_of(path: File) -> dict[str, tuple[str, tuple[str, ...]]]:

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from tiphys.cmd.component_commands import DataDir, UpstreamCommand
+from tiphys.cmd.component_commands import DataDir, UpstreamCommand, seconds_of
 from tiphys.cmd.config import DEFAULT_DATA_DIR, ConfigError, host_address
 
 File = Path | None
@@ -44,6 +44,11 @@ def apiserver(
     proxy_client_key_file: Annotated[File, typer.Option("--proxy-client-key-file")] = None,
     service_cluster_ip_range: Annotated[str, typer.Option("--service-cluster-ip-range")] = "10.96.0.0/12",
     service_node_port_range: Annotated[str, typer.Option("--service-node-port-range")] = "30000-32767",
+    max_requests_inflight: Annotated[int, typer.Option("--max-requests-inflight", min=0)] = 2000,
+    max_mutating_requests_inflight: Annotated[int, typer.Option("--max-mutating-requests-inflight", min=0)] = 2000,
+    request_timeout: Annotated[str, typer.Option("--request-timeout")] = "1m0s",
+    shutdown_delay_duration: Annotated[str, typer.Option("--shutdown-delay-duration")] = "0s",
+    shutdown_send_retry_after: Annotated[bool, typer.Option("--shutdown-send-retry-after")] = False,
     authorization_mode: Annotated[str, typer.Option("--authorization-mode")] = "",
     requestheader_username_headers: Annotated[str, typer.Option("--requestheader-username-headers")] = "",
     requestheader_group_headers: Annotated[str, typer.Option("--requestheader-group-headers")] = "",
@@ -60,12 +65,10 @@ def apiserver(
 
     file_of = alone.file_of
     alone.check_fixed(
-        [
-            ("--authorization-mode", authorization_mode),
-            ("--requestheader-username-headers", requestheader_username_headers),
-            ("--requestheader-group-headers", requestheader_group_headers),
-            ("--requestheader-extra-headers-prefix", requestheader_extra_headers_prefix),
-        ]
+        authorization_mode,
+        requestheader_username_headers,
+        requestheader_group_headers,
+        requestheader_extra_headers_prefix,
     )
     if tls_cert_file is None or tls_private_key_file is None:
         raise ConfigError("an apiserver serves by TLS only: give --tls-cert-file and --tls-private-key-file")
@@ -80,9 +83,7 @@ def apiserver(
         kubelet_client_certificate=file_of("--kubelet-client-certificate", kubelet_client_certificate),
         kubelet_client_key=file_of("--kubelet-client-key", kubelet_client_key),
         service_account_issuer=service_account_issuer,
-        service_account_keys=tuple(
-            file_of("--service-account-key-file", path) for path in service_account_key_file or ()
-        ),
+        service_account_keys=alone.files_of("--service-account-key-file", service_account_key_file or ()),
         service_account_signing_key=file_of("--service-account-signing-key-file", service_account_signing_key_file),
         api_audiences=tuple(filter(None, api_audiences.split(","))),
         anonymous=anonymous_auth,
@@ -93,6 +94,11 @@ def apiserver(
         proxy_client_key=file_of("--proxy-client-key-file", proxy_client_key_file),
         service_cidr=service_cluster_ip_range,
         node_ports=alone.port_range(service_node_port_range),
+        max_requests_inflight=max_requests_inflight,
+        max_mutating_requests_inflight=max_mutating_requests_inflight,
+        request_timeout_seconds=float(seconds_of("--request-timeout", request_timeout)),
+        shutdown_delay_seconds=float(seconds_of("--shutdown-delay-duration", shutdown_delay_duration)),
+        shutdown_send_retry_after=shutdown_send_retry_after,
     )
     servers = tuple(filter(None, etcd_servers.split(",")))
     store = alone.Store(servers, etcd_cafile, etcd_certfile, etcd_keyfile, etcd_prefix, sqlite_file)

@@ -35,9 +35,6 @@ async def run_until_signal(parts: Sequence[tuple[str, Made]]) -> None:
     """
     stop = asyncio.Event()
     over: list[ProcessOver] = []
-    pauses = CollectionPauses()
-    pauses.start()
-    metrics.REGISTRY.register(pauses)
 
     async def guarded(work: Work) -> None:
         try:
@@ -50,9 +47,11 @@ async def run_until_signal(parts: Sequence[tuple[str, Made]]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    # What is made while starting is kept: collections would only look at it again and again.
-    gc.disable()
     async with contextlib.AsyncExitStack() as stack:
+        _measure_pauses(stack)
+        # What is made while starting is kept: collections would only look at it again and again.
+        gc.disable()
+        stack.callback(gc.enable)
         runs = [(name, await stack.enter_async_context(made)) for name, made in parts]
         supervisor = await stack.enter_async_context(Supervisor("process"))
         for name, work in runs:
@@ -66,6 +65,14 @@ async def run_until_signal(parts: Sequence[tuple[str, Made]]) -> None:
         _logger.info("stopping", components=",".join(name for name, _ in parts))
     if over:
         raise over[0]
+
+
+def _measure_pauses(stack: contextlib.AsyncExitStack) -> None:
+    pauses = CollectionPauses()
+    pauses.start()
+    stack.callback(pauses.stop)
+    metrics.REGISTRY.register(pauses)
+    stack.callback(metrics.REGISTRY.unregister, pauses)
 
 
 def notify(state: str) -> None:

@@ -139,10 +139,41 @@ async def test_health(api: Api) -> None:
     assert "[+]shutdown ok" in verbose and verbose.endswith("readyz check passed\n")
     assert (await api.call("GET", "/livez/ping")).status == 200
     assert (await api.call("GET", "/livez/nope")).status == 404
+    assert "[+]poststarthook/rbac/bootstrap-roles ok" in verbose and "[+]etcd-readiness ok" in verbose
+    unknown = (await api.call("GET", "/livez?verbose&exclude=a&exclude=ping")).response.body.decode()
+    assert 'warn: some health checks cannot be excluded: no matches for "a"' in unknown
+    assert "[+]ping excluded: ok" in unknown
     api.server.health.shutting_down = True
+    failing = await api.call("GET", "/readyz/shutdown")
+    assert failing.response.body == b"internal server error: process is shutting down\n"
     assert (await api.call("GET", "/readyz")).status == 500
     assert (await api.call("GET", "/livez")).status == 200
     assert (await api.call("GET", "/readyz?exclude=shutdown")).status == 200
+
+
+async def test_a_server_that_ends_asks_to_come_back(api: Api) -> None:
+    backend = api.server.context.backend
+    release = asyncio.Event()
+    put = backend.put
+
+    async def slow(*arguments: Any, **options: Any) -> Any:
+        await release.wait()
+        return await put(*arguments, **options)
+
+    backend.put = slow  # type: ignore[method-assign]
+    under_way = asyncio.ensure_future(api.call("POST", CMS, config_map("a")))
+    await settle()
+    draining = asyncio.ensure_future(api.server.handler.drain(60))  # type: ignore[attr-defined]
+    await settle()
+    refused = (await api.call("GET", CMS)).response
+    assert refused.body == b"The apiserver is shutting down, please try again later.\n"
+    assert (refused.status, dict(refused.headers)[b"Retry-After"]) == (429, b"5")
+    assert (b"Connection", b"close") in refused.headers
+    assert (await api.call("GET", "/livez")).status == 200
+    assert not draining.done()
+    release.set()
+    assert (await under_way).status == 201
+    await draining
 
 
 async def test_metrics_count_requests(api: Api) -> None:

@@ -77,6 +77,11 @@ class WatchCache:
         return cache
 
     @property
+    def following(self) -> bool:
+        """True from `start` to `close`."""
+        return self._task is not None and not self._task.done()
+
+    @property
     def fresh(self) -> bool:
         """True if everything committed is known to be cached: a consistent read needs no wait."""
         return not self._shared and self.revision >= self._backend.revision

@@ -11,6 +11,10 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 HeaderList = tuple[tuple[bytes, bytes], ...]
 
+CLOSE = (b"Connection", b"close")
+"""Among a refusal's headers: the connection closes after it."""
+MAX_QUERY_PARAMETERS = 10_000
+
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -75,7 +79,7 @@ class Headers:
 
 
 class Query:
-    """The query string's parameters, parsed when first asked for."""
+    """The query string's parameters, parsed when first asked for; then BadRequest is raised if there are too many."""
 
     __slots__ = ("_parsed", "raw")
 
@@ -87,6 +91,8 @@ class Query:
         if self._parsed is None:
             self._parsed = {}
             if self.raw:
+                if self.raw.count(b"&") >= MAX_QUERY_PARAMETERS:
+                    raise BadRequest("too many query parameters")
                 for name, value in parse_qsl(self.raw.decode("latin-1"), keep_blank_values=True):
                     self._parsed.setdefault(name, []).append(value)
         return self._parsed

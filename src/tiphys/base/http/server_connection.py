@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tiphys.base.logging import get_logger
 
-from .messages import BadRequest, PeerIdentity, Response, StreamResponse, UpgradeResponse
+from .messages import CLOSE, BadRequest, PeerIdentity, Response, StreamResponse, UpgradeResponse
 from .raw import TransportConnection
 from .server_parser import ReadRequest, RequestParser
 from .server_stream import ChunkedWriter
@@ -239,7 +239,9 @@ class ServerConnection(asyncio.Protocol):
             body = framing = b""
         else:
             framing = b"Content-Length: %d\r\n" % len(body) if plain else b"Transfer-Encoding: chunked\r\n"
-        if not keep_alive:
+        if response.status >= 400 and CLOSE in response.headers:
+            keep_alive = False
+        elif not keep_alive:
             framing += b"Connection: close\r\n"
         elif read.old_protocol:
             framing += b"Connection: keep-alive\r\n"
