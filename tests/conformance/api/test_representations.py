@@ -258,3 +258,24 @@ def test_large_answers_are_compressed_if_wanted(server: RunningServer) -> None:
         assert stream.response.getheader("Content-Encoding") is None and stream.next()["type"] == "ADDED"
     for number in range(3):
         server.raw("DELETE", f"{MAPS}/big{number}")
+
+
+def test_a_scale_is_shown_as_a_table(server: RunningServer) -> None:
+    body = {
+        "metadata": {"name": "d"},
+        "spec": {
+            "replicas": 3,
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {
+                "metadata": {"labels": {"a": "b"}},
+                "spec": {"containers": [{"name": "c", "image": "i"}]},
+            },
+        },
+    }
+    path = "/apis/apps/v1/namespaces/forms/deployments"
+    assert server.raw("POST", path, body).status == 201
+    table = server.raw("GET", f"{path}/d/scale", headers={"Accept": TABLE}).json
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+    assert table["rows"][0]["cells"][:3] == ["d", 3, 0]
+    shown = server.kubectl("get", "deployment", "d", "-n", "forms", "--subresource", "scale").stdout.split()
+    assert shown[:7] == ["NAME", "DESIRED", "AVAILABLE", "AGE", "d", "3", "0"]

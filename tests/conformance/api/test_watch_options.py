@@ -127,6 +127,13 @@ def test_the_time_is_over_after_a_last_bookmark(server: RunningServer, maps: str
     assert int(events[-1]["object"]["metadata"]["resourceVersion"]) >= int(made)
 
 
+@pytest.mark.parametrize("seconds", ["-1", "1"])
+def test_a_short_time(server: RunningServer, maps: str, seconds: str) -> None:
+    path = f"{maps}?watch=1&timeoutSeconds={seconds}&allowWatchBookmarks=true&resourceVersion=0"
+    with server.watch(path) as stream:
+        assert [told(event) for event in stream.rest()] in (["ADDED a", "ADDED b", "END"], [])
+
+
 def test_a_version_that_is_forgotten_is_an_event_of_type_error(server: RunningServer, maps: str) -> None:
     def forget(running: Any) -> None:
         history = running.feed.caches["", "configmaps"].history

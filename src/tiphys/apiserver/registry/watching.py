@@ -172,7 +172,8 @@ class WatchStream:
         """Write events until the peer leaves or the time is over."""
         writer.coalesce = True
         seconds = self._timeout_seconds()
-        last_bookmark = asyncio.get_running_loop().call_later(seconds - _BEFORE_END_SECONDS, self._say_where)
+        before_end = seconds - _BEFORE_END_SECONDS
+        last_bookmark = asyncio.get_running_loop().call_later(before_end, self._say_where) if before_end > 0 else None
         try:
             async with asyncio.timeout(seconds):
                 refusal = await self._reach()
@@ -183,7 +184,8 @@ class WatchStream:
         except TimeoutError:
             pass
         finally:
-            last_bookmark.cancel()
+            if last_bookmark is not None:
+                last_bookmark.cancel()
             if self._watcher is not None:
                 self._cache.watchers.remove(self._key, self._watcher)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from tiphys.api import codec, errors, field_errors
 from tiphys.api.patch import json_patch, merge_patch, of_definition, strategic_merge
+from tiphys.api.scheme import Resource
 from tiphys.api.selectors import from_label_selector, from_labels
 from tiphys.api.types.autoscaling_v1 import Scale, ScaleSpec, ScaleStatus
 from tiphys.api.types.meta_v1 import ObjectMeta
@@ -18,7 +19,7 @@ from tiphys.apiserver.registry.bodies import decode_body
 from tiphys.apiserver.registry.endpoint import Endpoint, warning_headers
 from tiphys.apiserver.registry.options import write_options
 from tiphys.apiserver.registry.patching import unsupported_patch
-from tiphys.apiserver.registry.representation import encoded
+from tiphys.apiserver.registry.representation import object_response
 from tiphys.apiserver.registry.updating import Changed, Stored, check_identity
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.base.http.messages import Request, Response
@@ -36,6 +37,7 @@ _PATCHES: Final = {
     b"application/strategic-merge-patch+json": _strategic,
 }
 _KIND: Final = "Scale.autoscaling"
+_SCALES: Final = Resource("autoscaling", "v1", "Scale", "scales", True, (), (), (), ())
 
 
 class Scaled(Protocol):
@@ -121,7 +123,8 @@ class ScaleSubresource:
         return self._answer(request, self._scaled.read(codec.decode(endpoint.resource.struct, value)), warnings)
 
     def _answer(self, request: Request, scale: Scale, warnings: list[str]) -> Response:
-        response = encoded(codec.encode(scale), negotiate(request.headers.get(b"accept")))
+        representation = negotiate(request.headers.get(b"accept"))
+        response = object_response(_SCALES, codec.encode(scale), representation, request.query)
         response.headers += warning_headers(warnings)
         return response
 

@@ -155,6 +155,11 @@ def autoscaler_v2(obj: autoscaling_v2.HorizontalPodAutoscaler, now: float) -> li
     return _autoscaler(obj, shown, obj.status.current_replicas or 0, now)
 
 
+def scale(obj: autoscaling_v1.Scale, now: float) -> list[Any]:
+    created = age(obj.metadata.creation_timestamp, now)
+    return [obj.metadata.name, obj.spec.replicas or 0, obj.status.replicas, created]
+
+
 def _autoscaler(
     obj: autoscaling_v1.HorizontalPodAutoscaler | autoscaling_v2.HorizontalPodAutoscaler,
     targets: str,
@@ -225,6 +230,7 @@ PRINTERS: Final = {
         "Name|Schedule|Timezone|Suspend:boolean|Active:integer|Last Schedule|Age|Containers*1|Images*1|Selector*1",
         cron_job,
     ),
+    ("autoscaling/v1", "scales"): ("Name|Desired:integer|Available:integer|Age", scale),
     ("autoscaling/v1", "horizontalpodautoscalers"): (
         "Name|Reference|Targets|MinPods|MaxPods|Replicas|Age",
         autoscaler_v1,
