@@ -164,7 +164,7 @@ def test_state_of_a_version_to_come_is_an_event_of_type_error(server: RunningSer
         ("/api/v1/watch/namespaces/watched/configmaps", ["a", "b"]),
         ("/api/v1/watch/namespaces/watched/configmaps/b", ["b"]),
         ("/api/v1/namespaces/watched/configmaps/b?watch=1", ["b"]),
-        ("/api/v1/watch/configmaps?labelSelector=l", ["a", "b"]),
+        ("/api/v1/watch/configmaps?labelSelector=l+in+(a,b)", ["a", "b"]),
         ("/api/v1/watch/namespaces/watched", ["watched"]),
     ],
 )
