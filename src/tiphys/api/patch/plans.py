@@ -25,6 +25,7 @@ _OPAQUE: Final = frozenset(
 )
 # The schema facts carry no defaults; these are the ones that complete a list item's key.
 _KEY_DEFAULTS: Final = {"protocol": "TCP"}
+_KEY_DEFAULTS_OF: Final = {("io.k8s.api.core.v1.LocalObjectReference", "name"): ""}
 _SCALARS: Final = {"string": "string", "integer": "numeric", "number": "numeric", "boolean": "boolean"}
 
 
@@ -65,6 +66,8 @@ class Plan:
 
     def key_default(self, key: str) -> Any:
         """What a list item without this key field counts as having; None for nothing."""
+        if self.element is not None and (self.element.name, key) in _KEY_DEFAULTS_OF:
+            return _KEY_DEFAULTS_OF[self.element.name, key]
         return _KEY_DEFAULTS.get(key)
 
     def derived(self, **changes: Any) -> Plan:

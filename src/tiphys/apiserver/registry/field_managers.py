@@ -16,13 +16,19 @@ _Entries: Final = tuple[ManagedFieldsEntry, ...]
 
 def created(obj: Any, manager: str, now: str, known: Tracked | None = None) -> None:
     """Make `manager` the owner of everything in a new object; `obj` is as admission left it."""
-    entries = update_managed_fields(None, codec.to_dict(obj), manager=manager, now=now, known=known)
-    obj.metadata.managed_fields = _convert(entries, _Entries) if entries else ()
+    _own(None, obj, manager, "", now, known)
 
 
 def updated(stored: bytes, obj: Any, manager: str, subresource: str, now: str, known: Tracked | None = None) -> None:
     """Make `manager` the owner of what it changes in a stored object."""
-    live = codec.decode_any(stored)
+    _own(codec.decode_any(stored), obj, manager, subresource, now, known)
+
+
+def _own(live: Any, obj: Any, manager: str, subresource: str, now: str, known: Tracked | None) -> None:
+    """Nobody owns anything of an object whose list items cannot be told apart: it is still a good object."""
     new = codec.to_dict(obj)
-    entries = update_managed_fields(live, new, manager=manager, now=now, subresource=subresource, known=known)
+    try:
+        entries = update_managed_fields(live, new, manager=manager, now=now, subresource=subresource, known=known)
+    except ValueError:
+        entries = None
     obj.metadata.managed_fields = _convert(entries, _Entries) if entries else ()

@@ -203,9 +203,11 @@ class Patcher:
 
     def _check_applied(self, applied: dict[str, Any], info: RequestInfo) -> None:
         for field, kind in (("metadata", dict), ("apiVersion", str), ("kind", str)):
-            if not isinstance(applied.get(field) or kind(), kind):
+            if applied.get(field) is None:
+                applied.pop(field, None)
+            elif not isinstance(applied[field], kind):
                 raise errors.bad_request(f"error decoding YAML: {field} is of a wrong type")
-        name = (applied.get("metadata") or {}).get("name")
+        name = applied.get("metadata", {}).get("name")
         if name is not None and name != info.name:
             text = f"the name of the object ({name}) does not match the name on the URL ({info.name})"
             raise errors.bad_request(text)

@@ -1,0 +1,3 @@
+"""The server of these tests."""
+
+from tests.conformance.api.fixtures import server as server
