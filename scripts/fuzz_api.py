@@ -18,6 +18,7 @@ import re
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -112,7 +113,10 @@ def _schemathesis(server: Server, seed: int, seconds: float) -> None:
             *("--request-timeout", str(SLOW_SECONDS), "--suppress-health-check", "all", "--warnings", "off"),
             *("--seed", str(seed), "--max-failures", "3", "--checks", "answered_well"),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | variables, check=False)
+        with tempfile.TemporaryDirectory() as kept:  # the fuzzer's own notes
+            done = subprocess.run(
+                command, capture_output=True, text=True, env=os.environ | variables, cwd=kept, check=False
+            )
         told = re.findall(r"^\s*(\d+ generated.*)$", done.stdout, re.MULTILINE)
         print(f"schemathesis on {path.partition('?')[0]}: {', '.join(told) or 'nothing'}", flush=True)
         # Some documents are too much for the fuzzer itself: that is told apart from what it finds.
