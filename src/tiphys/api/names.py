@@ -13,6 +13,8 @@ from typing import Final
 
 _LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN: Final = rf"{_LABEL}(\.{_LABEL})*"
+_UNDERSCORED_LABEL: Final = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_UNDERSCORED: Final = rf"{_UNDERSCORED_LABEL}(\.{_UNDERSCORED_LABEL})*"
 _LABEL_1035: Final = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED: Final = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE: Final = f"({_QUALIFIED})?"
@@ -31,6 +33,7 @@ GENERATED_BASE_MAXIMUM: Final = LABEL_MAXIMUM - GENERATED_SUFFIX_LENGTH
 
 _match_label: Final = re.compile(_LABEL).fullmatch
 _match_subdomain: Final = re.compile(_SUBDOMAIN).fullmatch
+_match_underscored: Final = re.compile(_UNDERSCORED).fullmatch
 _match_label_1035: Final = re.compile(_LABEL_1035).fullmatch
 _match_qualified: Final = re.compile(_QUALIFIED).fullmatch
 _match_config_key: Final = re.compile(_CONFIG_KEY).fullmatch
@@ -75,6 +78,12 @@ _SUBDOMAIN_MESSAGE: Final = _regex_message(
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
     "end with an alphanumeric character",
     _SUBDOMAIN,
+    "example.com",
+)
+_UNDERSCORED_MESSAGE: Final = _regex_message(
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must "
+    "start and end with an alphanumeric character",
+    _UNDERSCORED,
     "example.com",
 )
 _LABEL_1035_MESSAGE: Final = _regex_message(
@@ -151,6 +160,14 @@ def dns_subdomain(text: str) -> Messages:
     return tuple(messages)
 
 
+def underscored_subdomain(text: str) -> Messages:
+    """A subdomain whose labels may have underscores: where a resolver searches."""
+    messages = [] if len(text) <= SUBDOMAIN_MAXIMUM else [too_long_message(SUBDOMAIN_MAXIMUM)]
+    if not _match_underscored(text):
+        messages.append(_UNDERSCORED_MESSAGE)
+    return tuple(messages)
+
+
 def dns_1035_label(text: str) -> Messages:
     """RFC 1035 label: Services, which become host names."""
     messages = [] if len(text) <= LABEL_MAXIMUM else [too_long_message(LABEL_MAXIMUM)]
@@ -212,6 +229,11 @@ def fully_qualified_name(text: str) -> Messages:
     if not messages and text.count(".") < 2:
         return ("should be a domain with at least three segments separated by dots",)
     return messages
+
+
+def url_path(text: str) -> Messages:
+    """What may follow the host in a URL."""
+    return OK if _match_path(text) else (_regex_message("Invalid path", _PATH),)
 
 
 def domain_prefixed_path(text: str) -> Messages:

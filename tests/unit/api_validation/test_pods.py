@@ -56,13 +56,16 @@ def test_gates_open_and_never_close() -> None:
     gated, free = pod(schedulingGates=[{"name": "a"}]), pod()
     assert refused_update(Pod, gated, free) == []
     assert refused_update(Pod, free, gated) == [
-        "spec.schedulingGates[0]: Forbidden: only deletion is allowed, but found new scheduling gate 'a'"
+        "spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new scheduling gate 'a'"
     ]
     assert refused_update(Pod, gated, pod(schedulingGates=[{"name": "a"}], nodeSelector={"z": "1"})) == []
 
 
 def status(name: str, **state: Any) -> dict[str, Any]:
-    return {"containerStatuses": [{"name": name, "image": "i", "imageID": "", "state": state}]}
+    return {
+        "qosClass": "BestEffort",
+        "containerStatuses": [{"name": name, "image": "i", "imageID": "", "state": state}],
+    }
 
 
 def test_what_ended_for_good_does_not_run_again() -> None:

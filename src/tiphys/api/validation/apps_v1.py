@@ -27,12 +27,20 @@ from tiphys.api.validation.metadata import (
     check_metadata_update,
     check_not_negative,
 )
+from tiphys.api.validation.pod_spec import check_template
+from tiphys.api.validation.selectors import check_label_selector, is_well_formed
 from tiphys.api.validation.stateful_sets import (
     validate_stateful_set,
     validate_stateful_set_status,
     validate_stateful_set_update,
 )
-from tiphys.api.validation.workloads import check_selected_template, check_selector
+from tiphys.api.validation.workloads import (
+    check_kept_running,
+    check_labels_selected,
+    check_not_decremented,
+    check_selected_template,
+    check_selector,
+)
 
 _STRATEGIES: Final = ("Recreate", "RollingUpdate")
 _PROGRESS: Final = "must be greater than minReadySeconds"
@@ -49,7 +57,8 @@ def _check_deployment(obj: Deployment, errors: list[FieldError]) -> None:
     spec = obj.spec
     check_not_negative(spec.replicas, "spec.replicas", errors)
     check_selector(spec.selector, "spec.selector", errors)
-    check_selected_template(spec.selector, spec.template, "Deployment", errors)
+    # A Deployment's template is a ReplicaSet's, and is refused as such.
+    check_selected_template(spec.selector, spec.template, "ReplicaSet", errors)
     _check_strategy(spec.strategy, errors)
     check_not_negative(spec.min_ready_seconds, "spec.minReadySeconds", errors)
     check_not_negative(spec.revision_history_limit, "spec.revisionHistoryLimit", errors)
@@ -77,7 +86,8 @@ def _check_strategy(strategy: DeploymentStrategy, errors: list[FieldError]) -> N
                 errors.append(invalid(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0"))
             check_at_most_100_percent(unavailable, f"{path}.maxUnavailable", errors)
     else:
-        errors.append(not_supported("spec.strategy.type", strategy.type or "", _STRATEGIES))
+        value = {"Type": strategy.type or "", "RollingUpdate": strategy.rolling_update}
+        errors.append(not_supported("spec.strategy", value, _STRATEGIES))
 
 
 def _is_zero(value: int | str | None) -> bool:
@@ -112,6 +122,7 @@ def _deployment_status(new: Deployment, old: Deployment) -> list[FieldError]:
             ("readyReplicas", status.ready_replicas),
             ("availableReplicas", status.available_replicas),
             ("unavailableReplicas", status.unavailable_replicas),
+            ("terminatingReplicas", status.terminating_replicas),
             ("collisionCount", status.collision_count),
         ),
         errors,
@@ -127,10 +138,7 @@ def _deployment_status(new: Deployment, old: Deployment) -> list[FieldError]:
     if (status.available_replicas or 0) > (status.ready_replicas or 0):
         detail = "cannot be greater than readyReplicas"
         errors.append(invalid("status.availableReplicas", status.available_replicas, detail))
-    if old.status.collision_count is not None and (
-        status.collision_count is None or status.collision_count < old.status.collision_count
-    ):
-        errors.append(invalid("status.collisionCount", status.collision_count, "cannot be decremented"))
+    check_not_decremented(status.collision_count, old.status.collision_count, errors)
     return errors
 
 
@@ -170,7 +178,15 @@ def _replica_set_status(new: ReplicaSet, old: ReplicaSet) -> list[FieldError]:
         ("readyReplicas", status.ready_replicas),
         ("availableReplicas", status.available_replicas),
     )
-    _check_counts((("replicas", status.replicas), *counts, ("observedGeneration", status.observed_generation)), errors)
+    _check_counts(
+        (
+            ("replicas", status.replicas),
+            *counts,
+            ("observedGeneration", status.observed_generation),
+            ("terminatingReplicas", status.terminating_replicas),
+        ),
+        errors,
+    )
     for name, value in counts:
         if (value or 0) > status.replicas:
             errors.append(invalid(f"status.{name}", value, "cannot be greater than status.replicas"))
@@ -189,8 +205,11 @@ def _daemon_set(obj: DaemonSet) -> list[FieldError]:
 
 def _check_daemon_set(obj: DaemonSet, errors: list[FieldError]) -> None:
     spec = obj.spec
-    check_selector(spec.selector, "spec.selector", errors)
-    check_selected_template(spec.selector, spec.template, "DaemonSet", errors)
+    check_label_selector(spec.selector, "spec.selector", errors)
+    if is_well_formed(spec.selector):
+        check_labels_selected(spec.selector, spec.template, errors)
+    check_template(spec.template, "spec.template", errors)
+    check_kept_running(spec.template, "DaemonSet", errors)
     check_not_negative(spec.min_ready_seconds, "spec.minReadySeconds", errors)
     strategy = spec.update_strategy
     path = "spec.updateStrategy"
@@ -201,17 +220,18 @@ def _check_daemon_set(obj: DaemonSet, errors: list[FieldError]) -> None:
             surge, unavailable = strategy.rolling_update.max_surge, strategy.rolling_update.max_unavailable
             where = f"{path}.rollingUpdate"
             check_not_negative_or_percent(unavailable, f"{where}.maxUnavailable", errors)
-            check_at_most_100_percent(unavailable, f"{where}.maxUnavailable", errors)
             check_not_negative_or_percent(surge, f"{where}.maxSurge", errors)
+            check_at_most_100_percent(unavailable, f"{where}.maxUnavailable", errors)
             check_at_most_100_percent(surge, f"{where}.maxSurge", errors)
             if not _is_zero(surge) and not _is_zero(unavailable):
                 detail = "may not be set when maxUnavailable is non-zero"
                 errors.append(invalid(f"{where}.maxSurge", surge, detail))
             elif _is_zero(surge) and _is_zero(unavailable):
                 detail = "cannot be 0 when maxSurge is 0"
-                errors.append(invalid(f"{where}.maxUnavailable", unavailable, detail))
+                errors.append(required(f"{where}.maxUnavailable", detail))
     elif strategy.type != "OnDelete":
-        errors.append(not_supported(f"{path}.type", strategy.type or "", ("RollingUpdate", "OnDelete")))
+        value = {"Type": strategy.type or "", "RollingUpdate": strategy.rolling_update}
+        errors.append(not_supported(path, value, ("RollingUpdate", "OnDelete")))
     check_not_negative(spec.revision_history_limit, "spec.revisionHistoryLimit", errors)
 
 
@@ -241,21 +261,25 @@ def _daemon_set_status(new: DaemonSet, old: DaemonSet) -> list[FieldError]:
         ),
         errors,
     )
+    check_not_decremented(status.collision_count, old.status.collision_count, errors)
     return errors
 
 
 def _controller_revision(obj: ControllerRevision) -> list[FieldError]:
     errors: list[FieldError] = []
     check_metadata(obj.metadata, True, names.dns_subdomain, "metadata", errors)
+    check_not_negative(obj.revision, "revision", errors)
     if obj.data is None:
         errors.append(required("data", "data is mandatory"))
-    check_not_negative(obj.revision, "revision", errors)
+    elif not isinstance(obj.data, dict):
+        errors.append(required("data", "data must be a valid JSON object"))
     return errors
 
 
 def _controller_revision_update(new: ControllerRevision, old: ControllerRevision) -> list[FieldError]:
     errors: list[FieldError] = []
     check_metadata_update(new.metadata, old.metadata, errors)
+    check_metadata(new.metadata, True, names.dns_subdomain, "metadata", errors)
     check_not_negative(new.revision, "revision", errors)
     check_immutable(new.data, old.data, "data", errors)
     return errors

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from msgspec.structs import replace
-
 from tiphys.api import cron, names
-from tiphys.api.field_errors import FieldError, invalid, not_supported, refuse, required
+from tiphys.api.field_errors import FieldError, invalid, not_supported, required, too_long
 from tiphys.api.selectors import from_label_selector
 from tiphys.api.strategy.jobs import (
     CONTROLLER_UID_LABEL,
@@ -16,8 +14,10 @@ from tiphys.api.strategy.jobs import (
     LEGACY_JOB_NAME_LABEL,
 )
 from tiphys.api.types.batch_v1 import CronJob, CronJobSpec, Job, JobSpec
-from tiphys.api.validation.formats import selector_value
+from tiphys.api.validation.formats import check_domain_prefixed_path, selector_value
 from tiphys.api.validation.job_policies import check_failure_policy, check_success_policy
+from tiphys.api.validation.job_status import validate_job_status
+from tiphys.api.validation.job_updates import check_template_update
 from tiphys.api.validation.metadata import check_immutable, check_metadata, check_metadata_update, check_not_negative
 from tiphys.api.validation.pod_spec import check_template
 from tiphys.api.validation.selectors import check_label_selector, is_well_formed
@@ -26,6 +26,9 @@ from tiphys.api.validation.time_zones import time_zone_problem
 INDEXED: Final = "Indexed"
 _MODES: Final = ("Indexed", "NonIndexed")
 _INDEXED_MAXIMUM: Final = 100_000
+_COMPLETIONS_SOFT_LIMIT: Final = 100_000
+_MANY_MAXIMUM: Final = 10_000
+_MANAGER_MAXIMUM: Final = 63
 _CRON_NAME_MAXIMUM: Final = 52
 _NEEDS_INDEXED: Final = "requires indexed completion mode"
 _REPLACEMENT: Final = ("Failed", "TerminatingOrFailed")
@@ -37,7 +40,18 @@ def _job(obj: Job) -> list[FieldError]:
     check_metadata(obj.metadata, True, names.dns_subdomain, "metadata", errors)
     _check_generated(obj, errors)
     _check_selected(obj.spec, errors)
+    _check_host_names(obj, errors)
     return errors
+
+
+def _check_host_names(obj: Job, errors: list[FieldError]) -> None:
+    """Pods of an Indexed Job get host names that end in their index."""
+    completions = obj.spec.completions or 0
+    if obj.spec.completion_mode == INDEXED and completions > 0:
+        longest = f"{obj.metadata.name}-{completions - 1}"
+        if names.dns_label(longest):
+            detail = f"will not able to create pod with invalid DNS label: {longest}"
+            errors.append(invalid("metadata.name", obj.metadata.name or "", detail))
 
 
 def _check_generated(obj: Job, errors: list[FieldError]) -> None:
@@ -57,7 +71,7 @@ def _check_generated(obj: Job, errors: list[FieldError]) -> None:
         if key not in labels:
             errors.append(required(path, f"must be '{expected}'"))
         elif labels[key] != expected:
-            errors.append(invalid(path, labels[key], f"must be '{expected}'"))
+            errors.append(invalid(path, dict(sorted(labels.items())), f"must be '{expected}'"))
     generated = {LEGACY_CONTROLLER_UID_LABEL: uid, LEGACY_JOB_NAME_LABEL: name, CONTROLLER_UID_LABEL: uid}
     if is_well_formed(selector) and not from_label_selector(selector).matches({**generated, JOB_NAME_LABEL: name}):
         errors.append(invalid("spec.selector", selector_value(selector), "`selector` not auto-generated"))
@@ -88,8 +102,12 @@ def check_job_spec(spec: JobSpec, path: str, errors: list[FieldError]) -> None:
         (spec.max_failed_indexes, "maxFailedIndexes"),
     ):
         check_not_negative(value, f"{path}.{name}", errors)
+    if spec.max_failed_indexes is not None and spec.backoff_limit_per_index is None:
+        errors.append(required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
     if spec.managed_by is not None:
-        refuse(names.domain_prefixed_path(spec.managed_by), spec.managed_by, f"{path}.managedBy", errors)
+        check_domain_prefixed_path(spec.managed_by, f"{path}.managedBy", errors)
+        if len(spec.managed_by) > _MANAGER_MAXIMUM:
+            errors.append(too_long(f"{path}.managedBy", _MANAGER_MAXIMUM))
     _check_mode(spec, path, errors)
     if spec.pod_failure_policy is not None:
         check_failure_policy(spec, f"{path}.podFailurePolicy", errors)
@@ -101,9 +119,11 @@ def check_job_spec(spec: JobSpec, path: str, errors: list[FieldError]) -> None:
     _check_replacement(spec, path, errors)
     check_template(spec.template, f"{path}.template", errors)
     restart = spec.template.spec.restart_policy
-    if restart == "Always":
+    if not restart or restart == "Always":
         errors.append(required(f"{path}.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"'))
-    elif restart == "OnFailure" and spec.pod_failure_policy is not None:
+    elif restart not in ("OnFailure", "Never"):
+        errors.append(not_supported(f"{path}.template.spec.restartPolicy", restart, ("OnFailure", "Never")))
+    elif restart != "Never" and spec.pod_failure_policy is not None:
         detail = 'only "Never" is supported when podFailurePolicy is specified'
         errors.append(invalid(f"{path}.template.spec.restartPolicy", restart, detail))
 
@@ -118,16 +138,35 @@ def _check_mode(spec: JobSpec, path: str, errors: list[FieldError]) -> None:
         if spec.parallelism is not None and spec.parallelism > _INDEXED_MAXIMUM:
             detail = f"must be less than or equal to {_INDEXED_MAXIMUM} when completion mode is Indexed"
             errors.append(invalid(f"{path}.parallelism", spec.parallelism, detail))
-        if spec.completions is not None and (spec.max_failed_indexes or 0) > spec.completions:
-            detail = "must be less than or equal to completions"
-            errors.append(invalid(f"{path}.maxFailedIndexes", spec.max_failed_indexes, detail))
-    else:
+        _check_failed_indexes(spec, path, errors)
+    elif mode is None or mode == "NonIndexed":
         if spec.backoff_limit_per_index is not None:
             errors.append(invalid(f"{path}.backoffLimitPerIndex", spec.backoff_limit_per_index, _NEEDS_INDEXED))
         if spec.max_failed_indexes is not None:
             errors.append(invalid(f"{path}.maxFailedIndexes", spec.max_failed_indexes, _NEEDS_INDEXED))
-    if spec.max_failed_indexes is not None and spec.backoff_limit_per_index is None and mode == INDEXED:
-        errors.append(required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
+
+
+def _check_failed_indexes(spec: JobSpec, path: str, errors: list[FieldError]) -> None:
+    """Which indexes failed must fit into the status."""
+    failed, completions = spec.max_failed_indexes, spec.completions
+    where = f"{path}.maxFailedIndexes"
+    if failed is not None:
+        if completions is not None and failed > completions:
+            errors.append(invalid(where, failed, "must be less than or equal to completions"))
+        if failed > _INDEXED_MAXIMUM:
+            errors.append(invalid(where, failed, f"must be less than or equal to {_INDEXED_MAXIMUM}"))
+    if completions is None or completions <= _COMPLETIONS_SOFT_LIMIT or spec.backoff_limit_per_index is None:
+        return
+    detail = (
+        f"must be less than or equal to {_MANY_MAXIMUM} when completions are above {_COMPLETIONS_SOFT_LIMIT} and used "
+        "with backoff limit per index"
+    )
+    if failed is None:
+        errors.append(required(where, f"must be specified when completions is above {_COMPLETIONS_SOFT_LIMIT}"))
+    if spec.parallelism is not None and spec.parallelism > _MANY_MAXIMUM:
+        errors.append(invalid(f"{path}.parallelism", spec.parallelism, detail))
+    if failed is not None and failed > _MANY_MAXIMUM:
+        errors.append(invalid(where, failed, detail))
 
 
 def _check_replacement(spec: JobSpec, path: str, errors: list[FieldError]) -> None:
@@ -143,19 +182,19 @@ def _check_replacement(spec: JobSpec, path: str, errors: list[FieldError]) -> No
 
 
 def _job_update(new: Job, old: Job) -> list[FieldError]:
-    errors: list[FieldError] = []
+    # Upstream checks the new Job as if it were made now, and then again as an update.
+    errors = _job(new)
     check_metadata_update(new.metadata, old.metadata, errors)
     after, before = new.spec, old.spec
     _check_selected(after, errors)
-    if after.completion_mode == INDEXED and after.completions != before.completions:
-        if after.completions != after.parallelism:
-            detail = "can only be modified in tandem with spec.parallelism"
-            errors.append(invalid("spec.completions", after.completions, detail))
-    else:
+    if after.completion_mode != INDEXED:
         check_immutable(after.completions, before.completions, "spec.completions", errors)
+    elif after.completions not in (before.completions, after.parallelism) and after.completions is not None:
+        detail = "can only be modified in tandem with spec.parallelism"
+        errors.append(invalid("spec.completions", after.completions, detail))
     if after.selector != before.selector:
         errors.append(invalid("spec.selector", selector_value(after.selector), "field is immutable"))
-    _check_template_update(new, old, errors)
+    check_template_update(new, old, errors)
     check_immutable(after.completion_mode, before.completion_mode, "spec.completionMode", errors)
     check_immutable(after.pod_failure_policy, before.pod_failure_policy, "spec.podFailurePolicy", errors)
     check_immutable(after.backoff_limit_per_index, before.backoff_limit_per_index, "spec.backoffLimitPerIndex", errors)
@@ -164,51 +203,10 @@ def _job_update(new: Job, old: Job) -> list[FieldError]:
     return errors
 
 
-def _check_template_update(new: Job, old: Job, errors: list[FieldError]) -> None:
-    template, before = new.spec.template, old.spec.template
-    if template == before:
-        return
-    munged = template
-    if old.spec.suspend and old.status.start_time is None:
-        # Where a Job that never ran will run may still be decided.
-        spec = replace(
-            munged.spec,
-            node_selector=before.spec.node_selector,
-            tolerations=before.spec.tolerations,
-            scheduling_gates=before.spec.scheduling_gates,
-            affinity=before.spec.affinity,
-        )
-        meta = replace(munged.metadata, labels=before.metadata.labels, annotations=before.metadata.annotations)
-        munged = replace(munged, spec=spec, metadata=meta)
-    check_immutable(munged, before, "spec.template", errors)
-
-
-def _job_status(new: Job, old: Job) -> list[FieldError]:
-    errors: list[FieldError] = []
-    check_metadata_update(new.metadata, old.metadata, errors)
-    status = new.status
-    for value, name in (
-        (status.active, "active"),
-        (status.succeeded, "succeeded"),
-        (status.failed, "failed"),
-        (status.ready, "ready"),
-        (status.terminating, "terminating"),
-    ):
-        check_not_negative(value, f"status.{name}", errors)
-    finished = any(c.status == "True" and c.type in ("Complete", "Failed") for c in status.conditions)
-    complete = any(c.status == "True" and c.type == "Complete" for c in status.conditions)
-    if status.completion_time is not None and not complete:
-        detail = "cannot set completionTime when there is no Complete=True condition"
-        errors.append(invalid("status.completionTime", status.completion_time, detail))
-    if finished and (status.active or 0) > 0:
-        errors.append(invalid("status.active", status.active, "active>0 is invalid for finished job"))
-    return errors
-
-
 def _cron_job(obj: CronJob) -> list[FieldError]:
     errors: list[FieldError] = []
     check_metadata(obj.metadata, True, names.dns_subdomain, "metadata", errors)
-    _check_cron_spec(obj.spec, "", errors)
+    _check_cron_spec(obj.spec, None, errors)
     name = obj.metadata.name or ""
     if len(name) > _CRON_NAME_MAXIMUM:
         # The Jobs' names add an eleven-character time.
@@ -216,19 +214,13 @@ def _cron_job(obj: CronJob) -> list[FieldError]:
     return errors
 
 
-def _check_cron_spec(spec: CronJobSpec, known_zone: str | None, errors: list[FieldError]) -> None:
+def _check_cron_spec(spec: CronJobSpec, old: CronJobSpec | None, errors: list[FieldError]) -> None:
     if not spec.schedule:
         errors.append(required("spec.schedule"))
-    elif "TZ" in spec.schedule:
-        detail = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
-        errors.append(invalid("spec.schedule", spec.schedule, detail))
     else:
-        try:
-            cron.parse(spec.schedule)
-        except ValueError as error:
-            errors.append(invalid("spec.schedule", spec.schedule, str(error)))
+        _check_schedule(spec, old is not None and "TZ" in old.schedule, errors)
     check_not_negative(spec.starting_deadline_seconds, "spec.startingDeadlineSeconds", errors)
-    if spec.time_zone is not None and spec.time_zone != known_zone:
+    if spec.time_zone is not None and (old is None or spec.time_zone != old.time_zone):
         problem = time_zone_problem(spec.time_zone)
         if problem:
             errors.append(invalid("spec.timeZone", spec.time_zone, problem))
@@ -236,18 +228,50 @@ def _check_cron_spec(spec: CronJobSpec, known_zone: str | None, errors: list[Fie
         errors.append(required("spec.concurrencyPolicy"))
     elif spec.concurrency_policy not in _CONCURRENCY:
         errors.append(not_supported("spec.concurrencyPolicy", spec.concurrency_policy, _CONCURRENCY))
-    check_job_spec(spec.job_template.spec, "spec.jobTemplate.spec", errors)
+    _check_job_template(spec.job_template.spec, errors)
     check_not_negative(spec.successful_jobs_history_limit, "spec.successfulJobsHistoryLimit", errors)
     check_not_negative(spec.failed_jobs_history_limit, "spec.failedJobsHistoryLimit", errors)
+
+
+def _check_schedule(spec: CronJobSpec, had_zone: bool, errors: list[FieldError]) -> None:
+    """When it runs. Zones in schedules are from before there was a field for them, and stay where they were."""
+    schedule = spec.schedule
+    try:
+        cron.parse(_without_zone(schedule))
+    except ValueError as error:
+        errors.append(invalid("spec.schedule", schedule, str(error)))
+    if "TZ" not in schedule:
+        return
+    if not had_zone:
+        detail = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
+        errors.append(invalid("spec.schedule", schedule, detail))
+    elif spec.time_zone is not None:
+        detail = "cannot use both timeZone field and TZ or CRON_TZ in schedule"
+        errors.append(invalid("spec.schedule", schedule, detail))
+
+
+def _without_zone(schedule: str) -> str:
+    zone, space, rest = schedule.partition(" ")
+    return rest if space and zone.startswith(("TZ=", "CRON_TZ=")) else schedule
+
+
+def _check_job_template(spec: JobSpec, errors: list[FieldError]) -> None:
+    path = "spec.jobTemplate.spec"
+    check_job_spec(spec, path, errors)
+    if spec.selector is not None:
+        detail = "`selector` will be auto-generated"
+        errors.append(invalid(f"{path}.selector", selector_value(spec.selector), detail))
+    if spec.manual_selector:
+        errors.append(not_supported(f"{path}.manualSelector", True, ("nil", "false")))
 
 
 def _cron_job_update(new: CronJob, old: CronJob) -> list[FieldError]:
     errors: list[FieldError] = []
     check_metadata_update(new.metadata, old.metadata, errors)
-    _check_cron_spec(new.spec, old.spec.time_zone, errors)
+    _check_cron_spec(new.spec, old.spec, errors)
     return errors
 
 
 CREATE: Final[dict[type, Any]] = {CronJob: _cron_job, Job: _job}
 UPDATE: Final[dict[type, Any]] = {CronJob: _cron_job_update, Job: _job_update}
-STATUS: Final[dict[type, Any]] = {Job: _job_status}
+STATUS: Final[dict[type, Any]] = {Job: validate_job_status}

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from tiphys.api import names
 from tiphys.api.field_errors import FieldError, forbidden, invalid, not_supported, refuse, required
+from tiphys.api.quantity import Quantity
 from tiphys.api.types.core_v1 import (
     PersistentVolumeClaim,
     PersistentVolumeClaimSpec,
@@ -17,6 +18,7 @@ from tiphys.api.types.core_v1 import (
 )
 from tiphys.api.validation.differences import describe_difference
 from tiphys.api.validation.metadata import check_metadata, check_metadata_update
+from tiphys.api.validation.resources import is_native
 from tiphys.api.validation.selectors import check_label_selector
 
 ACCESS_MODES: Final = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
@@ -25,7 +27,13 @@ _POSITIVE: Final = "must be greater than zero"
 _CLAIM_IMMUTABLE: Final = (
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 )
-_STATUSES: Final = ("Pending", "Bound", "Lost")
+_RESIZE_STATUSES: Final = (
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+    "NodeResizePending",
+)
 
 
 def validate_claim(obj: PersistentVolumeClaim) -> list[FieldError]:
@@ -48,10 +56,6 @@ def check_claim_spec(spec: PersistentVolumeClaimSpec, path: str, errors: list[Fi
         errors.append(required(f"{path}.resources[storage]"))
     elif storage.milli <= 0:
         errors.append(invalid(f"{path}.resources[storage]", storage, _POSITIVE))
-    limit = spec.resources.limits.get("storage")
-    if storage is not None and limit is not None and limit.exact < storage.exact:
-        detail = f"must be less than or equal to storage limit of {limit}"
-        errors.append(invalid(f"{path}.resources.requests", storage, detail))
     if spec.storage_class_name:
         refuse(
             names.dns_subdomain(spec.storage_class_name), spec.storage_class_name, f"{path}.storageClassName", errors
@@ -67,7 +71,7 @@ def check_claim_spec(spec: PersistentVolumeClaimSpec, path: str, errors: list[Fi
 def check_access_modes(modes: tuple[str, ...], path: str, errors: list[FieldError]) -> None:
     """Each known, and ReadWriteOncePod alone."""
     errors.extend(not_supported(path, mode, ACCESS_MODES) for mode in modes if mode not in ACCESS_MODES)
-    if "ReadWriteOncePod" in modes and len(set(modes)) > 1:
+    if "ReadWriteOncePod" in modes and len(set(modes) & set(ACCESS_MODES)) > 1:
         errors.append(forbidden(path, "may not use ReadWriteOncePod with other access modes"))
 
 
@@ -118,7 +122,7 @@ def validate_claim_update(new: PersistentVolumeClaim, old: PersistentVolumeClaim
         comparable = replace(comparable, storage_class_name=old.spec.storage_class_name)
     if comparable != old.spec:
         errors.append(forbidden("spec", f"{_CLAIM_IMMUTABLE}\n{describe_difference(comparable, old.spec)}"))
-    _check_attributes_class_update(new.spec, old.spec, errors)
+    _check_attributes_class_update(new, old, errors)
     before, after = old.spec.resources.requests.get("storage"), new.spec.resources.requests.get("storage")
     if before is not None and after is not None and after.exact < before.exact and expanded:
         capacity = old.status.capacity.get("storage")
@@ -126,20 +130,23 @@ def validate_claim_update(new: PersistentVolumeClaim, old: PersistentVolumeClaim
             detail = "field can not be less than status.capacity"
             errors.append(forbidden("spec.resources.requests.storage", detail))
     if new.spec.volume_mode != old.spec.volume_mode:
-        errors.append(invalid("spec.volumeMode", new.spec.volume_mode, "field is immutable"))
+        errors.append(invalid("volumeMode", new.spec.volume_mode, "field is immutable"))
     return errors
 
 
 def _check_attributes_class_update(
-    new: PersistentVolumeClaimSpec, old: PersistentVolumeClaimSpec, errors: list[FieldError]
+    new: PersistentVolumeClaim, old: PersistentVolumeClaim, errors: list[FieldError]
 ) -> None:
-    if old.volume_attributes_class_name is None:
+    """Once a class was applied there is always one."""
+    name = new.spec.volume_attributes_class_name
+    if name == old.spec.volume_attributes_class_name or old.status.current_volume_attributes_class_name is None:
         return
     where = "spec.volumeAttributesClassName"
-    if new.volume_attributes_class_name is None:
-        errors.append(forbidden(where, "update from non-nil value to nil is forbidden"))
-    elif old.volume_attributes_class_name and not new.volume_attributes_class_name:
-        errors.append(forbidden(where, "update from non-nil value to an empty string is forbidden"))
+    what = "when status.currentVolumeAttributesClassName is not nil"
+    if name is None:
+        errors.append(forbidden(where, f"update to nil is forbidden {what}"))
+    elif not name:
+        errors.append(forbidden(where, f"update to empty string is forbidden {what}"))
 
 
 def _with_storage_of(new: PersistentVolumeClaimSpec, old: PersistentVolumeClaimSpec) -> VolumeResourceRequirements:
@@ -153,6 +160,28 @@ def validate_claim_status(new: PersistentVolumeClaim, old: PersistentVolumeClaim
     errors: list[FieldError] = []
     check_metadata_update(new.metadata, old.metadata, errors)
     for name, quantity in new.status.capacity.items():
-        if quantity.milli < 0:
-            errors.append(invalid(f"status.capacity[{name}]", quantity, "must be greater than or equal to 0"))
+        _check_amount(quantity, f"status.capacity[{name}]", errors)
+    where = "status.allocatedResourceStatuses"
+    for name, state in new.status.allocated_resource_statuses.items():
+        _check_resource_key(name, where, errors)
+        if state not in _RESIZE_STATUSES:
+            errors.append(not_supported(where, name, _RESIZE_STATUSES))
+    where = "status.allocatedResources"
+    for name, quantity in new.status.allocated_resources.items():
+        before = len(errors)
+        _check_resource_key(name, where, errors)
+        if len(errors) == before:
+            _check_amount(quantity, f"{where}[{name}]", errors)
     return errors
+
+
+def _check_amount(quantity: Quantity, path: str, errors: list[FieldError]) -> None:
+    if quantity.value < 0:
+        errors.append(invalid(path, quantity.value, "must be a valid resource quantity"))
+
+
+def _check_resource_key(name: str, path: str, errors: list[FieldError]) -> None:
+    messages = names.qualified_name(name)
+    refuse(messages, name, path, errors)
+    if not messages and is_native(name) and name != "storage":
+        errors.append(not_supported(path, name, ("storage",)))

@@ -15,7 +15,7 @@ from tiphys.api.field_errors import (
     not_supported,
     refuse,
     required,
-    too_many,
+    too_long,
 )
 from tiphys.api.types.core_v1 import (
     Container,
@@ -28,8 +28,8 @@ from tiphys.api.types.core_v1 import (
     VolumeMount,
 )
 from tiphys.api.validation.environment import check_environment, check_environment_sources
-from tiphys.api.validation.formats import check_descending_path, check_no_backsteps
-from tiphys.api.validation.probes import check_lifecycle, check_liveness_probe, check_readiness_probe
+from tiphys.api.validation.formats import check_descending_path
+from tiphys.api.validation.probes import check_lifecycle, check_liveness_probe, check_readiness_probe, check_stop_signal
 from tiphys.api.validation.resources import check_requirements
 from tiphys.api.validation.security import check_container_security
 
@@ -37,13 +37,14 @@ AnyContainer = Container | EphemeralContainer
 
 PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
 PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
-_MESSAGE_POLICIES: Final = ("FallbackToLogsOnError", "File")
+_MESSAGE_POLICIES: Final = ("File", "FallbackToLogsOnError")
 _RESTART_POLICIES: Final = ("Always", "Never", "OnFailure")
 _PROPAGATIONS: Final = ("Bidirectional", "HostToContainer", "None")
 _RESIZABLE: Final = ("cpu", "memory")
 _RESIZE_POLICIES: Final = ("NotRequired", "RestartContainer")
 _NOT_FOR_INIT: Final = "may not be set for init containers without restartPolicy=Always"
 _NOT_FOR_EPHEMERAL: Final = "cannot be set for an Ephemeral Container"
+_RESTART_ACTIONS: Final = ("Restart", "RestartAllContainers")
 _RESTART_RULES_MAXIMUM: Final = 20
 _EXIT_CODES_MAXIMUM: Final = 255
 
@@ -56,6 +57,10 @@ class PodScope:
     volumes: dict[str, Volume]
     claims: frozenset[str]
     errors: list[FieldError]
+    names_files: bool = False
+    """Whether a variable comes from a file of a volume."""
+    is_windows: bool = False
+    """Whether anything says something that only Windows has."""
 
 
 def check_containers(scope: PodScope, path: str) -> None:
@@ -87,14 +92,14 @@ def check_init_containers(scope: PodScope, path: str) -> None:
     for index, container in enumerate(scope.spec.init_containers):
         where = f"{path}[{index}]"
         _check_common(container, scope, where)
-        if container.name:
-            if container.name in seen:
-                errors.append(duplicate(f"{where}.name", container.name))
+        if container.restart_policy is not None or container.restart_policy_rules:
+            _check_init_restart(container, where, errors)
+        if container.name in seen:
+            errors.append(duplicate(f"{where}.name", container.name))
+        elif container.name:
             seen.add(container.name)
         if container.ports:
             check_host_ports((container,), path, errors)
-        if container.restart_policy is not None or container.restart_policy_rules:
-            _check_restart(container, where, errors)
         if container.restart_policy == "Always":
             _check_life(container, scope, where)
             continue
@@ -106,10 +111,6 @@ def check_init_containers(scope: PodScope, path: str) -> None:
         ):
             if value is not None:
                 errors.append(forbidden(f"{where}.{name}", _NOT_FOR_INIT))
-        if container.resize_policy:
-            errors.append(
-                invalid(f"{where}.resizePolicy", container.resize_policy, "must not be set for init containers")
-            )
 
 
 def check_ephemeral_containers(scope: PodScope, path: str) -> None:
@@ -120,6 +121,7 @@ def check_ephemeral_containers(scope: PodScope, path: str) -> None:
     for index, container in enumerate(scope.spec.ephemeral_containers):
         where = f"{path}[{index}]"
         _check_common(container, scope, where)
+        check_image_text(container, where, errors)
         if container.name in seen:
             errors.append(duplicate(f"{where}.name", container.name))
         seen.add(container.name)
@@ -127,16 +129,17 @@ def check_ephemeral_containers(scope: PodScope, path: str) -> None:
         if target and target not in others:
             errors.append(not_found(f"{where}.targetContainerName", target))
         for value, name in (
-            (container.ports, "ports"),
+            (container.ports or None, "ports"),
+            (_any_resources(container), "resources"),
+            (container.resize_policy or None, "resizePolicy"),
+            (container.restart_policy, "restartPolicy"),
+            (container.restart_policy_rules or None, "restartPolicyRules"),
             (container.liveness_probe, "livenessProbe"),
             (container.readiness_probe, "readinessProbe"),
             (container.startup_probe, "startupProbe"),
             (container.lifecycle, "lifecycle"),
-            (container.resources.limits or container.resources.requests, "resources"),
-            (container.resize_policy, "resizePolicy"),
-            (container.restart_policy, "restartPolicy"),
         ):
-            if value:
+            if value is not None:
                 errors.append(forbidden(f"{where}.{name}", _NOT_FOR_EPHEMERAL))
         for position, mount in enumerate(container.volume_mounts):
             place = f"{where}.volumeMounts[{position}]"
@@ -146,14 +149,25 @@ def check_ephemeral_containers(scope: PodScope, path: str) -> None:
                 errors.append(forbidden(f"{place}.subPathExpr", _NOT_FOR_EPHEMERAL))
 
 
+def _any_resources(container: AnyContainer) -> bool | None:
+    resources = container.resources
+    return True if resources.limits or resources.requests or resources.claims else None
+
+
+def check_image_text(container: AnyContainer, path: str, errors: list[FieldError]) -> None:
+    """Pods' images, not those of templates, are free of blanks around them."""
+    image = container.image
+    if image and (image[0].isspace() or image[-1].isspace()):
+        errors.append(invalid(f"{path}.image", image, "must not have leading or trailing whitespace"))
+
+
 def _check_life(container: Container, scope: PodScope, path: str) -> None:
     errors = scope.errors
     if container.lifecycle is not None:
         grace = scope.spec.termination_grace_period_seconds
         check_lifecycle(container.lifecycle, grace, f"{path}.lifecycle", errors)
-        if container.lifecycle.stop_signal is not None and scope.spec.os is None:
-            detail = "may not be set for containers with empty `spec.os.name`"
-            errors.append(forbidden(f"{path}.lifecycle.stopSignal", detail))
+        if container.lifecycle.stop_signal is not None:
+            check_stop_signal(container.lifecycle.stop_signal, scope.spec.os, f"{path}.lifecycle.stopSignal", errors)
     if container.liveness_probe is not None:
         check_liveness_probe(container.liveness_probe, f"{path}.livenessProbe", errors)
     if container.readiness_probe is not None:
@@ -177,8 +191,8 @@ def _check_common(container: AnyContainer, scope: PodScope, path: str) -> None:
         errors.append(not_supported(f"{path}.terminationMessagePolicy", policy, _MESSAGE_POLICIES))
     if container.ports:
         _check_ports(container.ports, f"{path}.ports", errors)
-    if container.env:
-        check_environment(container.env, f"{path}.env", errors)
+    if container.env and check_environment(container.env, f"{path}.env", errors):
+        scope.names_files = True
     if container.env_from:
         check_environment_sources(container.env_from, f"{path}.envFrom", errors)
     if container.volume_mounts:
@@ -195,6 +209,8 @@ def _check_common(container: AnyContainer, scope: PodScope, path: str) -> None:
     if container.security_context is not None:
         host_users = scope.spec.host_users is not False
         check_container_security(container.security_context, f"{path}.securityContext", errors, host_users=host_users)
+        if container.security_context.windows_options is not None:
+            scope.is_windows = True
 
 
 def _check_ports(ports: tuple[ContainerPort, ...], path: str, errors: list[FieldError]) -> None:
@@ -258,13 +274,13 @@ def _check_mounts(container: AnyContainer, volumes: dict[str, Volume], path: str
 def _check_mount_options(
     mount: VolumeMount, container: AnyContainer, path: str, where: str, errors: list[FieldError]
 ) -> None:
-    # Upstream's paths of these fields lack the mount's index.
+    # Upstream's paths of these fields lack the mount's index, but where one is about two fields.
     if mount.sub_path:
         check_descending_path(mount.sub_path, f"{path}.subPath", errors)
     if mount.sub_path_expr:
         if mount.sub_path:
             detail = "subPathExpr and subPath are mutually exclusive"
-            errors.append(invalid(f"{path}.subPathExpr", mount.sub_path_expr, detail))
+            errors.append(invalid(f"{where}.subPathExpr", mount.sub_path_expr, detail))
         check_descending_path(mount.sub_path_expr, f"{path}.subPathExpr", errors)
     if mount.mount_propagation is not None:
         if mount.mount_propagation not in _PROPAGATIONS:
@@ -277,13 +293,13 @@ def _check_mount_options(
     mode = mount.recursive_read_only
     if mode is not None and mode != "Disabled":
         if mode not in ("Enabled", "IfPossible"):
-            errors.append(not_supported(f"{where}.recursiveReadOnly", mode, ("Disabled", "Enabled", "IfPossible")))
+            errors.append(not_supported(f"{path}.recursiveReadOnly", mode, ("Disabled", "Enabled", "IfPossible")))
             return
         if not mount.read_only:
-            errors.append(forbidden(f"{where}.recursiveReadOnly", "may only be specified when readOnly is true"))
+            errors.append(forbidden(f"{path}.recursiveReadOnly", "may only be specified when readOnly is true"))
         if mount.mount_propagation not in (None, "None"):
             detail = "may only be specified when mountPropagation is None or not specified"
-            errors.append(forbidden(f"{where}.recursiveReadOnly", detail))
+            errors.append(forbidden(f"{path}.recursiveReadOnly", detail))
 
 
 def _check_devices(container: AnyContainer, volumes: dict[str, Volume], path: str, errors: list[FieldError]) -> None:
@@ -293,13 +309,21 @@ def _check_devices(container: AnyContainer, volumes: dict[str, Volume], path: st
     paths_seen: set[str] = set()
     for index, device in enumerate(container.volume_devices):
         where = f"{path}[{index}]"
-        _check_device(device, volumes.get(device.name), where, errors)
+        if not device.name:
+            errors.append(required(f"{where}.name"))
         if device.name in names_seen:
             errors.append(invalid(f"{where}.name", device.name, "must be unique"))
+        _check_device_volume(device, volumes.get(device.name), where, errors)
+        if not device.device_path:
+            errors.append(required(f"{where}.devicePath"))
         if device.device_path in paths_seen:
             errors.append(invalid(f"{where}.devicePath", device.device_path, "must be unique"))
-        names_seen.add(device.name)
-        paths_seen.add(device.device_path)
+        if ".." in device.device_path.split("/"):
+            errors.append(invalid(f"{where}.devicePath", device.device_path, "can not contain backsteps ('..')"))
+        else:
+            paths_seen.add(device.device_path)
+        if device.name:
+            names_seen.add(device.name)
         if device.name in mounted:
             errors.append(invalid(f"{where}.name", device.name, "must not already exist in volumeMounts"))
         if device.device_path in mount_paths:
@@ -307,34 +331,38 @@ def _check_devices(container: AnyContainer, volumes: dict[str, Volume], path: st
             errors.append(invalid(f"{where}.devicePath", device.device_path, detail))
 
 
-def _check_device(device: VolumeDevice, volume: Volume | None, path: str, errors: list[FieldError]) -> None:
-    if not device.name:
-        errors.append(required(f"{path}.name"))
+def _check_device_volume(device: VolumeDevice, volume: Volume | None, path: str, errors: list[FieldError]) -> None:
     if volume is None:
         errors.append(not_found(f"{path}.name", device.name))
     elif volume.persistent_volume_claim is None and volume.ephemeral is None:
         detail = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode"
         errors.append(invalid(f"{path}.name", device.name, detail))
-    if not device.device_path:
-        errors.append(required(f"{path}.devicePath"))
-    check_no_backsteps(device.device_path, f"{path}.devicePath", errors)
 
 
 def _check_resize(container: AnyContainer, spec: PodSpec, path: str, errors: list[FieldError]) -> None:
     seen: set[str] = set()
-    for policy in container.resize_policy:
+    for index, policy in enumerate(container.resize_policy):
         if policy.resource_name in seen:
-            errors.append(duplicate(path, policy.resource_name))
+            errors.append(duplicate(f"{path}[{index}]", policy.resource_name))
         seen.add(policy.resource_name)
-        if policy.resource_name not in _RESIZABLE:
+        if not policy.resource_name:
+            errors.append(required(path))
+        elif policy.resource_name not in _RESIZABLE:
             errors.append(not_supported(path, policy.resource_name, _RESIZABLE))
         if not policy.restart_policy:
             errors.append(required(path))
         elif policy.restart_policy not in _RESIZE_POLICIES:
             errors.append(not_supported(path, policy.restart_policy, _RESIZE_POLICIES))
-        elif spec.restart_policy == "Never" and policy.restart_policy != "NotRequired":
+        if spec.restart_policy == "Never" and policy.restart_policy != "NotRequired":
             detail = "must be 'NotRequired' when `restartPolicy` is 'Never'"
             errors.append(invalid(path, policy.restart_policy, detail))
+
+
+def _check_init_restart(container: Container, path: str, errors: list[FieldError]) -> None:
+    if container.restart_policy is not None:
+        _check_restart(container, path, errors)
+    else:
+        errors.append(required(f"{path}.restartPolicy", "must specify restartPolicy when restart rules are used"))
 
 
 def _check_restart(container: Container, path: str, errors: list[FieldError]) -> None:
@@ -347,21 +375,20 @@ def _check_restart(container: Container, path: str, errors: list[FieldError]) ->
     if policy is None:
         errors.append(required(f"{path}.restartPolicy", "must specify restartPolicy when restart rules are used"))
     if len(rules) > _RESTART_RULES_MAXIMUM:
-        errors.append(too_many(f"{path}.restartPolicyRules", len(rules), _RESTART_RULES_MAXIMUM))
+        errors.append(too_long(f"{path}.restartPolicyRules", _RESTART_RULES_MAXIMUM))
     for index, rule in enumerate(rules):
         _check_restart_rule(rule, f"{path}.restartPolicyRules[{index}]", errors)
 
 
 def _check_restart_rule(rule: ContainerRestartRule, path: str, errors: list[FieldError]) -> None:
-    if rule.action != "Restart":
-        errors.append(not_supported(f"{path}.action", rule.action, ("Restart",)))
+    if rule.action not in _RESTART_ACTIONS:
+        # Upstream's list of what there is leaves out the younger action.
+        errors.append(not_supported(f"{path}.action", rule.action, _RESTART_ACTIONS[:1]))
     codes: Any = rule.exit_codes
     if codes is None:
         errors.append(required(f"{path}.exitCodes", "must be specified"))
         return
     if codes.operator not in ("In", "NotIn"):
         errors.append(not_supported(f"{path}.exitCodes.operator", codes.operator, ("In", "NotIn")))
-    if not codes.values:
-        errors.append(invalid(f"{path}.exitCodes.values", codes.values, "must specify at least one value"))
-    elif len(codes.values) > _EXIT_CODES_MAXIMUM:
-        errors.append(too_many(f"{path}.exitCodes.values", len(codes.values), _EXIT_CODES_MAXIMUM))
+    if len(codes.values) > _EXIT_CODES_MAXIMUM:
+        errors.append(too_long(f"{path}.exitCodes.values", _EXIT_CODES_MAXIMUM))

@@ -50,7 +50,8 @@ from tiphys.api.validation.persistent_volumes import (
 )
 from tiphys.api.validation.pod_parts import validate_ephemeral_containers_update, validate_resize
 from tiphys.api.validation.pod_spec import check_template
-from tiphys.api.validation.pods import validate_binding, validate_pod, validate_pod_status, validate_pod_update
+from tiphys.api.validation.pod_status import validate_pod_status
+from tiphys.api.validation.pods import validate_binding, validate_pod, validate_pod_update
 from tiphys.api.validation.quotas import (
     validate_limit_range,
     validate_limit_range_update,
@@ -58,7 +59,8 @@ from tiphys.api.validation.quotas import (
     validate_resource_quota_status,
     validate_resource_quota_update,
 )
-from tiphys.api.validation.services import validate_service, validate_service_status, validate_service_update
+from tiphys.api.validation.service_status import validate_service_status
+from tiphys.api.validation.services import validate_service, validate_service_update
 
 
 def _replication_controller(obj: ReplicationController) -> list[FieldError]:
@@ -110,6 +112,9 @@ def _replication_controller_status(new: ReplicationController, old: ReplicationC
         check_not_negative(value, f"status.{name}", errors)
         if name.endswith("Replicas") and (value or 0) > status.replicas:
             errors.append(invalid(f"status.{name}", value, "cannot be greater than status.replicas"))
+    if (status.available_replicas or 0) > (status.ready_replicas or 0):
+        detail = "cannot be greater than readyReplicas"
+        errors.append(invalid("status.availableReplicas", status.available_replicas, detail))
     return errors
 
 

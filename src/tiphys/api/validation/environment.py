@@ -18,12 +18,11 @@ from tiphys.api.types.core_v1 import (
     ResourceFieldSelector,
     SecretKeySelector,
 )
-from tiphys.api.validation.formats import check_non_reserved_path
+from tiphys.api.validation.formats import check_no_backsteps
 from tiphys.api.validation.metadata import check_label_name
-from tiphys.api.validation.resources import is_huge_page
 
 _ONLY_ONE: Final = "may not have more than one field specified at a time"
-_SOURCES: Final = "`fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef`, or `fileKeyRef`"
+_SOURCES: Final = "`fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
 _SUBSCRIPTED: Final = re.compile(r"(.+?)\['(.*)'\]")
 _RESOURCES: Final = (
     "limits.cpu",
@@ -51,15 +50,20 @@ VOLUME_FIELDS: Final = (
     "metadata.namespace",
     "metadata.uid",
 )
-_KNOWN_FIELDS: Final = frozenset((*ENVIRONMENT_FIELDS, *VOLUME_FIELDS, "spec.host", "spec.restartPolicy"))
+_KNOWN_FIELDS: Final = frozenset(
+    (*ENVIRONMENT_FIELDS, *VOLUME_FIELDS, "spec.host", "spec.restartPolicy", "spec.schedulerName", "status.phase")
+)
+_HUGE_PAGES: Final = ("limits.hugepages-", "requests.hugepages-")
 _CPU_DIVISORS: Final = frozenset({"1m", "1"})
 _MEMORY_DIVISORS: Final = tuple(
     Quantity(text) for text in ("1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei")
 )
+_MEASURED: Final = {"memory": "memory", "ephemeral-storage": "local ephemeral storage"}
 
 
-def check_environment(variables: tuple[EnvVar, ...], path: str, errors: list[FieldError]) -> None:
-    """Names, and where values come from."""
+def check_environment(variables: tuple[EnvVar, ...], path: str, errors: list[FieldError]) -> bool:
+    """Names, and where values come from. Returns whether one comes from a file."""
+    names_files = False
     for index, variable in enumerate(variables):
         if not variable.name:
             errors.append(required(f"{path}[{index}].name"))
@@ -67,6 +71,8 @@ def check_environment(variables: tuple[EnvVar, ...], path: str, errors: list[Fie
             refuse(names.environment_name(variable.name), variable.name, f"{path}[{index}].name", errors)
         if variable.value_from is not None:
             _check_source(variable, variable.value_from, f"{path}[{index}].valueFrom", errors)
+            names_files = names_files or variable.value_from.file_key_ref is not None
+    return names_files
 
 
 def _check_source(variable: EnvVar, source: EnvVarSource, path: str, errors: list[FieldError]) -> None:
@@ -117,9 +123,11 @@ def check_field_reference(
         unknown = f"error converting fieldPath: field label not supported: {field}"
         errors.append(invalid(where, reference.field_path, unknown))
     elif subscript is not None:
-        check_label_name(subscript.lower() if field == "metadata.annotations" else subscript, where, errors)
-    elif field not in allowed and field != "spec.host":
-        errors.append(not_supported(where, field, allowed))
+        check_label_name(subscript.lower() if field == "metadata.annotations" else subscript, path, errors)
+    else:
+        field = "spec.nodeName" if field == "spec.host" else field
+        if field not in allowed:
+            errors.append(not_supported(where, field, allowed))
 
 
 def check_resource_reference(
@@ -131,7 +139,7 @@ def check_resource_reference(
         errors.append(required(f"{path}.containerName"))
     elif not resource:
         errors.append(required(f"{path}.resource"))
-    elif resource not in _RESOURCES and not is_huge_page(resource.partition(".")[2]):
+    elif resource not in _RESOURCES and not resource.startswith(_HUGE_PAGES):
         errors.append(not_supported(f"{path}.resource", resource, _RESOURCES))
     _check_divisor(resource, reference.divisor, f"{path}.divisor", errors)
 
@@ -139,21 +147,24 @@ def check_resource_reference(
 def _check_divisor(resource: str, divisor: Quantity, path: str, errors: list[FieldError]) -> None:
     if divisor == "0":
         return
-    if resource.endswith(".cpu"):
+    # What upstream calls the bad value is the resource, not the divisor.
+    if resource in ("limits.cpu", "requests.cpu"):
         if divisor not in _CPU_DIVISORS:
             detail = "only divisor's values 1m and 1 are supported with the cpu resource"
-            errors.append(invalid(path, divisor, detail))
-    elif divisor not in _MEMORY_DIVISORS:
-        what = resource.partition(".")[2]
+            errors.append(invalid(path, resource, detail))
+        return
+    what = _MEASURED.get(resource.partition(".")[2]) if resource in _RESOURCES else None
+    if resource.startswith(_HUGE_PAGES):
+        what = "hugepages"
+    if what is not None and divisor not in _MEMORY_DIVISORS:
         listed = ", ".join(_MEMORY_DIVISORS)
-        errors.append(invalid(path, divisor, f"only divisor's values {listed} are supported with the {what} resource"))
+        errors.append(invalid(path, resource, f"only divisor's values {listed} are supported with the {what} resource"))
 
 
 def _check_key_reference(
     reference: ConfigMapKeySelector | SecretKeySelector, path: str, errors: list[FieldError]
 ) -> None:
-    if not reference.name:
-        errors.append(required(f"{path}.name"))
+    refuse(names.dns_subdomain(reference.name or ""), reference.name or "", f"{path}.name", errors)
     if not reference.key:
         errors.append(required(f"{path}.key"))
     else:
@@ -167,10 +178,12 @@ def _check_file_reference(reference: FileKeySelector, path: str, errors: list[Fi
         refuse(names.environment_name(reference.key), reference.key, f"{path}.key", errors)
     if not reference.volume_name:
         errors.append(required(f"{path}.volumeName"))
+    else:
+        refuse(names.dns_label(reference.volume_name), reference.volume_name, f"{path}.volumeName", errors)
     if not reference.path:
         errors.append(required(f"{path}.path"))
     else:
-        check_non_reserved_path(reference.path, f"{path}.path", errors)
+        check_no_backsteps(reference.path, f"{path}.path", errors)
 
 
 def check_environment_sources(sources: tuple[EnvFromSource, ...], path: str, errors: list[FieldError]) -> None:
@@ -179,11 +192,19 @@ def check_environment_sources(sources: tuple[EnvFromSource, ...], path: str, err
         where = f"{path}[{index}]"
         if source.prefix:
             refuse(names.environment_name(source.prefix), source.prefix, f"{where}.prefix", errors)
-        if source.config_map_ref is not None and not source.config_map_ref.name:
-            errors.append(required(f"{where}.configMapRef.name"))
-        if source.secret_ref is not None and not source.secret_ref.name:
-            errors.append(required(f"{where}.secretRef.name"))
+        if source.config_map_ref is not None:
+            _check_source_name(source.config_map_ref.name, f"{where}.configMapRef.name", errors)
+        if source.secret_ref is not None:
+            _check_source_name(source.secret_ref.name, f"{where}.secretRef.name", errors)
+        # Upstream's path of these names no item.
         if source.config_map_ref is None and source.secret_ref is None:
-            errors.append(invalid(where, "", "must specify one of: `configMapRef` or `secretRef`"))
+            errors.append(invalid(path, "", "must specify one of: `configMapRef` or `secretRef`"))
         elif source.config_map_ref is not None and source.secret_ref is not None:
-            errors.append(invalid(where, "", _ONLY_ONE))
+            errors.append(invalid(path, "", _ONLY_ONE))
+
+
+def _check_source_name(name: str | None, path: str, errors: list[FieldError]) -> None:
+    if not name:
+        errors.append(required(path))
+    else:
+        refuse(names.dns_subdomain(names.as_prefix(name)), name, path, errors)

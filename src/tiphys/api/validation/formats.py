@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any, Final
 
 from tiphys.api import names
-from tiphys.api.field_errors import FieldError, invalid, refuse
+from tiphys.api.field_errors import FieldError, invalid, refuse, required
 
 INT32_MAXIMUM: Final = 2**31 - 1
 _IP_MESSAGE: Final = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
@@ -46,20 +47,42 @@ def parse_cidr(text: str) -> Network | None:
         return None
 
 
-def check_ip(text: str, path: str, errors: list[FieldError]) -> Address | None:
-    """An IP address, returned if it is one."""
+def check_ip(text: str, path: str, errors: list[FieldError], known: Collection[str] = ()) -> Address | None:
+    """An IP address, returned if it is one. What was `known` before may be written as others would misread it."""
     parsed = parse_ip(text)
     if parsed is None:
         errors.append(invalid(path, text, _IP_MESSAGE))
+    elif text not in known:
+        if _has_leading_zeros(text):
+            errors.append(invalid(path, text, "must not have leading 0s"))
+        if _is_mapped(parsed):
+            errors.append(invalid(path, text, "must not be an IPv4-mapped IPv6 address"))
     return parsed
 
 
-def check_cidr(text: str, path: str, errors: list[FieldError]) -> Network | None:
-    """A network in CIDR notation, returned if it is one."""
+def check_cidr(text: str, path: str, errors: list[FieldError], known: Collection[str] = ()) -> Network | None:
+    """A network in CIDR notation, returned if it is one. What was `known` before may be ambiguous."""
     parsed = parse_cidr(text)
     if parsed is None:
         errors.append(invalid(path, text, _CIDR_MESSAGE))
+    elif text not in known:
+        address, _, length = text.partition("/")
+        own = parse_ip(address)
+        if _has_leading_zeros(address) or (length[0] == "0" and length != "0"):
+            errors.append(invalid(path, text, "must not have leading 0s in IP or prefix length"))
+        elif _is_mapped(own):
+            errors.append(invalid(path, text, "must not have an IPv4-mapped IPv6 address"))
+        elif own != parsed.network_address:
+            errors.append(invalid(path, text, "must not have bits set beyond the prefix length"))
     return parsed
+
+
+def _has_leading_zeros(text: str) -> bool:
+    return ":" not in text and any(len(octet) > 1 and octet[0] == "0" for octet in text.split("."))
+
+
+def _is_mapped(address: Address | None) -> bool:
+    return isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
 
 
 def check_special_ip(text: str, address: Address, path: str, errors: list[FieldError]) -> None:
@@ -92,6 +115,18 @@ def check_id(value: int, path: str, errors: list[FieldError]) -> None:
     """A user or group id."""
     if not 0 <= value <= INT32_MAXIMUM:
         errors.append(invalid(path, value, _ID_MESSAGE))
+
+
+def check_domain_prefixed_path(text: str, path: str, errors: list[FieldError]) -> None:
+    """``example.com/path``, of which upstream names the part that is bad."""
+    host, slash, rest = text.partition("/")
+    if not text:
+        errors.append(required(path))
+    elif not slash or not host or not rest:
+        errors.append(invalid(path, text, 'must be a domain-prefixed path (such as "acme.io/foo")'))
+    else:
+        refuse(names.dns_subdomain(host), host, path, errors)
+        refuse(names.url_path(rest), rest, path, errors)
 
 
 def check_names(name_check: names.NameCheck, text: str, path: str, errors: list[FieldError]) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
-from tiphys.api.field_errors import FieldError, invalid, not_supported, required, too_many
-from tiphys.api.types.batch_v1 import JobSpec, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyRule
-from tiphys.api.validation.metadata import check_label_name
+from tiphys.api.field_errors import FieldError, invalid, not_supported, quote, required, too_long, too_many
+from tiphys.api.types.batch_v1 import (
+    JobSpec,
+    PodFailurePolicyOnExitCodesRequirement,
+    PodFailurePolicyRule,
+    SuccessPolicyRule,
+)
+from tiphys.api.validation import job_indexes
+from tiphys.api.validation.metadata import check_label_name, check_not_negative
 
 _RULES_MAXIMUM: Final = 20
 _VALUES_MAXIMUM: Final = 255
@@ -15,7 +20,7 @@ _PATTERNS_MAXIMUM: Final = 20
 _ACTIONS: Final = ("Count", "FailIndex", "FailJob", "Ignore")
 _OPERATORS: Final = ("In", "NotIn")
 _STATUSES: Final = ("False", "True", "Unknown")
-_match_intervals: Final = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*").fullmatch
+_INDEXES_MAXIMUM_BYTES: Final = 64 * 1024
 
 
 def check_failure_policy(spec: JobSpec, path: str, errors: list[FieldError]) -> None:
@@ -33,7 +38,7 @@ def _check_failure_rule(
     rule: PodFailurePolicyRule, spec: JobSpec, containers: set[str], path: str, errors: list[FieldError]
 ) -> None:
     if not rule.action:
-        errors.append(required(f"{path}.action", f"valid values: {list(_ACTIONS)}"))
+        errors.append(required(f"{path}.action", _valid(_ACTIONS)))
     elif rule.action == "FailIndex":
         if spec.backoff_limit_per_index is None:
             detail = "requires the backoffLimitPerIndex to be set"
@@ -48,26 +53,37 @@ def _check_failure_rule(
         where = f"{path}.onPodConditions[{index}]"
         check_label_name(pattern.type, f"{where}.type", errors)
         if not pattern.status:
-            errors.append(required(f"{where}.status", f"valid values: {list(_STATUSES)}"))
+            errors.append(required(f"{where}.status", _valid(_STATUSES)))
         elif pattern.status not in _STATUSES:
             errors.append(not_supported(f"{where}.status", pattern.status, _STATUSES))
     if rule.on_exit_codes is not None and rule.on_pod_conditions:
-        errors.append(invalid(path, rule, "specifying both OnExitCodes and OnPodConditions is not supported"))
+        errors.append(_bad_rule(path, "specifying both OnExitCodes and OnPodConditions is not supported"))
     if rule.on_exit_codes is None and not rule.on_pod_conditions:
-        errors.append(invalid(path, rule, "specifying one of OnExitCodes and OnPodConditions is required"))
+        errors.append(_bad_rule(path, "specifying one of OnExitCodes and OnPodConditions is required"))
+
+
+def _bad_rule(path: str, detail: str) -> FieldError:
+    """A rule that makes no sense; upstream leaves it out of the message."""
+    return FieldError("FieldValueInvalid", path, f"Invalid value: {detail}")
+
+
+def _valid(values: tuple[str, ...]) -> str:
+    return f"valid values: [{' '.join(map(quote, values))}]"
 
 
 def _check_exit_codes(
     codes: PodFailurePolicyOnExitCodesRequirement, containers: set[str], path: str, errors: list[FieldError]
 ) -> None:
-    if codes.operator not in _OPERATORS:
+    if not codes.operator:
+        errors.append(required(f"{path}.operator", _valid(_OPERATORS)))
+    elif codes.operator not in _OPERATORS:
         errors.append(not_supported(f"{path}.operator", codes.operator, _OPERATORS))
     if codes.container_name is not None and codes.container_name not in containers:
         detail = "must be one of the container or initContainer names in the pod template"
         errors.append(invalid(f"{path}.containerName", codes.container_name, detail))
     values = f"{path}.values"
     if not codes.values:
-        errors.append(invalid(values, list(codes.values), "at least one value is required"))
+        errors.append(invalid(values, None, "at least one value is required"))
     elif len(codes.values) > _VALUES_MAXIMUM:
         errors.append(too_many(values, len(codes.values), _VALUES_MAXIMUM))
     seen: set[int] = set()
@@ -100,13 +116,28 @@ def check_success_policy(spec: JobSpec, path: str, errors: list[FieldError]) -> 
         if rule.succeeded_count is None and rule.succeeded_indexes is None:
             detail = "at least one of succeededCount or succeededIndexes must be specified"
             errors.append(required(where, detail))
-        if rule.succeeded_indexes is not None and not _match_intervals(rule.succeeded_indexes):
-            detail = "error parsing succeededIndexes: cannot convert string to integer for index"
-            errors.append(invalid(f"{where}.succeededIndexes", rule.succeeded_indexes, detail))
+        total = 0
+        if rule.succeeded_indexes is not None:
+            text = rule.succeeded_indexes
+            if len(text) > _INDEXES_MAXIMUM_BYTES:
+                errors.append(too_long(f"{where}.succeededIndexes", _INDEXES_MAXIMUM_BYTES))
+            try:
+                total = job_indexes.count(text, spec.completions or 0)
+            except ValueError as error:
+                detail = f"error parsing succeededIndexes: {error}"
+                errors.append(invalid(f"{where}.succeededIndexes", text, detail))
         if rule.succeeded_count is not None:
-            if rule.succeeded_count < 0:
-                detail = "must be greater than or equal to 0"
-                errors.append(invalid(f"{where}.succeededCount", rule.succeeded_count, detail))
-            elif spec.completions is not None and rule.succeeded_count > spec.completions:
-                detail = f"must be less than or equal to {spec.completions} (the number of specified completions)"
-                errors.append(invalid(f"{where}.succeededCount", rule.succeeded_count, detail))
+            _check_succeeded_count(rule, spec.completions or 0, total, f"{where}.succeededCount", errors)
+
+
+def _check_succeeded_count(
+    rule: SuccessPolicyRule, completions: int, total: int, path: str, errors: list[FieldError]
+) -> None:
+    wanted = rule.succeeded_count or 0
+    check_not_negative(wanted, path, errors)
+    least = "must be less than or equal to"
+    if wanted > completions:
+        errors.append(invalid(path, wanted, f"{least} {completions} (the number of specified completions)"))
+    if rule.succeeded_indexes is not None and wanted > total:
+        detail = f"{least} {total} (the number of indexes in the specified succeededIndexes field)"
+        errors.append(invalid(path, wanted, detail))

@@ -181,8 +181,9 @@ def _service_cidr(obj: ServiceCIDR) -> list[FieldError]:
         errors.append(invalid("spec.cidrs", list(cidrs), detail))
     for index, text in enumerate(cidrs):
         path = f"spec.cidrs[{index}]"
+        before = len(errors)
         network = check_cidr(text, path, errors)
-        if network is not None and str(network) != text:
+        if network is not None and len(errors) == before and str(network) != text:
             errors.append(invalid(path, text, f'must be in canonical form ("{network}")'))
     return errors
 

@@ -15,6 +15,7 @@ from tiphys.api.types.core_v1 import (
     Toleration,
     TopologySpreadConstraint,
 )
+from tiphys.api.types.meta_v1 import LabelSelector
 from tiphys.api.validation.metadata import check_label_name
 from tiphys.api.validation.selectors import check_label_selector, check_node_selector, check_node_selector_term
 
@@ -23,6 +24,8 @@ _WEIGHT: Final = "must be in the range 1-100"
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED: Final = "preferredDuringSchedulingIgnoredDuringExecution"
 _WHEN_UNSATISFIABLE: Final = ("DoNotSchedule", "ScheduleAnyway")
+# The last two are known, and behind a gate.
+_OPERATORS: Final = ("Equal", "Exists", "Lt", "Gt")
 _POSITIVE: Final = "must be greater than zero"
 
 
@@ -44,7 +47,7 @@ def _check_node_affinity(affinity: NodeAffinity, path: str, errors: list[FieldEr
         where = f"{path}.{_PREFERRED}[{index}]"
         if not 1 <= preferred.weight <= 100:
             errors.append(invalid(f"{where}.weight", preferred.weight, _WEIGHT))
-        check_node_selector_term(preferred.preference, f"{where}.preference", errors)
+        check_node_selector_term(preferred.preference, f"{where}.preference", errors, any_values=True)
 
 
 def _check_pod_affinity(affinity: PodAffinity | PodAntiAffinity, path: str, errors: list[FieldError]) -> None:
@@ -66,6 +69,8 @@ def _check_pod_term(term: PodAffinityTerm, path: str, errors: list[FieldError]) 
         _check_label_keys(term.match_label_keys, term, f"{path}.matchLabelKeys", errors)
     if term.mismatch_label_keys:
         _check_label_keys(term.mismatch_label_keys, term, f"{path}.mismatchLabelKeys", errors)
+    if term.match_label_keys:
+        _check_selected_once(term.match_label_keys, term.label_selector, path, errors)
     for index, key in enumerate(term.match_label_keys):
         if key in term.mismatch_label_keys:
             detail = "exists in both matchLabelKeys and mismatchLabelKeys"
@@ -78,33 +83,43 @@ def _check_pod_term(term: PodAffinityTerm, path: str, errors: list[FieldError]) 
 def _check_label_keys(
     keys: tuple[str, ...], holder: PodAffinityTerm | TopologySpreadConstraint, path: str, errors: list[FieldError]
 ) -> None:
-    selector = holder.label_selector
-    if selector is None:
+    if holder.label_selector is None:
         errors.append(forbidden(path, "must not be specified when labelSelector is not set"))
         return
     for index, key in enumerate(keys):
         check_label_name(key, f"{path}[{index}]", errors)
-        if key in selector.match_labels:
-            errors.append(invalid(f"{path}[{index}]", key, "exists in both matchLabelKeys and labelSelector"))
+
+
+def _check_selected_once(
+    keys: tuple[str, ...], selector: LabelSelector | None, path: str, errors: list[FieldError]
+) -> None:
+    """A key of matchLabelKeys became a requirement when the Pod was made; another for it is the user's."""
+    if selector is None:
+        return
+    places = {key: index for index, key in enumerate(keys)}
+    seen = set(selector.match_labels)
+    for expression in selector.match_expressions:
+        if expression.key in places and expression.key in seen:
+            detail = "exists in both matchLabelKeys and labelSelector"
+            errors.append(invalid(f"{path}[{places[expression.key]}]", expression.key, detail))
+        seen.add(expression.key)
 
 
 def check_spread(constraints: tuple[TopologySpreadConstraint, ...], path: str, errors: list[FieldError]) -> None:
     """How pods spread over topology domains."""
-    seen: set[tuple[str, str]] = set()
     for index, constraint in enumerate(constraints):
         where = f"{path}[{index}]"
         if constraint.max_skew <= 0:
             errors.append(invalid(f"{where}.maxSkew", constraint.max_skew, _POSITIVE))
         if not constraint.topology_key:
             errors.append(required(f"{where}.topologyKey", "can not be empty"))
-        check_label_name(constraint.topology_key, f"{where}.topologyKey", errors)
         action = constraint.when_unsatisfiable
+        pair = constraint.topology_key, action
         if action not in _WHEN_UNSATISFIABLE:
             errors.append(not_supported(f"{where}.whenUnsatisfiable", action, _WHEN_UNSATISFIABLE))
-        if (constraint.topology_key, action) in seen:
+        if any((c.topology_key, c.when_unsatisfiable) == pair for c in constraints[index + 1 :]):
             value = f"{{{constraint.topology_key}, {action}}}"
             errors.append(duplicate(f"{where}.{{topologyKey, whenUnsatisfiable}}", value))
-        seen.add((constraint.topology_key, action))
         _check_spread_options(constraint, where, errors)
         check_label_selector(constraint.label_selector, f"{where}.labelSelector", errors)
 
@@ -115,10 +130,7 @@ def _check_spread_options(constraint: TopologySpreadConstraint, path: str, error
         if domains <= 0:
             errors.append(invalid(f"{path}.minDomains", domains, _POSITIVE))
         if constraint.when_unsatisfiable != "DoNotSchedule":
-            detail = (
-                "can only use minDomains if whenUnsatisfiable=DoNotSchedule, "
-                f"not whenUnsatisfiable={constraint.when_unsatisfiable}"
-            )
+            detail = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {constraint.when_unsatisfiable}"
             errors.append(invalid(f"{path}.minDomains", domains, detail))
     for value, name in (
         (constraint.node_affinity_policy, "nodeAffinityPolicy"),
@@ -128,6 +140,7 @@ def _check_spread_options(constraint: TopologySpreadConstraint, path: str, error
             errors.append(not_supported(f"{path}.{name}", value, ("Honor", "Ignore")))
     if constraint.match_label_keys:
         _check_label_keys(constraint.match_label_keys, constraint, f"{path}.matchLabelKeys", errors)
+        _check_selected_once(constraint.match_label_keys, constraint.label_selector, path, errors)
 
 
 def check_tolerations(tolerations: tuple[Toleration, ...], path: str, errors: list[FieldError]) -> None:
@@ -151,6 +164,7 @@ def check_tolerations(tolerations: tuple[Toleration, ...], path: str, errors: li
             if messages:
                 errors.append(invalid(f"{path}[{index}].operator", value, ";".join(messages)))
         else:
-            errors.append(not_supported(f"{path}[{index}].operator", toleration.operator, ("Equal", "Exists")))
+            known = _OPERATORS if toleration.operator in _OPERATORS else _OPERATORS[:2]
+            errors.append(not_supported(f"{path}[{index}].operator", toleration.operator, known))
         if toleration.effect and toleration.effect not in TAINT_EFFECTS:
             errors.append(not_supported(f"{path}[{index}].effect", toleration.effect, TAINT_EFFECTS))

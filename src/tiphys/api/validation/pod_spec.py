@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from tiphys.api import names
-from tiphys.api.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, refuse, required
-from tiphys.api.types.core_v1 import Container, PodSpec, PodTemplateSpec
+from tiphys.api.field_errors import (
+    FieldError,
+    duplicate,
+    forbidden,
+    invalid,
+    not_found,
+    not_supported,
+    refuse,
+    required,
+    too_long,
+)
+from tiphys.api.types.core_v1 import PodSpec, PodTemplateSpec, ResourceRequirements
 from tiphys.api.validation.containers import (
     PodScope,
     check_containers,
@@ -17,17 +26,20 @@ from tiphys.api.validation.containers import (
 from tiphys.api.validation.formats import INT32_MAXIMUM, check_ip
 from tiphys.api.validation.metadata import check_annotations, check_label_name, check_labels
 from tiphys.api.validation.placement import check_affinity, check_spread, check_tolerations
+from tiphys.api.validation.pod_annotations import check_pod_annotations, check_profiles_agree
+from tiphys.api.validation.pod_resources import check_pod_resources
 from tiphys.api.validation.resources import check_requirements
-from tiphys.api.validation.security import check_os, check_pod_security
+from tiphys.api.validation.security import check_os, check_pod_security, containers_by_path
 from tiphys.api.validation.volumes import check_volumes
+from tiphys.api.validation.windows import check_host_processes
 
 RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
 _DNS_POLICIES: Final = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _PREEMPTION_POLICIES: Final = ("PreemptLowerPriority", "Never")
+_HOST_NAME_MAXIMUM: Final = 64
 _NAMESERVERS_MAXIMUM: Final = 3
 _SEARCHES_MAXIMUM: Final = 32
 _SEARCH_CHARACTERS_MAXIMUM: Final = 2048
-_match_search: Final = re.compile(r"[a-z0-9_]([-a-z0-9_]*[a-z0-9])?(\.[a-z0-9_]([-a-z0-9_]*[a-z0-9])?)*").fullmatch
 
 
 def check_template(template: PodTemplateSpec, path: str, errors: list[FieldError]) -> None:
@@ -37,14 +49,17 @@ def check_template(template: PodTemplateSpec, path: str, errors: list[FieldError
         check_labels(meta.labels, f"{path}.labels", errors)
     if meta.annotations:
         check_annotations(meta.annotations, f"{path}.annotations", errors)
+        check_pod_annotations(meta.annotations, template.spec, f"{path}.annotations", errors)
     check_pod_spec(template.spec, f"{path}.spec", errors, is_pod=False)
+    if meta.annotations:
+        check_profiles_agree(meta, template.spec, f"{path}.spec", errors)
     if template.spec.ephemeral_containers:
         errors.append(forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template"))
 
 
-def check_pod_spec(spec: PodSpec, path: str, errors: list[FieldError], *, is_pod: bool) -> None:
-    """Append what is wrong with a spec, in the order of upstream's checks."""
-    volumes = check_volumes(spec.volumes, f"{path}.volumes", errors) if spec.volumes else {}
+def check_pod_spec(spec: PodSpec, path: str, errors: list[FieldError], *, is_pod: bool, pod_name: str = "") -> None:
+    """Append what is wrong with a spec, in the order of upstream's checks. Only Pods have a `pod_name`."""
+    volumes = check_volumes(spec.volumes, f"{path}.volumes", errors, pod_name) if spec.volumes else {}
     claims = _check_resource_claims(spec, f"{path}.resourceClaims", errors) if spec.resource_claims else frozenset()
     scope = PodScope(spec, volumes, claims, errors)
     check_containers(scope, f"{path}.containers")
@@ -53,7 +68,7 @@ def check_pod_spec(spec: PodSpec, path: str, errors: list[FieldError], *, is_pod
     if spec.ephemeral_containers:
         check_ephemeral_containers(scope, f"{path}.ephemeralContainers")
     if spec.resources is not None:
-        check_requirements(spec.resources, claims, f"{path}.resources", errors)
+        check_pod_resources(spec, claims, path, errors)
     if spec.host_network:
         _check_host_network(spec, path, errors, is_pod=is_pod)
     if spec.restart_policy not in RESTART_POLICIES:
@@ -64,6 +79,8 @@ def check_pod_spec(spec: PodSpec, path: str, errors: list[FieldError], *, is_pod
         check_labels(spec.node_selector, f"{path}.nodeSelector", errors)
     if spec.security_context is not None:
         check_pod_security(spec, spec.security_context, f"{path}.securityContext", errors)
+        if spec.security_context.windows_options is not None:
+            scope.is_windows = True
     if spec.affinity is not None:
         check_affinity(spec.affinity, f"{path}.affinity", errors)
     if spec.dns_config is not None or spec.dns_policy == "None":
@@ -74,17 +91,29 @@ def check_pod_spec(spec: PodSpec, path: str, errors: list[FieldError], *, is_pod
         _check_gates(spec, f"{path}.schedulingGates", errors)
     if spec.topology_spread_constraints:
         check_spread(spec.topology_spread_constraints, f"{path}.topologySpreadConstraints", errors)
+    if scope.is_windows:
+        check_host_processes(spec, containers_by_path(spec, path), path, errors)
+    if spec.host_users is False:
+        _check_user_namespace(spec, path, errors)
+    if spec.hostname_override is not None:
+        _check_hostname_override(spec, path, errors)
     _check_identity(spec, path, errors)
     if spec.tolerations:
         check_tolerations(spec.tolerations, f"{path}.tolerations", errors)
-    _check_rest(spec, path, errors)
+    _check_rest(scope, path)
+
+
+def _check_user_namespace(spec: PodSpec, path: str, errors: list[FieldError]) -> None:
+    # Upstream spells the last two paths with a capital.
+    for value, name in ((spec.host_network, "hostNetwork"), (spec.host_pid, "HostPID"), (spec.host_ipc, "HostIPC")):
+        if value:
+            errors.append(forbidden(f"{path}.{name}", "when `hostUsers` is false"))
+    for place, container in containers_by_path(spec, path):
+        if container.volume_devices:
+            errors.append(forbidden(f"{place}.volumeDevices", "when `hostUsers` is false"))
 
 
 def _check_identity(spec: PodSpec, path: str, errors: list[FieldError]) -> None:
-    if spec.host_users is False:
-        for value, name in ((spec.host_network, "hostNetwork"), (spec.host_pid, "hostPID"), (spec.host_ipc, "hostIPC")):
-            if value:
-                errors.append(forbidden(f"{path}.{name}", "when `hostUsers` is false"))
     if spec.service_account_name:
         name = spec.service_account_name
         refuse(names.dns_subdomain(name), name, f"{path}.serviceAccountName", errors)
@@ -99,7 +128,8 @@ def _check_identity(spec: PodSpec, path: str, errors: list[FieldError]) -> None:
         refuse(names.dns_label(spec.subdomain), spec.subdomain, f"{path}.subdomain", errors)
 
 
-def _check_rest(spec: PodSpec, path: str, errors: list[FieldError]) -> None:
+def _check_rest(scope: PodScope, path: str) -> None:
+    spec, errors = scope.spec, scope.errors
     for index, alias in enumerate(spec.host_aliases):
         check_ip(alias.ip, f"{path}.hostAliases[{index}].ip", errors)
         for position, hostname in enumerate(alias.hostnames):
@@ -113,27 +143,39 @@ def _check_rest(spec: PodSpec, path: str, errors: list[FieldError]) -> None:
         refuse(names.dns_subdomain(name), name, f"{path}.runtimeClassName", errors)
     if spec.preemption_policy is not None and spec.preemption_policy not in _PREEMPTION_POLICIES:
         errors.append(not_supported(f"{path}.preemptionPolicy", spec.preemption_policy, _PREEMPTION_POLICIES))
-    for resource, quantity in spec.overhead.items():
-        if quantity.milli < 0:
-            errors.append(
-                invalid(f"{path}.overhead.limits[{resource}]", quantity, "must be greater than or equal to 0")
-            )
-    if spec.hostname_override is not None:
-        _check_hostname_override(spec, path, errors)
+    if spec.overhead:
+        check_requirements(ResourceRequirements(limits=spec.overhead), frozenset(), f"{path}.overhead", errors)
     if spec.os is not None:
         check_os(spec, path, errors)
+    if scope.names_files:
+        _check_file_volumes(spec, path, errors)
+
+
+def _check_file_volumes(spec: PodSpec, path: str, errors: list[FieldError]) -> None:
+    """Files that variables are read from are in volumes that live as long as the pod."""
+    sources = {volume.name: volume for volume in spec.volumes}
+    for place, container in containers_by_path(spec, path):
+        for index, variable in enumerate(container.env):
+            if variable.value_from is None or variable.value_from.file_key_ref is None:
+                continue
+            name = variable.value_from.file_key_ref.volume_name
+            where = f"{place}.env[{index}].valueFrom.fileKeyRef.volumeName"
+            if name not in sources:
+                errors.append(not_found(where, name))
+            elif sources[name].empty_dir is None:
+                errors.append(invalid(where, name, "referenced volume must be of type emptyDir"))
 
 
 def _check_hostname_override(spec: PodSpec, path: str, errors: list[FieldError]) -> None:
     name = spec.hostname_override or ""
     where = f"{path}.hostnameOverride"
-    if len(name) > 64:
-        errors.append(invalid(where, name, names.too_long_message(64)))
-    refuse(names.dns_subdomain(name), name, where, errors)
     if spec.set_hostname_as_fqdn:
         errors.append(forbidden(where, "may not be specified when setHostnameAsFQDN is true"))
     if spec.host_network:
         errors.append(forbidden(where, "may not be specified when hostNetwork is true"))
+    if len(name) > _HOST_NAME_MAXIMUM:
+        errors.append(too_long(where, _HOST_NAME_MAXIMUM))
+    refuse(names.dns_subdomain(name), name, where, errors)
 
 
 def _check_resource_claims(spec: PodSpec, path: str, errors: list[FieldError]) -> frozenset[str]:
@@ -162,18 +204,13 @@ def _check_resource_claims(spec: PodSpec, path: str, errors: list[FieldError]) -
 
 
 def _check_host_network(spec: PodSpec, path: str, errors: list[FieldError], *, is_pod: bool) -> None:
-    groups: tuple[tuple[str, tuple[Container, ...]], ...] = (
-        ("containers", spec.containers),
-        ("initContainers", spec.init_containers),
-    )
-    for name, containers in groups:
-        for index, container in enumerate(containers):
-            for position, port in enumerate(container.ports):
-                host_port = port.host_port or 0
-                # Templates may leave it open: it is filled in when the Pod is made.
-                if host_port != port.container_port and (is_pod or host_port):
-                    where = f"{path}.{name}[{index}].ports[{position}].hostPort"
-                    errors.append(invalid(where, host_port, "must match `containerPort` when `hostNetwork` is true"))
+    for index, container in enumerate(spec.containers):
+        for position, port in enumerate(container.ports):
+            host_port = port.host_port or 0
+            # Templates may leave it open: it is filled in when the Pod is made.
+            if host_port != port.container_port and (is_pod or host_port):
+                where = f"{path}.containers[{index}].ports[{position}].hostPort"
+                errors.append(invalid(where, host_port, "must match `containerPort` when `hostNetwork` is true"))
 
 
 def _check_dns_config(spec: PodSpec, path: str, errors: list[FieldError]) -> None:
@@ -185,6 +222,7 @@ def _check_dns_config(spec: PodSpec, path: str, errors: list[FieldError]) -> Non
         if not config.nameservers:
             detail = "must provide at least one DNS nameserver when `dnsPolicy` is None"
             errors.append(required(f"{path}.nameservers", detail))
+            return
     if config is None:
         return
     if len(config.nameservers) > _NAMESERVERS_MAXIMUM:
@@ -201,11 +239,9 @@ def _check_dns_config(spec: PodSpec, path: str, errors: list[FieldError]) -> Non
         )
         errors.append(invalid(f"{path}.searches", list(config.searches), detail))
     for index, search in enumerate(config.searches):
-        bare = search.removesuffix(".") if search != "." else "a"
-        if not _match_search(bare) or len(bare) > names.SUBDOMAIN_MAXIMUM:
-            refuse(
-                names.dns_subdomain(bare) or ("must be a DNS subdomain",), search, f"{path}.searches[{index}]", errors
-            )
+        if search != ".":
+            bare = search.removesuffix(".")
+            refuse(names.underscored_subdomain(bare), bare, f"{path}.searches[{index}]", errors)
     for index, option in enumerate(config.options):
         if not option.name:
             errors.append(required(f"{path}.options[{index}]", "must not be empty"))

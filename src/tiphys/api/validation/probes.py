@@ -6,13 +6,27 @@ from typing import Final
 
 from tiphys.api import names
 from tiphys.api.field_errors import FieldError, forbidden, invalid, not_supported, refuse, required
-from tiphys.api.types.core_v1 import HTTPGetAction, Lifecycle, LifecycleHandler, Probe
+from tiphys.api.types.core_v1 import HTTPGetAction, Lifecycle, LifecycleHandler, PodOS, Probe
 from tiphys.api.validation.formats import check_port, check_port_or_name
 from tiphys.api.validation.metadata import check_not_negative
 
 _ONE_HANDLER: Final = "may not specify more than 1 handler type"
 _POSITIVE: Final = "must be greater than 0"
 _SCHEMES: Final = ("HTTP", "HTTPS")
+_WINDOWS_SIGNALS: Final = ("SIGKILL", "SIGTERM")
+_NAMED_SIGNALS: Final = (
+    "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP "
+    "TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX"
+)
+_LINUX_SIGNALS: Final = tuple(
+    sorted(
+        (
+            *(f"SIG{name}" for name in _NAMED_SIGNALS.split()),
+            *(f"SIGRTMIN+{number}" for number in range(1, 16)),
+            *(f"SIGRTMAX-{number}" for number in range(1, 15)),
+        )
+    )
+)
 
 
 def check_liveness_probe(probe: Probe | None, path: str, errors: list[FieldError]) -> None:
@@ -86,6 +100,16 @@ def check_lifecycle(lifecycle: Lifecycle, grace_seconds: int | None, path: str, 
         _check_hook(lifecycle.post_start, grace_seconds, f"{path}.postStart", errors)
     if lifecycle.pre_stop is not None:
         _check_hook(lifecycle.pre_stop, grace_seconds, f"{path}.preStop", errors)
+
+
+def check_stop_signal(signal: str, system: PodOS | None, path: str, errors: list[FieldError]) -> None:
+    """The signal that stops a container: one its operating system has, so that must be known."""
+    if system is None:
+        errors.append(forbidden(path, "may not be set for containers with empty `spec.os.name`"))
+        return
+    supported = {"windows": _WINDOWS_SIGNALS, "linux": _LINUX_SIGNALS}.get(system.name, (signal,))
+    if signal not in supported:
+        errors.append(not_supported(path, signal, supported))
 
 
 def _check_hook(hook: LifecycleHandler, grace_seconds: int | None, path: str, errors: list[FieldError]) -> None:

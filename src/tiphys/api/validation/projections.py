@@ -21,7 +21,10 @@ from tiphys.api.validation.selectors import check_label_selector
 
 TOKEN_MINIMUM_SECONDS: Final = 600
 TOKEN_MAXIMUM_SECONDS: Final = 1 << 32
-_ONE_TYPE: Final = "may not specify more than 1 volume type"
+CERTIFICATE_MINIMUM_SECONDS: Final = 3600
+CERTIFICATE_MAXIMUM_SECONDS: Final = 91 * 86400
+CERTIFICATE_OWN_MAXIMUM_SECONDS: Final = 86400
+_ONE_TYPE: Final = "may not specify more than 1 volume type per source"
 _CONFLICT: Final = "conflicting duplicate paths"
 _KEY_TYPES: Final = ("RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519")
 
@@ -41,9 +44,17 @@ def check_projected(
     for index, source in enumerate(volume.sources):
         where = f"{path}.sources[{index}]"
         kinds = _check_files(source, path, where, taken, errors, check_keys, check_file)
-        kinds += _check_credentials(source, path, where, taken, errors, kinds)
-        if kinds == 0:
-            errors.append(required(where, "must specify a volume type"))
+        if source.service_account_token is not None:
+            kinds += 1
+            _check_token(source.service_account_token, path, f"{where}.serviceAccountToken", errors)
+        if source.cluster_trust_bundle is not None:
+            kinds += 1
+            _check_bundle(source.cluster_trust_bundle, path, f"{where}.clusterTrustBundle", taken, errors)
+        if source.pod_certificate is not None:
+            kinds += 1
+            _check_certificate(source.pod_certificate, path, f"{where}.podCertificate", taken, errors)
+        if kinds > 1:
+            errors.append(forbidden(where, _ONE_TYPE))
 
 
 def _check_files(
@@ -56,29 +67,19 @@ def _check_files(
     check_file: CheckFile,
 ) -> int:
     kinds = 0
-    if source.secret is not None:
-        kinds += 1
-        if not source.secret.name:
-            errors.append(required(f"{where}.secret.name"))
-        check_keys(source.secret.items, f"{where}.secret.items", errors)
-        _claim((item.path for item in source.secret.items), taken, path, source.secret.name or "", errors)
-    if source.config_map is not None:
-        kinds += 1
-        if kinds > 1:
-            errors.append(forbidden(f"{where}.configMap", _ONE_TYPE))
-        else:
-            if not source.config_map.name:
-                errors.append(required(f"{where}.configMap.name"))
-            check_keys(source.config_map.items, f"{where}.configMap.items", errors)
-            _claim((item.path for item in source.config_map.items), taken, path, source.config_map.name or "", errors)
+    for kind, name in ((source.secret, "secret"), (source.config_map, "configMap")):
+        if kind is not None:
+            kinds += 1
+            if not kind.name:
+                errors.append(required(f"{where}.{name}.name"))
+            if kind.items:
+                check_keys(kind.items, f"{where}.{name}.items", errors)
+                _claim((item.path for item in kind.items), taken, path, kind.name or "", errors)
     if source.downward_api is not None:
         kinds += 1
-        if kinds > 1:
-            errors.append(forbidden(f"{where}.downwardAPI", _ONE_TYPE))
-        else:
-            for file in source.downward_api.items:
-                check_file(file, f"{where}.downwardAPI", errors)
-                _claim((file.path,), taken, path, file.path, errors)
+        for file in source.downward_api.items:
+            check_file(file, f"{where}.downwardAPI", errors)
+            _claim((file.path,), taken, path, file.path, errors)
     return kinds
 
 
@@ -89,34 +90,7 @@ def _claim(paths: Iterable[str], taken: set[str], path: str, value: str, errors:
         taken.add(name)
 
 
-def _check_credentials(
-    source: VolumeProjection, path: str, where: str, taken: set[str], errors: list[FieldError], before: int
-) -> int:
-    kinds = 0
-    if source.service_account_token is not None:
-        kinds += 1
-        if before:
-            errors.append(forbidden(f"{where}.serviceAccountToken", _ONE_TYPE))
-        else:
-            _check_token(source.service_account_token, path, f"{where}.serviceAccountToken", taken, errors)
-    if source.cluster_trust_bundle is not None:
-        kinds += 1
-        if before + kinds > 1:
-            errors.append(forbidden(f"{where}.clusterTrustBundle", _ONE_TYPE))
-        else:
-            _check_bundle(source.cluster_trust_bundle, path, f"{where}.clusterTrustBundle", taken, errors)
-    if source.pod_certificate is not None:
-        kinds += 1
-        if before + kinds > 1:
-            errors.append(forbidden(f"{where}.podCertificate", _ONE_TYPE))
-        else:
-            _check_certificate(source.pod_certificate, path, f"{where}.podCertificate", taken, errors)
-    return kinds
-
-
-def _check_token(
-    token: ServiceAccountTokenProjection, path: str, where: str, taken: set[str], errors: list[FieldError]
-) -> None:
+def _check_token(token: ServiceAccountTokenProjection, path: str, where: str, errors: list[FieldError]) -> None:
     seconds = token.expiration_seconds or 0
     if seconds < TOKEN_MINIMUM_SECONDS:
         detail = "may not specify a duration less than 10 minutes"
@@ -129,21 +103,25 @@ def _check_token(
         errors.append(required(f"{path}.path"))
     else:
         check_non_reserved_path(token.path, f"{path}.path", errors)
-        _claim((token.path,), taken, path, token.path, errors)
 
 
 def _check_bundle(
     bundle: ClusterTrustBundleProjection, path: str, where: str, taken: set[str], errors: list[FieldError]
 ) -> None:
-    if bundle.name and bundle.signer_name:
-        errors.append(invalid(where, bundle.signer_name, "only one of name and signerName may be used"))
-    if not bundle.name and not bundle.signer_name:
+    if bundle.name is not None and bundle.signer_name is not None:
+        errors.append(invalid(where, bundle, "only one of name and signerName may be used"))
+    elif bundle.name is not None:
+        if not bundle.name:
+            errors.append(required(f"{where}.name", "must be a valid object name"))
+        if bundle.label_selector is not None:
+            detail = "labelSelector must be unset if name is specified"
+            errors.append(invalid(f"{where}.labelSelector", bundle.label_selector, detail))
+    elif bundle.signer_name is not None:
+        if not bundle.signer_name:
+            errors.append(required(f"{where}.signerName", "must be a valid signer name"))
+        check_label_selector(bundle.label_selector, f"{where}.labelSelector", errors)
+    else:
         errors.append(required(where, "either name or signerName must be specified"))
-    if bundle.name and bundle.label_selector is not None:
-        errors.append(
-            invalid(f"{where}.labelSelector", bundle.name, "labelSelector must be unset if name is specified")
-        )
-    check_label_selector(bundle.label_selector, f"{where}.labelSelector", errors)
     if not bundle.path:
         errors.append(required(f"{where}.path"))
     else:
@@ -162,16 +140,25 @@ def _check_certificate(
         )
     if certificate.key_type not in _KEY_TYPES:
         errors.append(not_supported(f"{where}.keyType", certificate.key_type, _KEY_TYPES))
+    seconds = certificate.max_expiration_seconds
+    if seconds is not None:
+        if seconds < CERTIFICATE_MINIMUM_SECONDS:
+            detail = f"if provided, maxExpirationSeconds must be >= {CERTIFICATE_MINIMUM_SECONDS}"
+            errors.append(invalid(f"{where}.maxExpirationSeconds", seconds, detail))
+        own = certificate.signer_name.startswith("kubernetes.io/")
+        most = CERTIFICATE_OWN_MAXIMUM_SECONDS if own else CERTIFICATE_MAXIMUM_SECONDS
+        if seconds > most:
+            detail = f"if provided, maxExpirationSeconds must be <= {most}"
+            errors.append(invalid(f"{where}.maxExpirationSeconds", seconds, detail))
     paths = (
         (certificate.credential_bundle_path, "credentialBundlePath"),
         (certificate.key_path, "keyPath"),
         (certificate.certificate_chain_path, "certificateChainPath"),
     )
-    if not any(value for value, _ in paths):
-        errors.append(
-            required(where, "specify at least one of credentialBundlePath, keyPath, and certificateChainPath")
-        )
     for value, name in paths:
         if value:
             check_non_reserved_path(value, f"{where}.{name}", errors)
             _claim((value,), taken, path, value, errors)
+    if not any(value for value, _ in paths):
+        detail = "specify at least one of credentialBundlePath, keyPath, and certificateChainPath"
+        errors.append(required(where, detail))

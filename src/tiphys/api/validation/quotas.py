@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from tiphys.api import names
 from tiphys.api.field_errors import FieldError, duplicate, forbidden, invalid, refuse, required
 from tiphys.api.quantity import Quantity
-from tiphys.api.types.core_v1 import LimitRange, LimitRangeItem, ResourceQuota
+from tiphys.api.types.core_v1 import (
+    LimitRange,
+    LimitRangeItem,
+    ResourceQuota,
+    ResourceQuotaSpec,
+    ScopedResourceSelectorRequirement,
+)
 from tiphys.api.validation.metadata import check_metadata, check_metadata_update
 from tiphys.api.validation.resources import (
     check_quantity,
+    container_resource_name,
+    is_huge_page,
     is_overcommit_allowed,
-    is_standard,
     resource_name,
 )
 
@@ -28,6 +36,33 @@ _SCOPES: Final = (
 )
 _EXCLUSIVE_SCOPES: Final = ({"BestEffort", "NotBestEffort"}, {"Terminating", "NotTerminating"})
 _SCOPE_OPERATORS: Final = ("DoesNotExist", "Exists", "In", "NotIn")
+_POD_SCOPES: Final = ("Terminating", "NotTerminating", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity")
+_ALONE: Final = ("BestEffort", "NotBestEffort", "Terminating", "NotTerminating", "CrossNamespacePodAffinity")
+_MUST_EXIST: Final = (
+    "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
+    "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity"
+)
+_UNSCOPED: Final = "unsupported scope applied to resource"
+_POD_RESOURCES: Final = frozenset(
+    {"pods", "cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"}
+)
+QUOTA_RESOURCES: Final = frozenset(
+    {
+        *_POD_RESOURCES,
+        "configmaps",
+        "ephemeral-storage",
+        "limits.ephemeral-storage",
+        "persistentvolumeclaims",
+        "replicationcontrollers",
+        "requests.ephemeral-storage",
+        "requests.storage",
+        "resourcequotas",
+        "secrets",
+        "services",
+        "services.loadbalancers",
+        "services.nodeports",
+    }
+)
 _NOT_IN_POD: Final = "may not be specified when `type` is 'Pod'"
 
 
@@ -56,23 +91,30 @@ def validate_limit_range_update(new: LimitRange, old: LimitRange) -> list[FieldE
 
 def _check_item(item: LimitRangeItem, path: str, errors: list[FieldError]) -> None:
     resources = dict.fromkeys([*item.max, *item.min])
-    for name, where in ((n, "max") for n in item.max):
-        refuse(resource_name(name), name, f"{path}.{where}[{name}]", errors)
-    for name in item.min:
-        refuse(resource_name(name), name, f"{path}.min[{name}]", errors)
+    _check_names(item, item.max, f"{path}.max", errors)
+    _check_names(item, item.min, f"{path}.min", errors)
     if item.type == "Pod":
         if item.default:
             errors.append(forbidden(f"{path}.default", _NOT_IN_POD))
         if item.default_request:
             errors.append(forbidden(f"{path}.defaultRequest", _NOT_IN_POD))
     else:
+        _check_names(item, item.default, f"{path}.default", errors)
+        _check_names(item, item.default_request, f"{path}.defaultRequest", errors)
         resources.update(dict.fromkeys([*item.default, *item.default_request]))
     if item.type == "PersistentVolumeClaim" and "storage" not in item.min and "storage" not in item.max:
         detail = "either minimum or maximum storage value is required, but neither was provided"
-        errors.append(required(path, detail))
+        errors.append(required(f"{path}.limits", detail))
+    _check_names(item, item.max_limit_request_ratio, f"{path}.maxLimitRequestRatio", errors)
     resources.update(dict.fromkeys(item.max_limit_request_ratio))
     for name in resources:
         _check_order(item, name, path, errors)
+
+
+def _check_names(item: LimitRangeItem, quantities: dict[str, Quantity], path: str, errors: list[FieldError]) -> None:
+    name_check = container_resource_name if item.type in ("Container", "Pod") else resource_name
+    for name in quantities:
+        refuse(name_check(name), name, f"{path}[{name}]", errors)
 
 
 def _check_order(item: LimitRangeItem, name: str, path: str, errors: list[FieldError]) -> None:
@@ -125,30 +167,77 @@ def _check_quota(obj: ResourceQuota, errors: list[FieldError]) -> None:
         path = f"spec.hard[{name}]"
         _check_quota_name(name, path, errors)
         check_quantity(name, quantity, path, errors)
-    scopes = obj.spec.scopes
-    problems = ["unsupported scope" for scope in scopes if scope not in _SCOPES]
-    problems.extend("conflicting scopes" for pair in _EXCLUSIVE_SCOPES if pair <= set(scopes))
-    refuse(problems, list(scopes), "spec.scopes", errors)
+    _check_scopes(obj.spec, errors)
     if obj.spec.scope_selector is not None:
-        for index, requirement in enumerate(obj.spec.scope_selector.match_expressions):
-            where = f"spec.scopeSelector.matchExpressions[{index}]"
-            if requirement.scope_name not in _SCOPES:
-                errors.append(invalid(f"{where}.scopeName", requirement.scope_name, "unsupported scope"))
-            if requirement.operator not in _SCOPE_OPERATORS:
-                errors.append(invalid(f"{where}.operator", requirement.operator, "not a valid selector operator"))
-            elif requirement.operator in ("In", "NotIn"):
-                if not requirement.values:
-                    detail = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"
-                    errors.append(required(f"{where}.values", detail))
-            elif requirement.values:
-                detail = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"
-                errors.append(invalid(f"{where}.values", list(requirement.values), detail))
+        _check_scope_selector(obj.spec, errors)
+    _check_quota_status(obj, errors)
+
+
+def _check_scopes(spec: ResourceQuotaSpec, errors: list[FieldError]) -> None:
+    scopes = list(spec.scopes)
+    problems: list[str] = []
+    for scope in scopes:
+        if scope not in _SCOPES:
+            problems.append("unsupported scope")
+        problems.extend(_UNSCOPED for name in spec.hard if not _is_scoped(scope, name))
+    problems.extend(_conflicts(scopes))
+    refuse(problems, scopes, "spec.scopes", errors)
+
+
+def _conflicts(scopes: Iterable[str]) -> list[str]:
+    return ["conflicting scopes" for pair in _EXCLUSIVE_SCOPES if pair <= set(scopes)]
+
+
+def _is_scoped(scope: str, resource: str) -> bool:
+    """Whether a scope makes sense for a resource; of resources nobody knows here, all do."""
+    if resource not in QUOTA_RESOURCES and not is_huge_page(resource.removeprefix("requests.")):
+        return True
+    if scope in _POD_SCOPES:
+        return resource in _POD_RESOURCES
+    if scope == "BestEffort":
+        return resource == "pods"
+    if scope == "VolumeAttributesClass":
+        return resource in ("persistentvolumeclaims", "requests.storage")
+    return True
+
+
+def _check_scope_selector(spec: ResourceQuotaSpec, errors: list[FieldError]) -> None:
+    assert spec.scope_selector is not None
+    # Upstream's paths name no expression.
+    path = "spec.scopeSelector.matchExpressions"
+    requirements = spec.scope_selector.match_expressions
+    for requirement in requirements:
+        scope, operator = requirement.scope_name, requirement.operator
+        if scope not in _SCOPES:
+            errors.append(invalid(f"{path}.scopeName", scope, "unsupported scope"))
+        unscoped = [_UNSCOPED for name in spec.hard if not _is_scoped(scope, name)]
+        refuse(unscoped, _shown(requirements), path, errors)
+        if scope in _ALONE and operator != "Exists":
+            errors.append(invalid(f"{path}.operator", operator, _MUST_EXIST))
+        if operator in ("In", "NotIn"):
+            if not requirement.values:
+                detail = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"
+                errors.append(required(f"{path}.values", detail))
+        elif operator not in _SCOPE_OPERATORS:
+            errors.append(invalid(f"{path}.operator", operator, "not a valid selector operator"))
+        elif requirement.values:
+            detail = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"
+            errors.append(invalid(f"{path}.values", list(requirement.values), detail))
+    refuse(_conflicts(r.scope_name for r in requirements), list(spec.scopes) or None, path, errors)
+
+
+def _shown(requirements: tuple[ScopedResourceSelectorRequirement, ...]) -> dict[str, object]:
+    return {
+        "MatchExpressions": [
+            {"ScopeName": r.scope_name, "Operator": r.operator, "Values": list(r.values) or None} for r in requirements
+        ]
+    }
 
 
 def _check_quota_name(name: str, path: str, errors: list[FieldError]) -> None:
     messages = resource_name(name)
     refuse(messages, name, path, errors)
-    if not messages and "/" not in name and not is_standard(name):
+    if "/" not in name and name not in QUOTA_RESOURCES and not is_huge_page(name.removeprefix("requests.")):
         errors.append(invalid(path, name, "must be a standard resource for quota"))
 
 
@@ -166,9 +255,13 @@ def validate_resource_quota_status(new: ResourceQuota, old: ResourceQuota) -> li
     """What the quota controller counted."""
     errors: list[FieldError] = []
     check_metadata_update(new.metadata, old.metadata, errors)
-    for part, quantities in (("hard", new.status.hard), ("used", new.status.used)):
+    _check_quota_status(new, errors)
+    return errors
+
+
+def _check_quota_status(obj: ResourceQuota, errors: list[FieldError]) -> None:
+    for part, quantities in (("hard", obj.status.hard), ("used", obj.status.used)):
         for name, quantity in quantities.items():
             path = f"status.{part}[{name}]"
             _check_quota_name(name, path, errors)
             check_quantity(name, quantity, path, errors)
-    return errors

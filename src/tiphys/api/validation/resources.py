@@ -6,7 +6,16 @@ from functools import lru_cache
 from typing import Final
 
 from tiphys.api import names
-from tiphys.api.field_errors import FieldError, duplicate, forbidden, invalid, not_found, refuse, required
+from tiphys.api.field_errors import (
+    FieldError,
+    duplicate,
+    forbidden,
+    invalid,
+    not_found,
+    not_supported,
+    refuse,
+    required,
+)
 from tiphys.api.quantity import Quantity
 from tiphys.api.types.core_v1 import ResourceRequirements
 
@@ -41,6 +50,8 @@ _QUOTA_COMPUTE: Final = frozenset(
     }
 )
 _STANDARD: Final = _QUOTA_OBJECTS | _QUOTA_COMPUTE
+_POD_LEVEL: Final = ("cpu", "hugepages-", "memory")
+_NOT_FOR_PODS: Final[names.Messages] = ("not for a whole pod",)
 NOT_NEGATIVE: Final = "must be greater than or equal to 0"
 
 
@@ -116,14 +127,18 @@ def compare(first: Quantity, second: Quantity) -> int:
 
 
 def check_requirements(
-    resources: ResourceRequirements, claims: frozenset[str], path: str, errors: list[FieldError]
+    resources: ResourceRequirements,
+    claims: frozenset[str],
+    path: str,
+    errors: list[FieldError],
+    name_check: names.NameCheck = container_resource_name,
 ) -> None:
     """Requests and limits of a container (or a pod): known names, requests within limits."""
     limits, requests = resources.limits, resources.requests
     for name, quantity in limits.items():
-        _check_amount(name, quantity, path, "limits", errors)
+        _check_amount(name, quantity, path, "limits", errors, name_check)
     for name, quantity in requests.items():
-        _check_amount(name, quantity, path, "requests", errors)
+        _check_amount(name, quantity, path, "requests", errors, name_check)
         limit = limits.get(name)
         if limit is None:
             if not is_overcommit_allowed(name):
@@ -138,13 +153,42 @@ def check_requirements(
         _check_claims(resources, claims, f"{path}.claims", errors)
 
 
-def _check_amount(name: str, quantity: Quantity, path: str, side: str, errors: list[FieldError]) -> None:
-    messages = container_resource_name(name)
+def _check_amount(
+    name: str, quantity: Quantity, path: str, side: str, errors: list[FieldError], name_check: names.NameCheck
+) -> None:
+    messages = name_check(name)
     if messages:
-        refuse(messages, name, f"{path}.{side}[{name}]", errors)
+        _refuse_name(name, messages, f"{path}.{side}[{name}]", errors)
     last = quantity[-1]
     if quantity[0] == "-" or last in "mun":
         check_quantity(name, quantity, f"{path}.{side}[{name}]", errors)
+    if name[:10] == HUGE_PAGES and not _is_divisible(name, quantity):
+        detail = f"{quantity} is not positive integer multiple of {name}"
+        errors.append(invalid(f"{path}.{side}[{name}]", quantity, detail))
+
+
+def _refuse_name(name: str, messages: names.Messages, path: str, errors: list[FieldError]) -> None:
+    if messages == _NOT_FOR_PODS:
+        errors.append(not_supported(path, name, _POD_LEVEL))
+    else:
+        refuse(messages, name, path, errors)
+
+
+def _is_divisible(name: str, quantity: Quantity) -> bool:
+    """Whether an amount of huge pages is whole pages, and at least one."""
+    try:
+        page = Quantity(name.removeprefix(HUGE_PAGES)).exact
+    except ValueError:
+        return True
+    return page > 0 and quantity.exact > 0 and (quantity.exact / page).denominator == 1
+
+
+def pod_resource_name(resource: str) -> names.Messages:
+    """What is wrong with the name of a resource of a whole pod."""
+    messages = resource_name(resource)
+    if not messages and resource not in ("cpu", "memory") and not is_huge_page(resource):
+        return _NOT_FOR_PODS
+    return messages
 
 
 def _check_against_limit(name: str, quantity: Quantity, limit: Quantity, path: str, errors: list[FieldError]) -> None:
@@ -156,13 +200,26 @@ def _check_against_limit(name: str, quantity: Quantity, limit: Quantity, path: s
 
 
 def _check_claims(resources: ResourceRequirements, claims: frozenset[str], path: str, errors: list[FieldError]) -> None:
-    seen: set[tuple[str, str | None]] = set()
+    seen: set[str] = set()
     for index, claim in enumerate(resources.claims):
         where = f"{path}[{index}]"
         if not claim.name:
-            errors.append(required(f"{where}"))
-        elif (claim.name, claim.request) in seen:
-            errors.append(duplicate(where, claim.name if not claim.request else f"{claim.name}/{claim.request}"))
-        elif claim.name not in claims:
-            errors.append(not_found(where, claim.name))
-        seen.add((claim.name, claim.request))
+            errors.append(required(where))
+            continue
+        if claim.name in seen:
+            errors.append(duplicate(where, claim.name))
+        else:
+            key = claim.name
+            if claim.request:
+                refuse(names.dns_label(claim.request), claim.request, f"{where}.request", errors)
+                key = f"{claim.name}/{claim.request}"
+            if key in seen:
+                errors.append(duplicate(where, key))
+            elif not claim.request and any(other.startswith(f"{claim.name}/") for other in seen):
+                errors.append(duplicate(where, claim.name))
+            seen.add(key)
+        if claim.name not in claims:
+            there = f": {', '.join(sorted(claims))}" if claims else " which is empty"
+            detail = f"must be one of the names in pod.spec.resourceClaims{there}"
+            error = not_found(where, claim.name)
+            errors.append(error._replace(message=f"{error.message}: {detail}"))

@@ -53,15 +53,19 @@ def check_node_selector(selector: NodeSelector, path: str, errors: list[FieldErr
         check_node_selector_term(term, f"{where}[{index}]", errors)
 
 
-def check_node_selector_term(term: NodeSelectorTerm, path: str, errors: list[FieldError]) -> None:
-    """One term: requirements on labels and on the name."""
+def check_node_selector_term(
+    term: NodeSelectorTerm, path: str, errors: list[FieldError], *, any_values: bool = False
+) -> None:
+    """One term: requirements on labels and on the name. With `any_values`, also values that no label can have."""
     for index, requirement in enumerate(term.match_expressions):
-        _check_requirement(requirement, f"{path}.matchExpressions[{index}]", errors)
+        _check_requirement(requirement, f"{path}.matchExpressions[{index}]", errors, any_values=any_values)
     for index, requirement in enumerate(term.match_fields):
         _check_field_requirement(requirement, f"{path}.matchFields[{index}]", errors)
 
 
-def _check_requirement(requirement: NodeSelectorRequirement, path: str, errors: list[FieldError]) -> None:
+def _check_requirement(
+    requirement: NodeSelectorRequirement, path: str, errors: list[FieldError], *, any_values: bool
+) -> None:
     values = requirement.values
     if requirement.operator in ("In", "NotIn"):
         if not values:
@@ -76,6 +80,8 @@ def _check_requirement(requirement: NodeSelectorRequirement, path: str, errors: 
     else:
         errors.append(invalid(f"{path}.operator", requirement.operator, NOT_AN_OPERATOR))
     check_label_name(requirement.key, f"{path}.key", errors)
+    if any_values:
+        return
     for index, value in enumerate(values):
         check_names(names.label_value, value, f"{path}.values[{index}]", errors)
 

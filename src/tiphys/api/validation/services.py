@@ -17,18 +17,15 @@ from tiphys.api.field_errors import (
 from tiphys.api.strategy.services import (
     HEADLESS,
     is_externally_accessible,
-    needs_cluster_ip,
     needs_health_check_port,
-    needs_node_ports,
 )
-from tiphys.api.types.core_v1 import LoadBalancerStatus, Service, ServicePort, ServiceSpec
+from tiphys.api.types.core_v1 import Service, ServicePort, ServiceSpec
 from tiphys.api.validation.formats import (
     check_cidr,
     check_ip,
     check_port,
     check_port_or_name,
     check_special_ip,
-    parse_ip,
 )
 from tiphys.api.validation.metadata import check_labels, check_metadata, check_metadata_update
 
@@ -36,8 +33,12 @@ TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
 _FAMILIES: Final = ("IPv4", "IPv6")
 _FAMILY_POLICIES: Final = ("PreferDualStack", "RequireDualStack", "SingleStack")
-_DISTRIBUTIONS: Final = ("PreferClose", "PreferSameNode", "PreferSameZone")
+_DISTRIBUTIONS: Final = ("PreferClose", "PreferSameZone", "PreferSameNode")
 AFFINITY_MAXIMUM_SECONDS: Final = 86400
+_TOPOLOGY_HINTS: Final = "service.kubernetes.io/topology-aware-hints"
+_TOPOLOGY_MODE: Final = "service.kubernetes.io/topology-mode"
+_SOURCE_RANGES: Final = "service.beta.kubernetes.io/load-balancer-source-ranges"
+_NOT_AGAIN: Final = "may not change once set"
 _ONLY_LOAD_BALANCER: Final = "may only be used when `type` is 'LoadBalancer'"
 
 
@@ -49,8 +50,11 @@ def validate_service(obj: Service) -> list[FieldError]:
     return errors
 
 
-def _check_spec(obj: Service, errors: list[FieldError]) -> None:
+def _check_spec(obj: Service, errors: list[FieldError], old: Service | None = None) -> None:
     spec = obj.spec
+    before = old.spec if old is not None else ServiceSpec()
+    if obj.metadata.annotations:
+        _check_topology(obj.metadata.annotations, errors)
     if not spec.ports and not _is_headless(spec) and spec.type != "ExternalName":
         errors.append(required("spec.ports"))
     _check_type(spec, errors)
@@ -60,18 +64,28 @@ def _check_spec(obj: Service, errors: list[FieldError]) -> None:
     if spec.selector:
         check_labels(spec.selector, "spec.selector", errors)
     _check_affinity(spec, errors)
-    _check_cluster_ips(spec, errors)
+    _check_cluster_ips(spec, before.cluster_ips, errors)
     for index, address in enumerate(spec.external_ips):
-        parsed = check_ip(address, f"spec.externalIPs[{index}]", errors)
-        if parsed is not None:
-            check_special_ip(address, parsed, f"spec.externalIPs[{index}]", errors)
+        where = f"spec.externalIPs[{index}]"
+        problems = len(errors)
+        parsed = check_ip(address, where, errors, before.external_ips)
+        if parsed is not None and len(errors) == problems:
+            check_special_ip(address, parsed, where, errors)
     if not spec.type:
         errors.append(required("spec.type"))
     elif spec.type not in TYPES:
         errors.append(not_supported("spec.type", spec.type, TYPES))
-    _check_conflicts(spec, errors)
+    _check_node_ports(spec, errors)
+    _check_ranges(obj, old, errors)
     _check_load_balancer(spec, errors)
     _check_policies(spec, errors)
+
+
+def _check_topology(annotations: dict[str, str], errors: list[FieldError]) -> None:
+    hints, mode = annotations.get(_TOPOLOGY_HINTS), annotations.get(_TOPOLOGY_MODE)
+    if hints is not None and mode is not None and hints != mode:
+        detail = f"must match annotations[{_TOPOLOGY_HINTS}] when both are specified"
+        errors.append(invalid(f"metadata.annotations[{_TOPOLOGY_MODE}]", mode, detail))
 
 
 def _is_headless(spec: ServiceSpec) -> bool:
@@ -79,12 +93,6 @@ def _is_headless(spec: ServiceSpec) -> bool:
 
 
 def _check_type(spec: ServiceSpec, errors: list[FieldError]) -> None:
-    if spec.type == "LoadBalancer":
-        # Port 10250 of a node is its kubelet's, which a cloud would open to the world.
-        for index, port in enumerate(spec.ports):
-            if port.port == 10250:
-                detail = "may not expose port 10250 externally since it is used by kubelet"
-                errors.append(invalid(f"spec.ports[{index}]", port.port, detail))
     if spec.type in ("LoadBalancer", "NodePort") and _is_headless(spec):
         detail = f"may not be set to 'None' for {spec.type} services"
         errors.append(invalid("spec.clusterIPs[0]", HEADLESS, detail))
@@ -107,22 +115,29 @@ def _check_external_name(spec: ServiceSpec, errors: list[FieldError]) -> None:
 
 def _check_ports(spec: ServiceSpec, errors: list[FieldError]) -> None:
     seen: set[str] = set()
-    pairs: set[tuple[str | None, int]] = set()
-    node_ports: set[tuple[str | None, int]] = set()
     several = len(spec.ports) > 1
     for index, port in enumerate(spec.ports):
-        where = f"spec.ports[{index}]"
-        _check_port(port, several, seen, where, errors)
-        if (port.protocol, port.port) in pairs:
-            errors.append(duplicate(where, _as_key(port)))
-        pairs.add((port.protocol, port.port))
+        _check_port(port, several, seen, f"spec.ports[{index}]", errors)
+
+
+def _check_node_ports(spec: ServiceSpec, errors: list[FieldError]) -> None:
+    """No port twice, on the Service or on the nodes."""
+    if spec.type == "ClusterIP":
+        for index, port in enumerate(spec.ports):
+            if port.node_port:
+                detail = "may not be used when `type` is 'ClusterIP'"
+                errors.append(forbidden(f"spec.ports[{index}].nodePort", detail))
+    node_ports: set[tuple[str | None, int]] = set()
+    for index, port in enumerate(spec.ports):
         if port.node_port:
-            if not needs_node_ports(spec) and spec.type != "LoadBalancer":
-                detail = f"may not be used when `type` is '{spec.type}'"
-                errors.append(forbidden(f"{where}.nodePort", detail))
-            elif (port.protocol, port.node_port) in node_ports:
-                errors.append(duplicate(f"{where}.nodePort", port.node_port))
+            if (port.protocol, port.node_port) in node_ports:
+                errors.append(duplicate(f"spec.ports[{index}].nodePort", port.node_port))
             node_ports.add((port.protocol, port.node_port))
+    pairs: set[tuple[str | None, int]] = set()
+    for index, port in enumerate(spec.ports):
+        if (port.protocol, port.port) in pairs:
+            errors.append(duplicate(f"spec.ports[{index}]", _as_key(port)))
+        pairs.add((port.protocol, port.port))
 
 
 def _as_key(port: ServicePort) -> dict[str, object]:
@@ -161,90 +176,104 @@ def _check_affinity(spec: ServiceSpec, errors: list[FieldError]) -> None:
     config = spec.session_affinity_config
     where = "spec.sessionAffinityConfig"
     if spec.session_affinity == "ClientIP":
-        if config is None or config.client_ip is None or config.client_ip.timeout_seconds is None:
-            errors.append(required(where, "when session affinity type is ClientIP"))
+        detail = "when session affinity type is ClientIP"
+        if config is None:
+            errors.append(required(where, detail))
+        elif config.client_ip is None:
+            errors.append(required(f"{where}.clientIP", detail))
+        elif config.client_ip.timeout_seconds is None:
+            errors.append(required(f"{where}.clientIP.timeoutSeconds", detail))
         elif not 0 < config.client_ip.timeout_seconds <= AFFINITY_MAXIMUM_SECONDS:
             detail = f"must be greater than 0 and less than {AFFINITY_MAXIMUM_SECONDS}"
             errors.append(invalid(f"{where}.clientIP.timeoutSeconds", config.client_ip.timeout_seconds, detail))
-    elif config is not None:
-        detail = f"must not be set when session affinity is {spec.session_affinity}"
-        errors.append(forbidden(where, detail))
+    elif spec.session_affinity == "None" and config is not None:
+        errors.append(forbidden(where, "must not be set when session affinity is None"))
 
 
-def _check_cluster_ips(spec: ServiceSpec, errors: list[FieldError]) -> None:
-    if not needs_cluster_ip(spec):
+def _check_cluster_ips(spec: ServiceSpec, known: tuple[str, ...], errors: list[FieldError]) -> None:
+    if spec.type == "ExternalName":
         return
-    addresses = spec.cluster_ips
-    families = spec.ip_families
-    policy = spec.ip_family_policy
-    if policy is not None and policy not in _FAMILY_POLICIES:
-        errors.append(not_supported("spec.ipFamilyPolicy", policy, _FAMILY_POLICIES))
-    if spec.cluster_ip and addresses and addresses[0] != spec.cluster_ip:
-        errors.append(invalid("spec.clusterIPs[0]", list(addresses), "first value must match `clusterIP`"))
-    if addresses and not spec.cluster_ip:
-        errors.append(required("spec.clusterIP", "must be set when `clusterIPs` is specified"))
-    if len(addresses) > 2:
-        errors.append(invalid("spec.clusterIPs", list(addresses), "may only hold up to 2 values"))
-    for index, family in enumerate(families):
+    addresses, policy = list(spec.cluster_ips), spec.ip_family_policy
+    if spec.cluster_ip:
+        if not addresses:
+            errors.append(required("spec.clusterIPs"))
+        elif addresses[0] != spec.cluster_ip:
+            errors.append(invalid("spec.clusterIPs", addresses, "first value must match `clusterIP`"))
+    elif addresses:
+        errors.append(invalid("spec.clusterIPs", addresses, "must be empty when `clusterIP` is not specified"))
+    for index, family in enumerate(spec.ip_families):
         if family not in _FAMILIES:
             errors.append(not_supported(f"spec.ipFamilies[{index}]", family, _FAMILIES))
-        elif family in families[:index]:
+        if family in spec.ip_families[:index]:
             errors.append(duplicate(f"spec.ipFamilies[{index}]", family))
-    if len(families) > 2:
-        errors.append(invalid("spec.ipFamilies", list(families), "may only hold up to 2 values"))
-    _check_addresses(addresses, families, errors)
+    if policy is not None and policy not in _FAMILY_POLICIES:
+        errors.append(not_supported("spec.ipFamilyPolicy", policy, _FAMILY_POLICIES))
+    _check_addresses(spec, known, errors)
 
 
-def _check_addresses(addresses: tuple[str, ...], families: tuple[str, ...], errors: list[FieldError]) -> None:
-    if addresses and addresses[0] == HEADLESS:
-        if len(addresses) > 1:
-            detail = "'None' must be the first and only value"
-            errors.append(invalid("spec.clusterIPs", list(addresses), detail))
-        return
-    versions: list[str] = []
+def _check_addresses(spec: ServiceSpec, known: tuple[str, ...], errors: list[FieldError]) -> None:
+    addresses = list(spec.cluster_ips)
+    before = len(errors)
+    versions: list[int] = []
     for index, address in enumerate(addresses):
-        where = f"spec.clusterIPs[{index}]"
-        if not address:
+        if index == 0 and address == HEADLESS:
+            if len(addresses) > 1:
+                errors.append(invalid("spec.clusterIPs", addresses, "'None' must be the first and only value"))
             continue
-        if address == HEADLESS:
-            errors.append(invalid(where, address, "must be empty, 'None', or a valid IP address"))
-            continue
-        parsed = check_ip(address, where, errors)
-        if parsed is None:
-            continue
-        family = f"IPv{parsed.version}"
-        if family in versions:
-            errors.append(
-                invalid("spec.clusterIPs", list(addresses), "may specify no more than one IP for each IP family")
-            )
-        versions.append(family)
-        if index < len(families) and families[index] in _FAMILIES and families[index] != family:
-            detail = f"expected an {families[index]} value as indicated by `ipFamilies[{index}]`"
-            errors.append(invalid(where, address, detail))
+        parsed = check_ip(address, f"spec.clusterIPs[{index}]", errors, known)
+        if parsed is not None:
+            versions.append(parsed.version)
+    bad = len(errors) > before
+    if len(addresses) > 2:
+        errors.append(invalid("spec.clusterIPs", addresses, "may only hold up to 2 values"))
+    if bad:
+        # What is said of addresses that are none would be misleading.
+        return
+    if len(addresses) > 1 and len(set(versions)) < 2:
+        detail = "may specify no more than one IP for each IP family"
+        errors.append(invalid("spec.clusterIPs", addresses, detail))
+    for index, (version, family) in enumerate(zip(versions, spec.ip_families, strict=False)):
+        if family in _FAMILIES and family != f"IPv{version}":
+            detail = f"expected an {family} value as indicated by `ipFamilies[{index}]`"
+            errors.append(invalid(f"spec.clusterIPs[{index}]", addresses[index], detail))
 
 
-def _check_conflicts(spec: ServiceSpec, errors: list[FieldError]) -> None:
-    # Upstream spells these paths with a capital.
+def _check_ranges(obj: Service, old: Service | None, errors: list[FieldError]) -> None:
+    """Whom a load balancer lets in, in the field or in the annotation that was there before."""
+    spec = obj.spec
     if spec.load_balancer_source_ranges:
+        # Upstream spells this path with a capital.
         where = "spec.LoadBalancerSourceRanges"
         if spec.type != "LoadBalancer":
             errors.append(forbidden(where, _ONLY_LOAD_BALANCER))
+        known = [text.strip() for text in old.spec.load_balancer_source_ranges] if old is not None else []
         for index, text in enumerate(spec.load_balancer_source_ranges):
-            check_cidr(text.strip(), f"{where}[{index}]", errors)
+            check_cidr(text.strip(), f"{where}[{index}]", errors, known)
+        return
+    value = obj.metadata.annotations.get(_SOURCE_RANGES)
+    if value is None:
+        return
+    where = f"metadata.annotations[{_SOURCE_RANGES}]"
+    if spec.type != "LoadBalancer":
+        errors.append(forbidden(where, _ONLY_LOAD_BALANCER))
+    if (old is None or old.metadata.annotations.get(_SOURCE_RANGES) != value) and value.strip():
+        for text in value.strip().split(","):
+            check_cidr(text.strip(), where, errors)
 
 
 def _check_load_balancer(spec: ServiceSpec, errors: list[FieldError]) -> None:
-    if spec.type == "LoadBalancer":
-        if spec.allocate_load_balancer_node_ports is None:
-            errors.append(required("spec.allocateLoadBalancerNodePorts"))
-    elif spec.allocate_load_balancer_node_ports is not None:
-        errors.append(forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_LOAD_BALANCER))
-    if spec.load_balancer_class is not None:
-        if spec.type != "LoadBalancer":
+    balanced = spec.type == "LoadBalancer"
+    if spec.allocate_load_balancer_node_ports is not None:
+        if not balanced:
+            errors.append(forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_LOAD_BALANCER))
+    elif balanced:
+        errors.append(required("allocateLoadBalancerNodePorts"))
+    name = spec.load_balancer_class
+    if name is not None:
+        if balanced:
+            refuse(names.qualified_name(name), name, "spec.loadBalancerClass", errors)
+        else:
             errors.append(forbidden("spec.loadBalancerClass", _ONLY_LOAD_BALANCER))
-        refuse(
-            names.qualified_name(spec.load_balancer_class), spec.load_balancer_class, "spec.loadBalancerClass", errors
-        )
 
 
 def _check_policies(spec: ServiceSpec, errors: list[FieldError]) -> None:
@@ -254,22 +283,23 @@ def _check_policies(spec: ServiceSpec, errors: list[FieldError]) -> None:
             detail = "may only be set for externally-accessible services"
             errors.append(invalid("spec.externalTrafficPolicy", policy, detail))
     elif not policy:
-        errors.append(required("spec.externalTrafficPolicy", "External traffic policy is required"))
+        errors.append(required("spec.externalTrafficPolicy"))
     elif policy not in ("Cluster", "Local"):
         errors.append(not_supported("spec.externalTrafficPolicy", policy, ("Cluster", "Local")))
     port = spec.health_check_node_port
     if needs_health_check_port(spec):
-        if port is not None and port < 0:
+        # Without one it is allocated afterwards.
+        if port and not 1 <= port <= 65535:
             errors.append(invalid("spec.healthCheckNodePort", port, names.range_message(1, 65535)))
     elif port:
         detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
         errors.append(invalid("spec.healthCheckNodePort", port, detail))
     internal = spec.internal_traffic_policy
-    if spec.type in ("NodePort", "ClusterIP", "LoadBalancer"):
-        if internal is None:
+    if internal is None:
+        if spec.type in ("NodePort", "ClusterIP", "LoadBalancer"):
             errors.append(required("spec.internalTrafficPolicy"))
-        elif internal not in ("Cluster", "Local"):
-            errors.append(not_supported("spec.internalTrafficPolicy", internal, ("Cluster", "Local")))
+    elif internal not in ("Cluster", "Local"):
+        errors.append(not_supported("spec.internalTrafficPolicy", internal, ("Cluster", "Local")))
     if spec.traffic_distribution is not None and spec.traffic_distribution not in _DISTRIBUTIONS:
         errors.append(not_supported("spec.trafficDistribution", spec.traffic_distribution, _DISTRIBUTIONS))
 
@@ -279,54 +309,58 @@ def validate_service_update(new: Service, old: Service) -> list[FieldError]:
     errors: list[FieldError] = []
     check_metadata_update(new.metadata, old.metadata, errors)
     after, before = new.spec, old.spec
-    if needs_cluster_ip(before) and needs_cluster_ip(after):
-        for index, address in enumerate(before.cluster_ips):
-            if index >= len(after.cluster_ips):
-                if index == 0:
-                    detail = "may not change once set"
-                    errors.append(invalid("spec.clusterIPs[0]", list(after.cluster_ips), detail))
-            elif after.cluster_ips[index] != address:
-                detail = "may not change once set"
-                errors.append(invalid(f"spec.clusterIPs[{index}]", list(after.cluster_ips), detail))
-                break
-        if before.ip_families and after.ip_families and before.ip_families[0] != after.ip_families[0]:
-            detail = "may not change once set"
-            errors.append(invalid("spec.ipFamilies[0]", list(after.ip_families), detail))
+    if after.type != "ExternalName" and before.type != "ExternalName":
+        _check_address_changes(after, before, errors)
+        _check_family_changes(after, before, errors)
     if (
         before.type == "LoadBalancer"
         and after.type == "LoadBalancer"
         and before.load_balancer_class != after.load_balancer_class
     ):
-        errors.append(invalid("spec.loadBalancerClass", after.load_balancer_class, "may not change once set"))
-    _check_spec(new, errors)
+        errors.append(invalid("spec.loadBalancerClass", after.load_balancer_class, _NOT_AGAIN))
+    checked = needs_health_check_port(before) and needs_health_check_port(after)
+    if checked and after.health_check_node_port != before.health_check_node_port:
+        errors.append(forbidden("spec.healthCheckNodePort", "field is immutable"))
+    _check_spec(new, errors, old)
     return errors
 
 
-def validate_service_status(new: Service, old: Service) -> list[FieldError]:
-    """What a load balancer reports."""
-    errors: list[FieldError] = []
-    check_metadata_update(new.metadata, old.metadata, errors)
-    _check_load_balancer_status(new.status.load_balancer, old.spec, errors)
-    return errors
-
-
-def _check_load_balancer_status(status: LoadBalancerStatus, spec: ServiceSpec, errors: list[FieldError]) -> None:
-    path = "status.loadBalancer.ingress"
-    if spec.type != "LoadBalancer" and status.ingress:
-        errors.append(forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'"))
+def _check_address_changes(new: ServiceSpec, old: ServiceSpec, errors: list[FieldError]) -> None:
+    """The first address stays; a second may come and go."""
+    if _is_headless(new) and _is_headless(old):
         return
-    for index, ingress in enumerate(status.ingress):
-        where = f"{path}[{index}]"
-        if ingress.ip:
-            check_ip(ingress.ip, f"{where}.ip", errors)
-            if ingress.ip_mode is None:
-                errors.append(required(f"{where}.ipMode", "must be specified when `ip` is set"))
-        elif ingress.ip_mode is not None:
-            errors.append(forbidden(f"{where}.ipMode", "may not be specified when `ip` is not set"))
-        if ingress.ip_mode is not None and ingress.ip_mode not in ("Proxy", "VIP"):
-            errors.append(not_supported(f"{where}.ipMode", ingress.ip_mode, ("Proxy", "VIP")))
-        if ingress.hostname:
-            refuse(names.dns_subdomain(ingress.hostname), ingress.hostname, f"{where}.hostname", errors)
-            if parse_ip(ingress.hostname) is not None:
-                detail = "must be a DNS name, not an IP address"
-                errors.append(invalid(f"{where}.hostname", ingress.hostname, detail))
+    after, before = new.cluster_ips, old.cluster_ips
+    shown = list(after) or None
+    if len(after) == len(before):
+        for index, address in enumerate(before):
+            if after[index] != address:
+                errors.append(invalid(f"spec.clusterIPs[{index}]", shown, _NOT_AGAIN))
+        return
+    if before and not after:
+        errors.append(invalid("spec.clusterIPs[0]", shown, "primary clusterIP can not be unset"))
+    if before and after and after[0] != before[0]:
+        errors.append(invalid("spec.clusterIPs[0]", shown, _NOT_AGAIN))
+    if len(before) > len(after) == 1 and new.ip_family_policy != "SingleStack":
+        detail = "must be set to 'SingleStack' when releasing the secondary clusterIP"
+        errors.append(invalid("spec.ipFamilyPolicy", new.ip_family_policy, detail))
+
+
+def _check_family_changes(new: ServiceSpec, old: ServiceSpec, errors: list[FieldError]) -> None:
+    """The first family stays; headless Services choose freely."""
+    if _is_headless(new) or _is_headless(old):
+        return
+    after, before = new.ip_families, old.ip_families
+    where = "spec.ipFamilies[0]"
+    if len(after) == len(before):
+        errors.extend(
+            invalid(where, list(after), _NOT_AGAIN) for index, family in enumerate(before) if after[index] != family
+        )
+        return
+    # What upstream shows here are the addresses.
+    if len(before) > len(after) and not new.cluster_ips:
+        errors.append(invalid(where, list(after) or None, "primary ipFamily can not be unset"))
+    if before and after and after[0] != before[0]:
+        errors.append(invalid(where, list(new.cluster_ips) or None, _NOT_AGAIN))
+    if len(before) > len(after) == 1 and new.ip_family_policy != "SingleStack":
+        detail = "must be set to 'SingleStack' when releasing the secondary ipFamily"
+        errors.append(invalid("spec.ipFamilyPolicy", new.ip_family_policy, detail))

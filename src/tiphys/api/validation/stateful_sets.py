@@ -10,9 +10,28 @@ from tiphys.api import names
 from tiphys.api.field_errors import FieldError, forbidden, invalid, not_supported, refuse, required
 from tiphys.api.types.apps_v1 import StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy
 from tiphys.api.types.core_v1 import PersistentVolumeClaimVolumeSource, PodTemplateSpec, Volume
-from tiphys.api.validation.formats import check_at_most_100_percent, check_not_negative_or_percent, percent_of
-from tiphys.api.validation.metadata import check_metadata, check_metadata_update, check_not_negative
-from tiphys.api.validation.workloads import check_selected_template, check_selector
+from tiphys.api.validation.claims import check_claim_spec
+from tiphys.api.validation.formats import (
+    check_at_most_100_percent,
+    check_not_negative_or_percent,
+    percent_of,
+    selector_value,
+)
+from tiphys.api.validation.metadata import (
+    check_annotations,
+    check_labels,
+    check_metadata,
+    check_metadata_update,
+    check_not_negative,
+)
+from tiphys.api.validation.pod_spec import check_template
+from tiphys.api.validation.selectors import is_well_formed
+from tiphys.api.validation.workloads import (
+    check_kept_running,
+    check_labels_selected,
+    check_not_decremented,
+    check_selector,
+)
 
 _POLICIES: Final = ("OrderedReady", "Parallel")
 _RETENTION: Final = ("Delete", "Retain")
@@ -25,12 +44,12 @@ _UPDATABLE: Final = (
 def validate_stateful_set(obj: StatefulSet) -> list[FieldError]:
     """A new StatefulSet."""
     errors: list[FieldError] = []
-    check_metadata(obj.metadata, True, names.dns_subdomain, "metadata", errors)
-    _check_spec(obj, errors)
+    check_metadata(obj.metadata, True, names.dns_label, "metadata", errors)
+    _check_spec(obj, errors, is_new=True)
     return errors
 
 
-def _check_spec(obj: StatefulSet, errors: list[FieldError]) -> None:
+def _check_spec(obj: StatefulSet, errors: list[FieldError], *, is_new: bool) -> None:
     spec = obj.spec
     if not spec.pod_management_policy:
         errors.append(required("spec.podManagementPolicy"))
@@ -44,29 +63,40 @@ def _check_spec(obj: StatefulSet, errors: list[FieldError]) -> None:
             if value not in _RETENTION:
                 where = f"spec.persistentVolumeClaimRetentionPolicy.{name}"
                 errors.append(not_supported(where, value or "", _RETENTION))
+    if is_new:
+        for index, claim in enumerate(spec.volume_claim_templates):
+            check_claim_spec(claim.spec, f"spec.volumeClaimTemplates[{index}].spec", errors)
     check_not_negative(spec.replicas, "spec.replicas", errors)
     check_not_negative(spec.min_ready_seconds, "spec.minReadySeconds", errors)
     if spec.ordinals is not None:
         check_not_negative(spec.ordinals.start, "spec.ordinals.start", errors)
-    if spec.service_name:
-        refuse(names.dns_subdomain(spec.service_name), spec.service_name, "spec.serviceName", errors)
+    if spec.service_name and is_new:
+        refuse(names.dns_label(spec.service_name), spec.service_name, "spec.serviceName", errors)
     check_selector(spec.selector, "spec.selector", errors)
-    check_selected_template(spec.selector, _with_claims(spec), "StatefulSet", errors)
-    check_not_negative(spec.revision_history_limit, "spec.revisionHistoryLimit", errors)
+    if not is_well_formed(spec.selector):
+        errors.append(invalid("spec.selector", selector_value(spec.selector)))
+    else:
+        check_labels_selected(spec.selector, spec.template, errors)
+        check_template(_as_controlled(spec), "spec.template", errors)
+        meta = spec.template.metadata
+        check_labels(meta.labels, "spec.template.labels", errors)
+        check_annotations(meta.annotations, "spec.template.annotations", errors)
+    check_kept_running(spec.template, "StatefulSet", errors)
 
 
-def _with_claims(spec: StatefulSetSpec) -> PodTemplateSpec:
-    """The template with the volumes that its pods will have: containers may mount what is claimed for them."""
+def _as_controlled(spec: StatefulSetSpec) -> PodTemplateSpec:
+    """The template as its pods will be: with the volumes claimed for them, and names of their own."""
     template = spec.template
-    there = {volume.name for volume in template.spec.volumes}
-    claimed = tuple(
-        Volume(name=name, persistent_volume_claim=PersistentVolumeClaimVolumeSource(claim_name=name))
+    claimed = {
+        claim.metadata.name or "": Volume(
+            name=claim.metadata.name or "",
+            persistent_volume_claim=PersistentVolumeClaimVolumeSource(claim_name=claim.metadata.name or ""),
+        )
         for claim in spec.volume_claim_templates
-        if (name := claim.metadata.name) and name not in there
-    )
-    if not claimed:
-        return template
-    return replace(template, spec=replace(template.spec, volumes=(*template.spec.volumes, *claimed)))
+    }
+    own = tuple(volume for volume in template.spec.volumes if volume.name not in claimed)
+    changed = replace(template.spec, subdomain=None, hostname=None, volumes=(*claimed.values(), *own))
+    return replace(template, spec=changed)
 
 
 def _check_strategy(strategy: StatefulSetUpdateStrategy, errors: list[FieldError]) -> None:
@@ -94,7 +124,7 @@ def validate_stateful_set_update(new: StatefulSet, old: StatefulSet) -> list[Fie
     """Replicas, template and how to roll it out may change; the rest makes another set."""
     errors: list[FieldError] = []
     check_metadata_update(new.metadata, old.metadata, errors)
-    _check_spec(new, errors)
+    _check_spec(new, errors, is_new=False)
     munged = replace(
         new.spec,
         replicas=old.spec.replicas,
@@ -113,7 +143,6 @@ def validate_stateful_set_update(new: StatefulSet, old: StatefulSet) -> list[Fie
 def validate_stateful_set_status(new: StatefulSet, old: StatefulSet) -> list[FieldError]:
     """What the controller counted."""
     errors: list[FieldError] = []
-    check_metadata_update(new.metadata, old.metadata, errors)
     status = new.status
     counts = (
         ("readyReplicas", status.ready_replicas),
@@ -132,4 +161,6 @@ def validate_stateful_set_status(new: StatefulSet, old: StatefulSet) -> list[Fie
     if (status.available_replicas or 0) > (status.ready_replicas or 0):
         detail = "cannot be greater than status.readyReplicas"
         errors.append(invalid("status.availableReplicas", status.available_replicas, detail))
+    check_metadata_update(new.metadata, old.metadata, errors)
+    check_not_decremented(status.collision_count, old.status.collision_count, errors)
     return errors

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from tiphys.api import names
-from tiphys.api.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, refuse, required
+from tiphys.api.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, quote, refuse, required
 from tiphys.api.types.core_v1 import (
     ConfigMapVolumeSource,
     DownwardAPIVolumeFile,
@@ -15,6 +17,8 @@ from tiphys.api.types.core_v1 import (
     EphemeralVolumeSource,
     HostPathVolumeSource,
     ImageVolumeSource,
+    ISCSIPersistentVolumeSource,
+    ISCSIVolumeSource,
     KeyToPath,
     NFSVolumeSource,
     PersistentVolumeClaimVolumeSource,
@@ -28,6 +32,20 @@ from tiphys.api.validation.legacy_volumes import LEGACY_SOURCES, check_csi_drive
 from tiphys.api.validation.metadata import check_annotations, check_labels
 from tiphys.api.validation.projections import check_projected
 
+ISCSI_NAME_MAXIMUM: Final = 64
+ISCSI_NAME_TOO_LONG: Final = (
+    "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is "
+    "specified."
+)
+_FORBIDDEN_IN_TEMPLATE: Final = (
+    ("name", "name"),
+    ("generate_name", "generateName"),
+    ("namespace", "namespace"),
+    ("uid", "uID"),
+    ("resource_version", "resourceVersion"),
+    ("owner_references", "ownerReferences"),
+    ("finalizers", "finalizers"),
+)
 _MODE: Final = "must be a number between 0 and 0777 (octal), both inclusive"
 _MODE_MAXIMUM: Final = 0o777
 _ONE_TYPE: Final = "may not specify more than 1 volume type"
@@ -44,13 +62,16 @@ _HOST_PATH_TYPES: Final = (
 _PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
 
 
-def check_volumes(volumes: tuple[Volume, ...], path: str, errors: list[FieldError]) -> dict[str, Volume]:
-    """The volumes that are well-formed, by name: what containers may mount."""
+def check_volumes(
+    volumes: tuple[Volume, ...], path: str, errors: list[FieldError], pod_name: str = ""
+) -> dict[str, Volume]:
+    """The volumes that are well-formed, by name: what containers may mount. Templates have no `pod_name`."""
     good: dict[str, Volume] = {}
+    made = {f"{pod_name}-{v.name}" for v in volumes if v.ephemeral is not None} if pod_name else ()
     for index, volume in enumerate(volumes):
         before = len(errors)
         where = f"{path}[{index}]"
-        _check_source(volume, where, errors)
+        _check_source(volume, where, errors, pod_name)
         if not volume.name:
             errors.append(required(f"{where}.name"))
         else:
@@ -59,22 +80,44 @@ def check_volumes(volumes: tuple[Volume, ...], path: str, errors: list[FieldErro
             errors.append(duplicate(f"{where}.name", volume.name))
         if len(errors) == before:
             good[volume.name] = volume
+        claim = volume.persistent_volume_claim
+        if made and claim is not None and claim.claim_name in made:
+            detail = "must not reference a PVC that gets created for an ephemeral volume"
+            errors.append(invalid(f"{where}.persistentVolumeClaim.claimName", claim.claim_name, detail))
     return good
 
 
-def _check_source(volume: Volume, path: str, errors: list[FieldError]) -> None:
+def _check_source(volume: Volume, path: str, errors: list[FieldError], pod_name: str) -> None:
     found = False
     for attribute, name, check in _SOURCES:
         source = getattr(volume, attribute)
         if source is None:
             continue
         if found:
-            errors.append(forbidden(f"{path}.{name}", _ONE_TYPE))
+            errors.append(forbidden(f"{path}.{SECOND_NAMES.get(name, name)}", _ONE_TYPE))
             continue
         found = True
-        check(source, f"{path}.{name}", errors)
+        check(source, f"{path}.{FIRST_NAMES.get(name, name)}", errors)
+        if attribute in ("ephemeral", "iscsi"):
+            _check_made_names(volume, path, errors, pod_name)
     if not found:
         errors.append(required(path, "must specify a volume type"))
+
+
+def _check_made_names(volume: Volume, path: str, errors: list[FieldError], pod_name: str) -> None:
+    """Names that are made of the volume's and another, and may be too long."""
+    if volume.ephemeral is not None and pod_name and volume.name:
+        claim = f"{pod_name}-{volume.name}"
+        messages = tuple(f"PVC name {quote(claim)}: {message}" for message in names.dns_subdomain(claim))
+        refuse(messages, volume.name, f"{path}.name", errors)
+    if volume.iscsi is not None and is_iscsi_name_too_long(volume.name, volume.iscsi):
+        errors.append(invalid(f"{path}.name", volume.name, ISCSI_NAME_TOO_LONG))
+
+
+def is_iscsi_name_too_long(volume_name: str, source: ISCSIVolumeSource | ISCSIPersistentVolumeSource) -> bool:
+    """Whether what an initiator's interface would be called has no place in its record."""
+    length = len(f"{volume_name}:{source.target_portal}")
+    return source.initiator_name is not None and length > ISCSI_NAME_MAXIMUM
 
 
 def check_mode(mode: int | None, path: str, errors: list[FieldError]) -> None:
@@ -165,10 +208,16 @@ def _check_ephemeral(source: EphemeralVolumeSource, path: str, errors: list[Fiel
         check_annotations(template.metadata.annotations, f"{where}.metadata.annotations", errors)
     if template.metadata.labels:
         check_labels(template.metadata.labels, f"{where}.metadata.labels", errors)
+    for attribute, name in _FORBIDDEN_IN_TEMPLATE:
+        if getattr(template.metadata, attribute):
+            errors.append(forbidden(f"{where}.metadata.{name}", "cannot be set"))
     check_claim_spec(template.spec, f"{where}.spec", errors)
 
 
 def _check_image(source: ImageVolumeSource, path: str, errors: list[FieldError]) -> None:
+    if not source.reference and path.startswith("spec.volumes"):
+        # A template may leave it to whoever completes the Pod.
+        errors.append(required(f"{path}.reference"))
     if source.pull_policy and source.pull_policy not in _PULL_POLICIES:
         errors.append(not_supported(f"{path}.pullPolicy", source.pull_policy, _PULL_POLICIES))
 
@@ -179,14 +228,18 @@ def check_nfs(source: NFSVolumeSource, path: str, errors: list[FieldError]) -> N
         errors.append(required(f"{path}.server"))
     if not source.path:
         errors.append(required(f"{path}.path"))
-    elif not source.path.startswith("/"):
+    if not source.path.startswith("/"):
         errors.append(invalid(f"{path}.path", source.path, "must be an absolute path"))
 
 
 def _check_inline_csi(source: Any, path: str, errors: list[FieldError]) -> None:
     check_csi_driver(source.driver, f"{path}.driver", errors)
-    if source.node_publish_secret_ref is not None and not source.node_publish_secret_ref.name:
-        errors.append(required(f"{path}.nodePublishSecretRef.name"))
+    secret = source.node_publish_secret_ref
+    if secret is not None:
+        if not secret.name:
+            errors.append(required(f"{path}.nodePublishSecretRef.name"))
+        else:
+            refuse(names.dns_subdomain(secret.name), secret.name, f"{path}.name", errors)
 
 
 def _check_projected(source: Any, path: str, errors: list[FieldError]) -> None:
@@ -194,17 +247,30 @@ def _check_projected(source: Any, path: str, errors: list[FieldError]) -> None:
     check_projected(source, path, errors, check_keys, check_downward_file)
 
 
-_SOURCES: Final[tuple[tuple[str, str, Callable[[Any, str, list[FieldError]], None]], ...]] = (
-    ("empty_dir", "emptyDir", _check_empty_dir),
-    ("host_path", "hostPath", check_host_path),
-    ("secret", "secret", _check_secret),
-    ("nfs", "nfs", check_nfs),
-    ("persistent_volume_claim", "persistentVolumeClaim", _check_claim),
-    ("downward_api", "downwardAPI", _check_downward),
-    ("config_map", "configMap", _check_config_map),
-    *LEGACY_SOURCES,
-    ("projected", "projected", _check_projected),
-    ("csi", "csi", _check_inline_csi),
-    ("ephemeral", "ephemeral", _check_ephemeral),
-    ("image", "image", _check_image),
+_OWN_SOURCES: Final[dict[str, Callable[[Any, str, list[FieldError]], None]]] = {
+    "emptyDir": _check_empty_dir,
+    "hostPath": check_host_path,
+    "secret": _check_secret,
+    "nfs": check_nfs,
+    "persistentVolumeClaim": _check_claim,
+    "downwardAPI": _check_downward,
+    "configMap": _check_config_map,
+    "projected": _check_projected,
+    "csi": _check_inline_csi,
+    "ephemeral": _check_ephemeral,
+    "image": _check_image,
+}
+_ORDER: Final = (
+    "empty_dir host_path git_repo gce_persistent_disk aws_elastic_block_store secret nfs iscsi glusterfs flocker "
+    "persistent_volume_claim rbd cinder cephfs quobyte downward_api fc flex_volume config_map azure_file "
+    "vsphere_volume photon_persistent_disk portworx_volume azure_disk storageos projected scale_io csi ephemeral image"
 )
+_WIRE: Final = {info.name: info.encode_name for info in msgspec.structs.fields(Volume)}
+_SOURCES: Final = tuple(
+    (attribute, _WIRE[attribute], _OWN_SOURCES.get(_WIRE[attribute]) or LEGACY_SOURCES[_WIRE[attribute]])
+    for attribute in _ORDER.split()
+)
+"""Attribute, wire name and check of each source, in upstream's order: the first counts, the others are too many."""
+# Upstream's paths of these are not the fields' names.
+FIRST_NAMES: Final = {"gcePersistentDisk": "persistentDisk"}
+SECOND_NAMES: Final = {"downwardAPI": "downwarAPI", "cephfs": "cephFS"}

@@ -8,6 +8,7 @@ from tiphys.api.field_errors import FieldError, forbidden, invalid, not_supporte
 from tiphys.api.selectors import from_label_selector
 from tiphys.api.types.core_v1 import PodTemplateSpec
 from tiphys.api.types.meta_v1 import LabelSelector
+from tiphys.api.validation.formats import selector_value
 from tiphys.api.validation.pod_spec import check_template
 from tiphys.api.validation.selectors import check_label_selector, is_well_formed
 
@@ -31,10 +32,33 @@ def check_selected_template(
     selector: LabelSelector, template: PodTemplateSpec, kind: str, errors: list[FieldError]
 ) -> None:
     """A template whose pods its controller selects and keeps running."""
-    labels = template.metadata.labels
-    if is_well_formed(selector) and (is_empty(selector) or not from_label_selector(selector).matches(labels)):
-        errors.append(invalid("spec.template.metadata.labels", dict(sorted(labels.items())) or None, _MISMATCH))
+    if is_empty(selector):
+        check_labels_selected(selector, template, errors)
+    elif not is_well_formed(selector):
+        # A selector nobody understands selects nothing to look at.
+        errors.append(invalid("spec.selector", selector_value(selector), "invalid label selector"))
+        return
+    else:
+        check_labels_selected(selector, template, errors)
     check_template(template, "spec.template", errors)
+    check_kept_running(template, kind, errors)
+
+
+def check_labels_selected(selector: LabelSelector, template: PodTemplateSpec, errors: list[FieldError]) -> None:
+    """The selector selects the template's labels; one that says nothing selects nothing."""
+    labels = template.metadata.labels
+    if is_empty(selector) or not from_label_selector(selector).matches(labels):
+        errors.append(invalid("spec.template.metadata.labels", dict(sorted(labels.items())) or None, _MISMATCH))
+
+
+def check_not_decremented(new: int | None, old: int | None, errors: list[FieldError]) -> None:
+    """How often names collided is counted up only."""
+    if old is not None and (new is None or new < old):
+        errors.append(invalid("status.collisionCount", new or 0, "cannot be decremented"))
+
+
+def check_kept_running(template: PodTemplateSpec, kind: str, errors: list[FieldError]) -> None:
+    """Pods that are to run for good."""
     spec = template.spec
     if spec.restart_policy != "Always":
         errors.append(not_supported("spec.template.spec.restartPolicy", spec.restart_policy or "", ("Always",)))
