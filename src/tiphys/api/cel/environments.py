@@ -1,0 +1,328 @@
+"""Compiling: an expression against the types of its variables, to a program.
+
+Two environments of the runtime take part. One is made for the variables: it checks, and knows every overload with its
+precise types. The other is made once: it runs what was checked, tells values apart by what they are, and has the
+functions' code. Between them the checked tree is looked at and, in two places, amended.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any, Final
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_bindings, ext_optional, ext_strings
+from google.protobuf import descriptor_pb2
+
+from tiphys.api.cel import syntax
+from tiphys.api.cel.costs import estimate
+from tiphys.api.cel.declarations import Declared
+from tiphys.api.cel.libraries import FUNCTIONS
+from tiphys.api.cel.libraries.function import Function
+from tiphys.api.cel.libraries.messages import OPAQUE, RUNNING, pool
+from tiphys.api.cel.literals import check_tree
+from tiphys.api.cel.programs import Program
+
+_PLAIN: Final = {
+    "bool": cel.Type.BOOL,
+    "int": cel.Type.INT,
+    "uint": cel.Type.UINT,
+    "double": cel.Type.DOUBLE,
+    "string": cel.Type.STRING,
+    "bytes": cel.Type.BYTES,
+    "timestamp": cel.Type.TIMESTAMP,
+    "duration": cel.Type.DURATION,
+    "dyn": cel.Type.DYN,
+    "~A": cel.Type("~A"),
+}
+_SCALAR_FIELDS: Final = {"bool": 8, "int": 3, "uint": 4, "double": 1, "string": 9, "bytes": 12}
+_MESSAGE_FIELDS: Final = {
+    "timestamp": ".google.protobuf.Timestamp",
+    "duration": ".google.protobuf.Duration",
+    "dyn": ".google.protobuf.Value",
+    "map": ".google.protobuf.Struct",
+    "list": ".google.protobuf.ListValue",
+}
+_NUMERIC: Final = ("int", "uint", "double")
+_COMPARED: Final = {"_<_": "less", "_<=_": "less_equals", "_>_": "greater", "_>=_": "greater_equals"}
+_PACKAGE: Final = "schema"
+_REPEATED: Final = 3
+_PREVIOUS: Final = "oldSelf"
+_PREVIOUS_CALL: Final = "old__()"
+_PREVIOUS_IN_TEXT: Final = re.compile(
+    r"""(?P<kept>[rRbB]{0,2}(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|//[^\n]*)"""
+    r"|(?<![\w.])oldSelf(?!\w)",
+    re.DOTALL,
+)
+_UNDEFINED: Final = re.compile(r"undefined field '([^']*)' not found in struct '[^']*'")
+_STATUS: Final = re.compile(r"\A[A-Z_]+: (.*?)(?: \[[A-Z_]+\])?\Z", re.DOTALL)
+MAXIMUM_CHARACTERS: Final = 100_000
+
+
+class CompileError(Exception):
+    """An expression that is none, or not one of its variables. The text is upstream's, with lines and columns."""
+
+
+def _extensions() -> list[Any]:
+    return [ext_optional.ExtOptional(), ext_strings.ExtStrings(), ext_bindings.ExtBindings()]
+
+
+@cache
+def _type(text: str) -> Any:
+    """The runtime's type for a library's text."""
+    if text in _PLAIN:
+        return _PLAIN[text]
+    head, bracket, rest = text.partition("(")
+    if not bracket:
+        return cel.Type(text)
+    inner = rest[:-1]
+    if head == "list":
+        return cel.Type.List(_type(inner))
+    if head == "optional":
+        return cel.Type.AbstractType("optional_type", [_type(inner)])
+    key, value = inner.split(", ", 1)
+    return cel.Type.Map(_type(key), _type(value))
+
+
+def _declared(rows: Mapping[str, list[Any]]) -> Any:
+    return cel.CelExtension("kubernetes", [cel.FunctionDecl(name, overloads) for name, overloads in rows.items()])
+
+
+def _checked_functions() -> Any:
+    rows: dict[str, list[Any]] = {}
+    for row in FUNCTIONS:
+        overload = cel.Overload(
+            row.overload,
+            return_type=_type(row.result),
+            parameters=[_type(text) for text in row.parameters],
+            is_member=row.is_member,
+        )
+        rows.setdefault(row.name, []).append(overload)
+    for name, word in _COMPARED.items():
+        rows[name] = [
+            cel.Overload(f"{word}_{left}_{right}", return_type=cel.Type.BOOL, parameters=[_PLAIN[left], _PLAIN[right]])
+            for left in _NUMERIC
+            for right in _NUMERIC
+            if left != right
+        ]
+    return _declared(rows)
+
+
+def _run_functions() -> Any:
+    # The runtime tells values apart by their kind, and all messages are of one kind: the rows of one kind share a slot.
+    slots: dict[tuple[str, bool, tuple[str, ...]], list[Function]] = {}
+    for row in FUNCTIONS:
+        if row.run is not None:
+            kinds = tuple("message" if text in OPAQUE else text for text in row.runs_on or row.parameters)
+            slots.setdefault((row.name, row.is_member, kinds), []).append(row)
+    rows: dict[str, list[Any]] = {}
+    for (name, is_member, _), shared in slots.items():
+        first = shared[0]
+        overload = cel.Overload(
+            first.overload,
+            return_type=_type("dyn" if first.runs_on or first.wraps else first.result),
+            parameters=[_type(text) for text in first.runs_on or first.parameters],
+            is_member=is_member,
+            impl=first.run if len(shared) == 1 or first.runs_on else _by_message(shared),
+        )
+        rows.setdefault(name, []).append(overload)
+    return _declared(rows)
+
+
+def _by_message(shared: list[Function]) -> Callable[..., Any]:
+    runs = {tuple(text for text in row.parameters if text in OPAQUE): row.run for row in shared}
+
+    def run(*values: Any) -> Any:
+        given = tuple(value.DESCRIPTOR.full_name for value in values if hasattr(value, "DESCRIPTOR"))
+        found = runs.get(given)
+        if found is None:
+            raise ValueError("no such overload")
+        return found(*values)
+
+    return run
+
+
+@cache
+def running(names: frozenset[str]) -> Any:
+    """The environment that runs programs of these variables."""
+    return cel.NewEnv(
+        RUNNING,
+        variables=dict.fromkeys(sorted(names), cel.Type.DYN),
+        extensions=[*_extensions(), _run_functions()],
+    )
+
+
+class Environment:
+    """What expressions may speak of.
+
+    variables: each name's type. previous: the type of ``oldSelf`` if that is optional: the one variable that may be.
+    """
+
+    def __init__(self, variables: Mapping[str, Declared], *, previous: Declared | None = None) -> None:
+        self._variables = dict(variables)
+        known = [*variables.values(), *([previous] if previous is not None else [])]
+        self._names = {id(found): f"Object{n}" for n, found in enumerate(_distinct(known))}
+        made = pool()
+        if self._names:
+            made.AddSerializedFile(self._file(known).SerializeToString())
+        functions = []
+        if previous is not None:
+            result = cel.Type.AbstractType("optional_type", [self._type(previous)])
+            functions = [cel.FunctionDecl("old__", [cel.Overload("old_self", return_type=result, parameters=[])])]
+        self._has_previous = previous is not None
+        self._checking = cel.NewEnv(
+            made,
+            variables={name: self._type(declared) for name, declared in variables.items()},
+            extensions=[*_extensions(), _checked_functions(), cel.CelExtension("variables", functions)],
+        )
+        names = frozenset(variables) | ({_PREVIOUS} if previous is not None else frozenset())
+        self._running = running(names)
+
+    def compile(self, expression: str) -> Program:
+        """The program. Raises CompileError."""
+        if len(expression) > MAXIMUM_CHARACTERS:
+            raise CompileError(f"ERROR: <input>:1:1: expression code point size exceeds limit: size: {len(expression)}")
+        text = _PREVIOUS_IN_TEXT.sub(_as_call, expression) if self._has_previous else expression
+        try:
+            serialized = self._checking.compile(text).serialize()
+        except Exception as error:
+            raise CompileError(self._words(str(error), expression)) from None
+        tree = syntax.Tree(serialized)
+        problem = check_tree(tree, expression)
+        if problem is not None:
+            raise CompileError(problem)
+        cost = estimate(tree, self._variables.get("self"))
+        uses = tree.variables | {_PREVIOUS for name in tree.overloads.values() if "old_self" in name}
+        result = syntax.name_of(tree.type_of(tree.root))
+        present = _amended(syntax.Tree(serialized), has_previous=True)
+        absent = _amended(syntax.Tree(serialized), has_previous=False) if "old_self" in _all(tree) else None
+        return Program(self._running, present, absent, result, cost, frozenset(uses))
+
+    def _words(self, text: str, expression: str) -> str:
+        match = _STATUS.match(text)
+        text = match.group(1) if match else text
+        text = _UNDEFINED.sub(r"undefined field '\1'", text)
+        return text.replace(_PREVIOUS_CALL, _PREVIOUS) if self._has_previous else text
+
+    def _type(self, declared: Declared) -> Any:
+        match declared.kind:
+            case "object":
+                return cel.Type(f"{_PACKAGE}.{self._names[id(declared)]}")
+            case "message":
+                return cel.Type(declared.name)
+            case "list":
+                assert declared.element is not None
+                return cel.Type.List(self._type(declared.element))
+            case "map":
+                assert declared.element is not None
+                return cel.Type.Map(cel.Type.STRING, self._type(declared.element))
+            case kind:
+                return _PLAIN[kind]
+
+    def _file(self, known: list[Declared]) -> Any:
+        """All objects as protobuf messages: the form in which the checker knows fields."""
+        file = descriptor_pb2.FileDescriptorProto(name="schema.proto", package=_PACKAGE, syntax="proto2")
+        file.dependency.extend(("google/protobuf/struct.proto", "google/protobuf/timestamp.proto"))
+        file.dependency.append("google/protobuf/duration.proto")
+        for found in _distinct(known):
+            message = file.message_type.add(name=self._names[id(found)])
+            for number, (name, declared) in enumerate(found.fields.items(), start=1):
+                # 19000 to 19999 are protobuf's own.
+                self._add_field(message, name, number if number < 19_000 else number + 1_000, declared)
+        return file
+
+    def _add_field(self, message: Any, name: str, number: int, declared: Declared) -> None:
+        field = message.field.add(name=name, number=number, label=1)
+        inner = declared.element
+        if declared.kind == "list" and inner is not None and inner.kind not in ("list", "map"):
+            field.label = _REPEATED
+            self._set_type(field, inner)
+        elif declared.kind == "map" and inner is not None and inner.kind not in ("list", "map"):
+            entry_name = "".join(part[:1].upper() + part[1:] for part in name.split("_")) + "Entry"
+            if any(nested.name == entry_name for nested in message.nested_type):
+                # Names that differ by underscores alone are one name to protobuf.
+                self._set_type(field, declared)
+                return
+            entry = message.nested_type.add(name=entry_name)
+            entry.options.map_entry = True
+            entry.field.add(name="key", number=1, type=_SCALAR_FIELDS["string"], label=1)
+            self._set_type(entry.field.add(name="value", number=2, label=1), inner)
+            field.label, field.type = _REPEATED, 11
+            field.type_name = f".{_PACKAGE}.{message.name}.{entry_name}"
+        else:
+            # Lists of lists have no form in protobuf: their elements are looked at when they are evaluated.
+            self._set_type(field, declared)
+
+    def _set_type(self, field: Any, declared: Declared) -> None:
+        if declared.kind in _SCALAR_FIELDS:
+            field.type = _SCALAR_FIELDS[declared.kind]
+            return
+        field.type = 11
+        if declared.kind == "object":
+            field.type_name = f".{_PACKAGE}.{self._names[id(declared)]}"
+        else:
+            field.type_name = f".{declared.name}" if declared.kind == "message" else _MESSAGE_FIELDS[declared.kind]
+
+
+def _as_call(match: re.Match[str]) -> str:
+    # As many characters as the name has: positions in messages stay what they are.
+    return match.group("kept") or _PREVIOUS_CALL
+
+
+def _distinct(known: list[Declared]) -> Iterator[Declared]:
+    seen: set[int] = set()
+    for declared in known:
+        for found in declared.objects():
+            if id(found) not in seen:
+                seen.add(id(found))
+                yield found
+
+
+def _all(tree: syntax.Tree) -> frozenset[str]:
+    return frozenset(name for names in tree.overloads.values() for name in names)
+
+
+_WRAPPED: Final = frozenset(row.overload for row in FUNCTIONS if row.wraps)
+
+
+def _amended(tree: syntax.Tree, *, has_previous: bool) -> bytes:
+    """The tree as it is run: optional results are wrapped, an optional oldSelf is there or not."""
+    overloads = _all(tree)
+    if not overloads & _WRAPPED and "old_self" not in overloads:
+        return tree.serialize()
+    numbers = iter(range(1 + max(node.id for node in syntax.walk(tree.root)), 1 << 31))
+    # From below: what is wrapped is copied with all that is in it.
+    for node in reversed(syntax.walk(tree.root)):
+        names = tree.overloads.get(node.id, ())
+        if "old_self" in names:
+            node.call_expr.function = "optional.of" if has_previous else "optional.none"
+            if has_previous:
+                argument = node.call_expr.args.add(id=next(numbers))
+                argument.ident_expr.name = _PREVIOUS
+            _refer(tree, node.id, "optional_of" if has_previous else "optional_none")
+        elif _WRAPPED & set(names):
+            inner = type(node)()
+            inner.CopyFrom(node)
+            inner.id = next(numbers)
+            _refer(tree, inner.id, names[0])
+            node.call_expr.Clear()
+            node.call_expr.function = "_[?_]"
+            node.call_expr.args.append(inner)
+            node.call_expr.args.add(id=next(numbers)).const_expr.int64_value = 0
+            _refer(tree, node.id, "list_optindex_optional_int")
+    return tree.serialize()
+
+
+def _refer(tree: syntax.Tree, number: int, overload: str) -> None:
+    for entry in tree.message.reference_map:
+        if entry.key == number:
+            del entry.value.overload_id[:]
+            break
+    else:
+        entry = tree.message.reference_map.add(key=number)
+    entry.value.overload_id.append(overload)
+
+
+__all__ = ["OPAQUE", "CompileError", "Environment", "Function", "running"]

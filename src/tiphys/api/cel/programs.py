@@ -1,0 +1,77 @@
+"""Running what was compiled: under a bound, its errors in upstream's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tiphys.api.cel.costs import Cost
+
+PER_CALL_LIMIT: Final = 1_000_000
+"""The most that one evaluation may cost."""
+RUNTIME_BUDGET: Final = 10_000_000
+"""The most that all rules of one object may cost."""
+
+_STATUS: Final = re.compile(r"\A[A-Z_]+: (.*?)(?: \[[A-Z_]+\])?\Z", re.DOTALL)
+_WORDS: Final = (
+    (re.compile(r'Key not found in map : "(.*)"\Z', re.DOTALL), r"no such key: \1"),
+    (re.compile(r"Key not found in map : (.*)\Z", re.DOTALL), r"no such key: \1"),
+    (re.compile(r"Index error: index=(-?\d+) size=\d+\Z"), r"index out of bounds: \1"),
+    (re.compile(r"No matching overloads found.*", re.DOTALL), "no such overload"),
+    (re.compile(r"divide by zero\Z"), "division by zero"),
+    (re.compile(r"(?:integer|int64|uint64|unsigned integer) overflow\Z"), "integer overflow"),
+    (re.compile(r"invalid regular expression: .*", re.DOTALL), "no match for the regular expression: it is malformed"),
+)
+_OVER: Final = ("Iteration budget exceeded", "recursion limit exceeded")
+
+
+class EvaluationError(Exception):
+    """An expression that came to no value: ``no such key: name``."""
+
+
+class CostExceeded(EvaluationError):
+    """An evaluation that was stopped for what it cost."""
+
+
+class Program:
+    """An expression, ready.
+
+    result: the type it evaluates to, in cel-go's words. cost: the static estimate; variables: those that it names.
+    Safe to share; an evaluation keeps nothing.
+    """
+
+    __slots__ = ("_absent", "_present", "cost", "result", "variables")
+
+    def __init__(
+        self, running: Any, present: bytes, absent: bytes | None, result: str, cost: Cost, variables: frozenset[str]
+    ) -> None:
+        self._present = running.deserialize(present)
+        self._absent = running.deserialize(absent) if absent is not None else None
+        self.result = result
+        self.cost = cost
+        self.variables = variables
+
+    def evaluate(self, bindings: Mapping[str, Any]) -> Any:
+        """The value, as plain Python; an optional `oldSelf` is absent if it is not among the bindings.
+
+        Raises EvaluationError; CostExceeded if the loops in it went on for too long.
+        """
+        program = self._present if self._absent is None or "oldSelf" in bindings else self._absent
+        try:
+            value = program.eval(data=bindings)
+            name = value.type().name()
+            if name != "ERROR":
+                return value.plain_value()
+            text = str(value.value())
+        except Exception as error:
+            text = str(error)
+        match = _STATUS.match(text)
+        text = match.group(1) if match else text
+        if any(part in text for part in _OVER):
+            raise CostExceeded("operation cancelled: actual cost limit exceeded")
+        for pattern, words in _WORDS:
+            if pattern.match(text):
+                text = pattern.sub(words, text)
+                break
+        raise EvaluationError(text)
