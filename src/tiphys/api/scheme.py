@@ -31,7 +31,10 @@ class Subresource:
 
 @dataclass(frozen=True)
 class Resource:
-    """One served resource of one group and version. `group` is "" for the core group."""
+    """One served resource of one group and version. `group` is "" for the core group.
+
+    selectable_fields: what a custom resource's definition lets field selectors name, as ``spec.color``.
+    """
 
     group: str
     version: str
@@ -42,6 +45,7 @@ class Resource:
     categories: tuple[str, ...]
     subresources: tuple[Subresource, ...]
     verbs: tuple[str, ...]
+    selectable_fields: tuple[str, ...] = ()
 
     @property
     def singular(self) -> str:

@@ -92,6 +92,6 @@ def test_refused_fields(resource: tuple[str, str, str], field: str, message: str
 def test_custom_resources_have_the_fields_their_definition_names() -> None:
     widget = dataclasses.replace(kind("", "v1", "ConfigMap"), group="example.com", kind="Widget", plural="widgets")
     asked = parse_fields("spec.size=1,metadata.namespace=a")
-    assert resolve_fields(asked, widget, {"spec.size"}) == asked
+    assert resolve_fields(asked, dataclasses.replace(widget, selectable_fields=("spec.size",))) == asked
     with pytest.raises(ApiError, match=r"field label not supported: spec\.size"):
         resolve_fields(asked, widget)

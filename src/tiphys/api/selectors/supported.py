@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from tiphys.api import errors, field_errors
@@ -47,22 +47,21 @@ _FIELDS: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {
 }
 
 
-def resolve_fields(selector: FieldSelector, resource: Resource, selectable: Collection[str] = ()) -> FieldSelector:
+def resolve_fields(selector: FieldSelector, resource: Resource) -> FieldSelector:
     """The selector in the labels that stored objects are asked for.
 
-    selectable: what a CustomResourceDefinition declares (``spec.size``). Raises ApiError (400) if the selector names a
-    field that the kind cannot be selected by.
+    Raises ApiError (400) if the selector names a field that the kind cannot be selected by.
     """
     known = _FIELDS.get((resource.group, resource.kind))
     if known is None:
-        return _generic(selector, resource, selectable)
+        return _generic(selector, resource)
     for field, _, _ in selector.requirements:
         if field not in known:
             raise errors.bad_request(_refusal(resource, field))
     return FieldSelector(tuple(FieldRequirement(known[field], eq, value) for field, eq, value in selector.requirements))
 
 
-def _generic(selector: FieldSelector, resource: Resource, selectable: Collection[str]) -> FieldSelector:
+def _generic(selector: FieldSelector, resource: Resource) -> FieldSelector:
     custom = by_gvk(resource.group, resource.version, resource.kind) is None
     for field, _, _ in selector.requirements:
         if field == _NAME or (field == _NAMESPACE and (resource.namespaced or not custom)):
@@ -70,7 +69,7 @@ def _generic(selector: FieldSelector, resource: Resource, selectable: Collection
         if not custom:
             known = ", ".join(map(field_errors.quote, _COMMON))
             raise errors.bad_request(f"{field_errors.quote(field)} is not a known field selector: only {known}")
-        if field not in selectable:
+        if field not in resource.selectable_fields:
             raise errors.bad_request(f"field label not supported: {field}")
     return selector
 

@@ -9,6 +9,7 @@ from tiphys.api.field_errors import FieldError, duplicate, invalid, not_supporte
 from tiphys.api.types.apiextensions_v1 import CustomResourceDefinition, CustomResourceDefinitionSpec
 from tiphys.api.validation.custom_schemas import check_schema
 from tiphys.api.validation.metadata import check_immutable, check_metadata, check_metadata_update
+from tiphys.api.validation.selectable_fields import check_selectable_fields
 
 _SCOPES: Final = ("Cluster", "Namespaced")
 _STRATEGIES: Final = ("None", "Webhook")
@@ -51,6 +52,8 @@ def _check_spec(spec: CustomResourceDefinitionSpec, errors: list[FieldError]) ->
             continue
         path = "spec.validation" if single else f"spec.versions[{index}].schema"
         check_schema(schema, f"{path}.openAPIV3Schema", errors, root=True)
+        fields = "spec.selectableFields" if single else f"spec.versions[{index}].selectableFields"
+        check_selectable_fields(version.selectable_fields, schema, fields, errors)
 
 
 def _check_versions(spec: CustomResourceDefinitionSpec, errors: list[FieldError]) -> None:

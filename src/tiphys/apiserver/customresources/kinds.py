@@ -15,7 +15,7 @@ from tiphys.api.scheme import ALL_VERBS, Resource, Subresource
 from tiphys.api.types.apiextensions_v1 import CustomResourceDefinition, CustomResourceDefinitionVersion
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.api.types.model import Model
-from tiphys.apiserver.customresources import schemas
+from tiphys.apiserver.customresources import rules, schemas
 
 _OWN: Final = ("kind", "apiVersion", "metadata")
 _STATUS: Final = Subresource("status", "", ("get", "patch", "update"))
@@ -43,6 +43,7 @@ class CustomKind:
             categories=names.categories,
             subresources=self._subresources(names.kind),
             verbs=ALL_VERBS,
+            selectable_fields=tuple(f.json_path.removeprefix(".") for f in version.selectable_fields),
         )
         struct = _struct(self.resource, self.schema)
         # The scheme finds built-in structs by module; a cached property takes what is there already.
@@ -50,6 +51,7 @@ class CustomKind:
         self._members = {f.encode_name: f.name for f in msgspec.structs.fields(struct) if f.encode_name not in _OWN}
         self._plan = of_structural_schema(self.schema, names.kind)
         self._tracked: dict[str, Tracked] = {}
+        self._rules = rules.compile_schema(self.schema)
 
     def known(self, subresource: str) -> Tracked:
         """Which fields have owners."""
@@ -94,8 +96,8 @@ class CustomKind:
         if any(getattr(new, attribute) != getattr(old, attribute) for attribute in content):
             new.metadata.generation = (old.metadata.generation or 0) + 1
 
-    def validate(self, obj: Any) -> list[FieldError]:
-        """What the schema says against the object."""
+    def validate(self, obj: Any, old: Any, warnings: list[str]) -> list[FieldError]:
+        """What the schema and its rules say against the object; `old` is what it replaces, None if it is new."""
         data = self._data(obj)
         required = (name for name in self.schema.get("required", ()) if name not in data and name not in _OWN)
         found = [field_errors.required(name) for name in required]
@@ -103,7 +105,19 @@ class CustomKind:
         for name, value in data.items():
             if name in properties:
                 found += schemas.check(properties[name], value, name)
-        return found
+        if self._rules is None:
+            return found
+        if rules.is_blocked(found):
+            return [*found, rules.NOT_CHECKED]
+        before = None if old is None else self._whole(old)
+        return [*found, *rules.check(self._rules, self._whole(obj), before, warnings)]
+
+    def _whole(self, obj: Any) -> dict[str, Any]:
+        """What rules see: the object's members, its type and names."""
+        meta = obj.metadata
+        names = {"name": meta.name, "generateName": meta.generate_name}
+        known = {name: value for name, value in names.items() if value}
+        return {"apiVersion": obj.api_version, "kind": obj.kind, "metadata": known, **self._data(obj)}
 
     def _subresources(self, kind: str) -> tuple[Subresource, ...]:
         status = (Subresource(_STATUS.name, kind, _STATUS.verbs),) if self.has_status else ()

@@ -16,6 +16,7 @@ from tiphys.api.selectors import parse_fields, parse_labels, resolve_fields
 from tiphys.api.types.meta_v1 import ListMeta
 from tiphys.apiserver.routing import RequestInfo, is_true
 from tiphys.apiserver.watch_cache.cache import ResourceCache
+from tiphys.apiserver.watch_cache.fields import reader_of
 from tiphys.apiserver.watch_cache.filters import Filter
 from tiphys.base.http.messages import Query
 
@@ -129,7 +130,7 @@ def make_filter(info: RequestInfo, query: Query, cache: ResourceCache) -> tuple[
     name, trigger = info.name, None
     requirements: tuple[tuple[str, bool, str], ...] = ()
     if field_text:
-        fields = resolve_fields(parse_fields(field_text), info.target or cache.resource, cache.fields.known)
+        fields = resolve_fields(parse_fields(field_text), info.target or cache.resource)
         if info.name and fields.equalities.get("metadata.name") != info.name and not fields.is_everything:
             raise errors.bad_request("fieldSelector metadata.name doesn't match requested name")
         requirements = fields.requirements
@@ -140,7 +141,9 @@ def make_filter(info: RequestInfo, query: Query, cache: ResourceCache) -> tuple[
     everything = labels is None or labels.is_everything
     demands = None if labels is None else labels.demands
     matcher = None if everything else labels
-    return Filter(namespace, name, matcher, demands, requirements, cache.fields, trigger), (label_text, field_text)
+    # Each version of a custom resource is selected by fields of its own.
+    reader = reader_of(info.target) if info.target is not None and info.target.selectable_fields else cache.fields
+    return Filter(namespace, name, matcher, demands, requirements, reader, trigger), (label_text, field_text)
 
 
 def encode_token(revision: int, last_key: str) -> str:

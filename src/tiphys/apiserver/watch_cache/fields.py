@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -56,20 +58,40 @@ class FieldReader:
     __slots__ = ("_decode", "_paths", "known")
 
     def __init__(self, resource: Resource) -> None:
-        table = _FIELDS.get(("" if resource.plural == "events" else resource.group, resource.plural), {})
+        table = _table(resource)
         self.known = frozenset((*_COMMON, *table))
         self._paths = {
-            label: (tuple(tuple(path.split(".")) for path in paths.split("|")), absent)
+            label: (tuple(tuple(map(_attribute, path.split("."))) for path in paths.split("|")), absent)
             for label, (paths, absent) in table.items()
         }
-        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(
-            _probe([path for paths, _ in self._paths.values() for path in paths])
-        ).decode
+        steps = [tuple(path.split(".")) for paths, _ in table.values() for path in paths.split("|")]
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(_probe(steps)).decode
 
     def read(self, value: bytes) -> dict[str, str]:
         """Label to value for all kind-specific fields of an object's JSON."""
-        probe = self._decode(value)
+        try:
+            probe = self._decode(value)
+        except msgspec.ValidationError:
+            # A custom resource older than its schema has something else where fields should be.
+            probe = None
         return {label: _first(probe, paths, absent) for label, (paths, absent) in self._paths.items()}
+
+
+@lru_cache(maxsize=1024)
+def reader_of(resource: Resource) -> FieldReader:
+    """The reader of a resource's objects, made once."""
+    return FieldReader(resource)
+
+
+def _table(resource: Resource) -> Mapping[str, tuple[str, str]]:
+    if resource.selectable_fields:
+        return {label: (label, "") for label in resource.selectable_fields}
+    return _FIELDS.get(("" if resource.group == "events.k8s.io" else resource.group, resource.plural), {})
+
+
+def _attribute(step: str) -> str:
+    """A member's name as an attribute's."""
+    return step if step.isidentifier() and not keyword.iskeyword(step) else f"x_{step.encode().hex()}"
 
 
 def _first(probe: Any, paths: tuple[tuple[str, ...], ...], absent: str) -> str:
@@ -95,5 +117,8 @@ def _probe(paths: list[tuple[str, ...]]) -> type[Any]:
         children.setdefault(step, [])
         if rest:
             children[step].append(tuple(rest))
-    fields = [(step, (_probe(rest) if rest else str | int | bool) | None, None) for step, rest in children.items()]
+    fields: list[Any] = []
+    for step, rest in children.items():
+        kind = _probe(rest) | None if rest else Any
+        fields.append((_attribute(step), kind, msgspec.field(default=None, name=step)))
     return msgspec.defstruct("FieldProbe", fields, gc=False)
