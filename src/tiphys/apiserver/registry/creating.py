@@ -14,6 +14,7 @@ from tiphys.apiserver.registry.context import Context, NotYet, Write
 from tiphys.apiserver.registry.custom import Custom
 from tiphys.apiserver.registry.kinds import qualified_kind
 from tiphys.apiserver.registry.options import WriteOptions, write_options
+from tiphys.apiserver.registry.versions import Versions
 from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.cache import ResourceCache
@@ -42,7 +43,9 @@ class Creator:
         context: Context,
         view: View | None = None,
         custom: Custom | None = None,
+        versions: Versions | None = None,
     ) -> None:
+        self._versions = versions
         self.resource = resource
         self._wire = resource if view is None else view.resource
         self._view = view
@@ -132,7 +135,7 @@ class Creator:
             if self._view is not None and self._view.check_create is not None:
                 found = [*found, *self._view.check_create(obj)]
             if self._custom is not None:
-                found = [*found, *self._custom.validate(obj)]
+                found = [*found, *self._custom.validate(obj, None, write.warnings)]
             if found:
                 raise errors.invalid(qualified_kind(resource), meta.name or "", found)
             context.admission.validate(write)
@@ -145,6 +148,8 @@ class Creator:
                 raise errors.already_exists(resource.qualified, meta.name)
             warnings += advice.on_create(obj)
             head, tail = encode_parts(obj)
+            if self._versions is not None:
+                head, tail = await self._versions.parts(head, tail)
         except BaseException:
             write.roll_back()
             raise

@@ -27,11 +27,15 @@ _COLLECTION_WORKERS: Final = 32
 ORPHAN: Final = "orphan"
 FOREGROUND: Final = "foregroundDeletion"
 _ORPHANED_BY_DEFAULT: Final = frozenset({("batch", "jobs"), ("", "replicationcontrollers")})
-_ANSWERED_WITH_OBJECT: Final = frozenset(
+#: Group and plural of what DELETE answers with the deleted object instead of a Status.
+ANSWERED_WITH_OBJECT: Final = frozenset(
     {
         *(("", p) for p in ("pods", "services", "serviceaccounts", "resourcequotas", "podtemplates")),
         *(("", p) for p in ("persistentvolumes", "persistentvolumeclaims")),
         *(("storage.k8s.io", p) for p in ("csidrivers", "csinodes", "storageclasses", "volumeattachments")),
+        ("storage.k8s.io", "volumeattributesclasses"),
+        *(("resource.k8s.io", p) for p in ("deviceclasses", "resourceclaims", "resourceclaimtemplates")),
+        ("resource.k8s.io", "resourceslices"),
     }
 )
 _JOBS_WARNING: Final = (
@@ -64,7 +68,7 @@ class Deleter:
             warnings.append(_JOBS_WARNING)
         result = await self.delete_object(info, options, request.user, warnings)
         resource = self.resource
-        if not result.gone or (resource.group, resource.plural) in _ANSWERED_WITH_OBJECT:
+        if not result.gone or (resource.group, resource.plural) in ANSWERED_WITH_OBJECT:
             return 200, result.value
         details = StatusDetails(
             name=info.name, group=resource.group or None, kind=resource.plural, uid=result.uid or None
@@ -106,15 +110,14 @@ class Deleter:
                 await freshness.require(error)
 
     async def _delete(self, info: RequestInfo, options: DeleteOptions, user: Any, warnings: list[str]) -> Deleted:
-        stored = self._updater.read(info)
+        stored = await self._updater.current(info)
         for _ in range(_ATTEMPTS):
             try:
                 return await self._attempt(info, stored, options, user, warnings)
             except RevisionMismatch as error:
                 if error.current is None:
                     raise errors.not_found(self.resource.qualified, info.name) from error
-                kept = error.current
-                stored = Stored(kept.value, kept.mod_revision, codec.decode(self.resource.struct, kept.value))
+                stored = await self._updater.stored(error.current.value, error.current.mod_revision)
         raise errors.conflict(self.resource.qualified, info.name)
 
     async def _attempt(
@@ -139,7 +142,7 @@ class Deleter:
             return Deleted(stored.value, uid, True)
         if marked is stored.obj:
             return Deleted(stored.value, uid, False)
-        head, tail = encode_parts(marked)
+        head, tail = await self._updater.parts(write, *encode_parts(marked))
         return Deleted(await put(context, write, key, head, tail, stored.revision), uid, False)
 
     def _last_value(self, stored: Stored, revision: int) -> bytes:

@@ -19,6 +19,7 @@ from tiphys.apiserver.registry.patching import Patcher
 from tiphys.apiserver.registry.reading import Reader
 from tiphys.apiserver.registry.representation import included, object_response
 from tiphys.apiserver.registry.updating import Updater
+from tiphys.apiserver.registry.versions import Versions, settled
 from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.registry.watching import WatchVerb
 from tiphys.apiserver.routing import RequestInfo
@@ -26,6 +27,7 @@ from tiphys.apiserver.watch_cache.cache import ResourceCache
 from tiphys.base.http.messages import HeaderList, Request, Response
 
 _PLAIN_ACCEPTS: Final = frozenset({b"", b"application/json", b"*/*"})
+_STATUS_HEAD: Final = b'{"kind":"Status"'
 _OBJECT_SUBRESOURCES: Final = frozenset({"status", *PARTS})
 
 
@@ -50,15 +52,17 @@ class Endpoint:
         context: Context,
         view: View | None = None,
         custom: Custom | None = None,
+        versions: Versions | None = None,
     ) -> None:
+        self._versions = versions
         self.resource = resource
         self._view = view
         self._context = context
         self.cache = cache
-        self.reader = Reader(resource, cache, context.feed, context.backend, view)
-        self.watcher = WatchVerb(resource, cache, context.feed, view)
-        self.creator = Creator(resource, cache, context, view, custom)
-        self.updater = Updater(resource, cache, context, self.creator, view, custom)
+        self.reader = Reader(resource, cache, context.feed, context.backend, view, versions)
+        self.watcher = WatchVerb(resource, cache, context.feed, view, versions)
+        self.creator = Creator(resource, cache, context, view, custom, versions)
+        self.updater = Updater(resource, cache, context, self.creator, view, custom, versions)
         self.patcher = Patcher(resource, cache, context, self.creator, self.updater, view, custom)
         self.deleter = Deleter(resource, cache, context, self.updater)
         self.deprecation = _DEPRECATIONS.get((resource.group, resource.plural), "")
@@ -153,13 +157,16 @@ class Endpoint:
             elif verb == "delete":
                 status, body = await self.deleter.delete(request, info, warnings)
             else:
-                response = self.reader.listed(request, await self.deleter.delete_collection(request, info, warnings))
+                deleted = await self.deleter.delete_collection(request, info, warnings)
+                response = await settled(self.reader.listed(request, deleted))
                 response.headers += warning_headers(warnings)
                 return response
         except errors.ApiError as error:
             if warnings:
                 error.warnings = warning_headers(warnings)  # type: ignore[attr-defined]
             raise
+        if self._versions is not None and not body.startswith(_STATUS_HEAD):
+            (body,) = await self._versions.shown((body,))
         response = self._answer(request, status, body)
         if warnings:
             response.headers += warning_headers(warnings)
@@ -167,7 +174,7 @@ class Endpoint:
 
     def _answer(self, request: Request, status: int, body: bytes) -> Response:
         accept = request.headers.get(b"accept")
-        is_status = body.startswith(b'{"kind":"Status"')
+        is_status = body.startswith(_STATUS_HEAD)
         if self._view is not None and not is_status:
             body = self._view.shown(body)
         if accept in _PLAIN_ACCEPTS or is_status:

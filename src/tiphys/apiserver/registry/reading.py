@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Final
 
 from tiphys.api import errors
@@ -19,6 +19,7 @@ from tiphys.apiserver.registry.representation import (
     object_response,
     shown_body,
 )
+from tiphys.apiserver.registry.versions import Versions, settled
 from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.cache import ResourceCache
@@ -30,6 +31,7 @@ from tiphys.store.backend import Backend, Compacted, FutureRevision, Page
 
 _WAIT_SECONDS: Final = 3.0
 _PAGE_ITEMS: Final = 500
+Bodies = list[Body]
 
 
 class Reader:
@@ -42,8 +44,10 @@ class Reader:
         feed: WatchCache,
         backend: Backend,
         view: View | None = None,
+        versions: Versions | None = None,
     ) -> None:
         self.resource = resource if view is None else view.resource
+        self._versions = versions
         self._view = view
         self.cache = cache
         self._feed = feed
@@ -69,18 +73,30 @@ class Reader:
             return self._list(request, options, filter_, representation)
         return self._list_later(request, options, filter_, representation)
 
-    def listed(self, request: Request, objects: Iterable[CachedObject]) -> Response:
+    def listed(self, request: Request, objects: Iterable[CachedObject]) -> Response | Awaitable[Response]:
         """These objects as a list of now."""
         representation = LISTS.negotiate(request.headers.get(b"accept"))
         return self._answer(request, objects, representation, listing.head(self.resource, self._feed.revision))
 
-    def _get(self, request: Request, info: RequestInfo) -> Response:
+    def _get(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
         key = f"{info.namespace}/{info.name}" if self.resource.namespaced else info.name
         body = self.cache.get(key)
         if body is None:
             raise errors.not_found(self.resource.qualified, info.name)
-        if self._view is not None:
+        if self._versions is not None:
+            ready = self._versions.ready((body,))
+            if ready is None:
+                return self._get_converted(request, body, self._versions)
+            (body,) = ready
+        elif self._view is not None:
             body = self._view.shown(body)
+        return self._answer_one(request, body)
+
+    async def _get_converted(self, request: Request, body: bytes, versions: Versions) -> Response:
+        (body,) = await versions.shown((body,))
+        return self._answer_one(request, body)
+
+    def _answer_one(self, request: Request, body: bytes) -> Response:
         accept = request.headers.get(b"accept")
         if accept in (b"", b"application/json", b"*/*"):
             return Response(200, body)
@@ -88,13 +104,13 @@ class Reader:
 
     async def _get_later(self, request: Request, info: RequestInfo, wanted: int | None) -> Response:
         await self._catch_up(wanted)
-        return self._get(request, info)
+        return await settled(self._get(request, info))
 
     async def _list_later(
         self, request: Request, options: ListOptions, filter_: Filter, representation: Representation
     ) -> Response:
         await self._feed.wait_fresh()
-        return self._list(request, options, filter_, representation)
+        return await settled(self._list(request, options, filter_, representation))
 
     async def _list_at(
         self, request: Request, options: ListOptions, filter_: Filter, representation: Representation
@@ -102,11 +118,11 @@ class Reader:
         revision, history = options.revision or 0, self.cache.history
         await self._catch_up(revision)
         if not options.exact:
-            return self._list(request, options, filter_, representation)
+            return await settled(self._list(request, options, filter_, representation))
         unchanged = max(history.last_revision, history.complete_after) <= revision
         # A revision expires for all resources at once, changed or not: clients rely on tokens that do.
         if unchanged and self._backend.compacted_revision <= revision:
-            return self._list(request, options, filter_, representation, revision)
+            return await settled(self._list(request, options, filter_, representation, revision))
         return await self._list_past(request, options, filter_, representation)
 
     async def _catch_up(self, wanted: int | None) -> None:
@@ -122,7 +138,7 @@ class Reader:
         filter_: Filter,
         representation: Representation,
         revision: int | None = None,
-    ) -> Response:
+    ) -> Response | Awaitable[Response]:
         """From the cache, as of `revision` (the cache's own by default)."""
         revision = self._feed.revision if revision is None else revision
         if not options.limit:
@@ -157,7 +173,8 @@ class Reader:
         found = found[:limit] if limit else found
         token = listing.encode_token(revision, found[-1].key) if rest and found else ""
         more = rest if token and filter_.everything else None
-        return self._answer(request, found, representation, listing.head(self.resource, revision, token, more))
+        head = listing.head(self.resource, revision, token, more)
+        return await settled(self._answer(request, found, representation, head))
 
     async def _page(self, scope: str, revision: int, limit: int, after: str, options: ListOptions) -> Page:
         try:
@@ -171,14 +188,29 @@ class Reader:
 
     def _answer(
         self, request: Request, objects: Iterable[CachedObject], representation: Representation, head: bytes
-    ) -> Response:
-        if self._view is not None:
-            bodies: list[Body] = [shown_body(self._view.shown(obj.value)) for obj in objects]
+    ) -> Response | Awaitable[Response]:
+        if self._versions is not None:
+            values = [obj.value for obj in objects]
+            ready = self._versions.ready(values)
+            if ready is None:
+                return self._list_converted(request, values, representation, head, self._versions)
+            bodies: Bodies = [shown_body(value) for value in ready]
+        elif self._view is not None:
+            bodies = [shown_body(self._view.shown(obj.value)) for obj in objects]
         else:
             listed = list(objects)
             if representation.plain and is_large(listed):
                 return large_list(head, listed, self.cache.format)
             bodies = [*self.cache.format.bodies(listed)]
+        return self._answer_list(request, bodies, representation, head)
+
+    async def _list_converted(
+        self, request: Request, values: Sequence[bytes], representation: Representation, head: bytes, versions: Versions
+    ) -> Response:
+        bodies: Bodies = [shown_body(value) for value in await versions.shown(values)]
+        return self._answer_list(request, bodies, representation, head)
+
+    def _answer_list(self, request: Request, bodies: Bodies, representation: Representation, head: bytes) -> Response:
         if representation.plain:
             return Response(200, joined(head, bodies))
         return list_response(self.resource, head, bodies, representation, request.query)

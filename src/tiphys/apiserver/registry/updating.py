@@ -17,9 +17,11 @@ from tiphys.apiserver.registry.custom import Custom
 from tiphys.apiserver.registry.kinds import qualified_kind
 from tiphys.apiserver.registry.options import WriteOptions, write_options
 from tiphys.apiserver.registry.parts import PARTS
+from tiphys.apiserver.registry.versions import Versions
 from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.cache import ResourceCache
+from tiphys.apiserver.watch_cache.objects import CachedObject
 from tiphys.base.http.messages import Request
 from tiphys.store.backend import RevisionMismatch
 
@@ -63,7 +65,9 @@ class Updater:
         creator: Creator,
         view: View | None = None,
         custom: Custom | None = None,
+        versions: Versions | None = None,
     ) -> None:
+        self._versions = versions
         self.resource = resource
         self._view = view
         self._custom = custom
@@ -105,7 +109,7 @@ class Updater:
     async def _change(
         self, info: RequestInfo, change: Change, options: WriteOptions, user: Any, warnings: list[str]
     ) -> bytes:
-        stored = self.read(info)
+        stored = await self.current(info)
         for _ in range(_ATTEMPTS):
             before = len(warnings)
             changed = change(stored)
@@ -116,19 +120,32 @@ class Updater:
                     raise errors.not_found(self.resource.qualified, info.name) from error
                 if changed.conditional:
                     raise errors.conflict(self.resource.qualified, info.name) from error
-                kept = error.current
-                stored = Stored(kept.value, kept.mod_revision, codec.decode(self.resource.struct, kept.value))
+                stored = await self.stored(error.current.value, error.current.mod_revision)
                 del warnings[before:]
         raise errors.conflict(self.resource.qualified, info.name)
 
     def read(self, info: RequestInfo) -> Stored:
-        """The newest cached version. Raises ApiError 404."""
+        """The newest cached version, of a kind that is served as it is kept. Raises ApiError 404."""
+        found = self._find(info)
+        return Stored(found.value, found.revision, codec.decode(self.resource.struct, found.value))
+
+    async def current(self, info: RequestInfo) -> Stored:
+        """The newest cached version, in the version served. Raises ApiError 404."""
+        found = self._find(info)
+        return await self.stored(found.value, found.revision)
+
+    async def stored(self, value: bytes, revision: int) -> Stored:
+        """What is kept, in the version served. Raises ApiError if it cannot be converted."""
+        if self._versions is not None:
+            (value,) = await self._versions.shown((value,))
+        return Stored(value, revision, codec.decode(self.resource.struct, value))
+
+    def _find(self, info: RequestInfo) -> CachedObject:
         key = f"{info.namespace}/{info.name}" if self.resource.namespaced else info.name
         found = self.cache.objects.get(key)
         if found is None:
             raise errors.not_found(self.resource.qualified, info.name)
-        value = found.value
-        return Stored(value, found.revision, codec.decode(self.resource.struct, value))
+        return found
 
     async def _store(
         self, info: RequestInfo, stored: Stored, changed: Changed, options: WriteOptions, user: Any, warnings: list[str]
@@ -155,7 +172,18 @@ class Updater:
         if head + str(stored.revision).encode() + tail == stored.value:
             write.roll_back()
             return stored.value
+        head, tail = await self.parts(write, head, tail)
         return await put(context, write, key, head, tail, stored.revision)
+
+    async def parts(self, write: Write, head: bytes, tail: bytes) -> tuple[bytes, bytes]:
+        """An encoded object as it is kept. Raises ApiError, and rolls back, if it cannot be converted."""
+        if self._versions is None:
+            return head, tail
+        try:
+            return await self._versions.parts(head, tail)
+        except BaseException:
+            write.roll_back()
+            raise
 
     def _complete(self, write: Write, changed: Changed, stored: Stored) -> None:
         """Owners of fields, the server's half of metadata, admission, and what this endpoint may not change."""
@@ -184,7 +212,7 @@ class Updater:
         if self._view is not None and self._view.check_update is not None:
             found = [*found, *self._view.check_update(write.obj, write.old)]
         if self._custom is not None:
-            found = [*found, *self._custom.validate(write.obj)]
+            found = [*found, *self._custom.validate(write.obj, write.old, write.warnings)]
         if found:
             raise errors.invalid(qualified_kind(self.resource), write.name, found)
         self._context.admission.validate(write)

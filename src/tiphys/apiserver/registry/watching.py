@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from tiphys.api import codec, errors
 from tiphys.api.scheme import Resource
 from tiphys.apiserver.negotiation import METADATA, TABLE, Representation, negotiate_stream
 from tiphys.apiserver.registry import listing
-from tiphys.apiserver.registry.listing import ListOptions
+from tiphys.apiserver.registry.converting_watches import ConvertingWatchStream
 from tiphys.apiserver.registry.representation import METADATA_ONLY, included, metadata_of
+from tiphys.apiserver.registry.versions import Versions
 from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.registry.watch_sockets import over_websocket
+from tiphys.apiserver.registry.watch_streams import WatchStream
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.tables import render_event
 from tiphys.apiserver.watch_cache.cache import ResourceCache
 from tiphys.apiserver.watch_cache.feed import WatchCache
-from tiphys.apiserver.watch_cache.filters import Filter
-from tiphys.apiserver.watch_cache.history import CacheEvent
-from tiphys.apiserver.watch_cache.objects import CachedObject
-from tiphys.apiserver.watch_cache.watchers import Renderer, Rendering, Watcher, WatchGroup
-from tiphys.base.http.messages import Chunk, Request, Response, StreamResponse, StreamWriter
+from tiphys.apiserver.watch_cache.watchers import Renderer
+from tiphys.base.http.messages import Chunk, Request, Response, StreamResponse
 from tiphys.base.http.websocket import is_upgrade
 
-_MINIMUM_TIMEOUT_SECONDS: Final = 1800.0
-_WAIT_SECONDS: Final = 3.0
-_DRAIN_EVERY: Final = 256
 BOOKMARK_SECONDS: Final = 60.0
-_BEFORE_END_SECONDS: Final = 2.0
 _BOOKMARK_HEAD: Final = b'{"type":"BOOKMARK","object":'
 _END_ANNOTATION: Final = b',"annotations":{"k8s.io/initial-events-end":"true"}'
 
@@ -86,8 +78,16 @@ class TableRenderer:
 class WatchVerb:
     """The watch verb of one resource."""
 
-    def __init__(self, resource: Resource, cache: ResourceCache, feed: WatchCache, view: View | None = None) -> None:
+    def __init__(
+        self,
+        resource: Resource,
+        cache: ResourceCache,
+        feed: WatchCache,
+        view: View | None = None,
+        versions: Versions | None = None,
+    ) -> None:
         self.resource = resource if view is None else view.resource
+        self._versions = versions
         self._view = view
         self.cache = cache
         self._feed = feed
@@ -100,9 +100,11 @@ class WatchVerb:
         options = listing.list_options(request.query, watch=True)
         filter_, texts = listing.make_filter(info, request.query, self.cache)
         renderer, key = self._renderer(representation, request)
-        stream = WatchStream(
-            self.cache, self._feed, options, filter_, renderer, (*texts, self.resource.api_version, key)
-        )
+        arguments = (self.cache, self._feed, options, filter_, renderer, (*texts, self.resource.api_version, key))
+        if self._versions is None:
+            stream = WatchStream(*arguments)
+        else:
+            stream = ConvertingWatchStream(*arguments, self._versions)
         if options.revision is None and not self._feed.fresh:
             return self._later(request, stream)
         return self._answer(request, stream)
@@ -146,116 +148,3 @@ class WatchVerb:
                 "PartialObjectMetadata", f"meta.k8s.io/{version}", lambda full: metadata_of(full, version)
             )
         return EventRenderer(resource.kind, resource.api_version, None if self._view is None else self._view.shown)
-
-
-class WatchStream:
-    """One watch request while it runs. key: groups with equal keys have equal filters and renderers."""
-
-    def __init__(
-        self,
-        cache: ResourceCache,
-        feed: WatchCache,
-        options: ListOptions,
-        filter_: Filter,
-        renderer: Renderer,
-        key: tuple[str, ...],
-    ) -> None:
-        self._cache = cache
-        self._feed = feed
-        self._options = options
-        self._filter = filter_
-        self._renderer = renderer
-        self._key = (filter_.namespace, filter_.name, *key)
-        self._watcher: Watcher | None = None
-
-    async def run(self, writer: StreamWriter) -> None:
-        """Write events until the peer leaves or the time is over."""
-        writer.coalesce = True
-        seconds = self._timeout_seconds()
-        before_end = seconds - _BEFORE_END_SECONDS
-        last_bookmark = asyncio.get_running_loop().call_later(before_end, self._say_where) if before_end > 0 else None
-        try:
-            async with asyncio.timeout(seconds):
-                refusal = await self._reach()
-                if refusal is not None:
-                    writer.write_chunk(refusal)
-                    return
-                await self._follow(writer)
-        except TimeoutError:
-            pass
-        finally:
-            if last_bookmark is not None:
-                last_bookmark.cancel()
-            if self._watcher is not None:
-                self._cache.watchers.remove(self._key, self._watcher)
-
-    async def _reach(self) -> Chunk | None:
-        """Wait for a revision that is still to come; what to refuse with if the events asked for are not to be had."""
-        wanted = self._options.revision or 0
-        if wanted > self._feed.revision:
-            # State of the future is waited for a moment, events of the future for as long as the watch lasts.
-            limit = _WAIT_SECONDS if self._options.send_initial_events else None
-            if not await self._feed.wait_for(wanted, limit):
-                return _error_event(errors.too_large_resource_version(wanted, self._feed.revision))
-        oldest = self._cache.history.complete_after
-        if wanted and not self._options.send_initial_events and wanted < oldest:
-            return _error_event(errors.expired(f"too old resource version: {wanted} ({oldest})"))
-        return None
-
-    async def _follow(self, writer: StreamWriter) -> None:
-        """The state or the events missed, no faster than the peer reads, then events as they come."""
-        pending: list[Chunk] = []
-        watcher = self._watcher = Watcher(pending.append, bookmarks=self._options.allow_bookmarks)
-        frames = self._initial_frames()
-        self._cache.watchers.add(self._key, self._filter, self._renderer, watcher)
-        await self._write_paced(writer, frames)
-        while pending:
-            late = pending.copy()
-            pending.clear()
-            await self._write_paced(writer, late)
-        watcher.send = writer.write_chunk
-        await writer.wait_closed()
-
-    def _say_where(self) -> None:
-        """The bookmark shortly before the end, from which the client goes on."""
-        watcher = self._watcher
-        if watcher is not None and watcher.bookmarks:
-            watcher.send(self._renderer.bookmark(self._feed.revision, initial_events_end=False))
-
-    async def _write_paced(self, writer: StreamWriter, frames: Iterable[Chunk]) -> None:
-        """Write no faster than the peer reads: what is there already may be more than a stream's bound."""
-        for count, frame in enumerate(frames, 1):
-            writer.write_chunk(frame)
-            if count % _DRAIN_EVERY == 0:
-                await writer.drain()
-
-    def _initial_frames(self) -> Iterable[Chunk]:
-        """What comes before live events, as of now."""
-        options = self._options
-        if options.send_initial_events or (options.send_initial_events is None and not options.revision):
-            objects = list(self._cache.select(self._filter))
-            return self._state_frames(objects, self._feed.revision, end=bool(options.send_initial_events))
-        if not options.revision:
-            return ()
-        return list(self._event_frames(self._cache.history.after(options.revision) or []))
-
-    def _state_frames(self, objects: list[CachedObject], revision: int, *, end: bool) -> Iterator[Chunk]:
-        for obj in objects:
-            yield self._renderer.event("ADDED", obj.value)
-        if end and self._options.allow_bookmarks:
-            yield self._renderer.bookmark(revision, initial_events_end=True)
-
-    def _event_frames(self, events: list[CacheEvent]) -> Iterator[Chunk]:
-        group = WatchGroup(self._key, self._filter, self._renderer)
-        for event in events:
-            kind = group.transition(event)
-            if kind:
-                yield Rendering(event, self._cache.format).frame(self._renderer, kind)
-
-    def _timeout_seconds(self) -> float:
-        wanted = self._options.timeout_seconds
-        return float(wanted) if wanted else _MINIMUM_TIMEOUT_SECONDS * (1 + random.random())
-
-
-def _error_event(error: errors.ApiError) -> Chunk:
-    return Chunk(b'{"type":"ERROR","object":%b}\n' % codec.encode(error.status))

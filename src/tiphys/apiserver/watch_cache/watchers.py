@@ -27,13 +27,14 @@ class Renderer(Protocol):
 
 
 class Watcher:
-    """One watch: where its frames go, and whether it asked for bookmarks."""
+    """One watch: where its frames go, whether it asked for bookmarks, and how it is ended before its time."""
 
-    __slots__ = ("bookmarks", "send")
+    __slots__ = ("bookmarks", "end", "send")
 
-    def __init__(self, send: Sink, *, bookmarks: bool) -> None:
+    def __init__(self, send: Sink, *, bookmarks: bool, end: Callable[[], object] | None = None) -> None:
         self.send = send
         self.bookmarks = bookmarks
+        self.end = end
 
 
 class WatchGroup:
@@ -120,6 +121,13 @@ class Watchers:
             del self._groups[key]
             self._shelf(group.filter).pop(key, None)
             self._drop_empty(group.filter)
+
+    def end(self) -> None:
+        """End all watches: what they follow is served in another way from now on."""
+        for group in self.groups():
+            for watcher in tuple(group.watchers):
+                if watcher.end is not None:
+                    watcher.end()
 
     def deliver(self, event: CacheEvent) -> None:
         """Send `event` to every watcher it concerns. A sink must not raise and must not block."""
