@@ -163,6 +163,14 @@ class Environment:
     def __init__(self, variables: Mapping[str, Declared], *, previous: Declared | None = None) -> None:
         self._variables = dict(variables)
         known = [*variables.values(), *([previous] if previous is not None else [])]
+        try:
+            self._build(variables, known, previous)
+        except CompileError:
+            raise
+        except Exception as error:
+            raise CompileError(f"the types of variables are none that expressions can have: {error}") from None
+
+    def _build(self, variables: Mapping[str, Declared], known: list[Declared], previous: Declared | None) -> None:
         self._names = {id(found): f"Object{n}" for n, found in enumerate(_distinct(known))}
         made = pool()
         if self._names:

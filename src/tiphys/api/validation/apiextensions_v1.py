@@ -7,6 +7,7 @@ from typing import Any, Final
 from tiphys.api import names
 from tiphys.api.field_errors import FieldError, duplicate, invalid, not_supported, required
 from tiphys.api.types.apiextensions_v1 import CustomResourceDefinition, CustomResourceDefinitionSpec
+from tiphys.api.validation.custom_rules import check_rules
 from tiphys.api.validation.custom_schemas import check_schema
 from tiphys.api.validation.metadata import check_immutable, check_metadata, check_metadata_update
 from tiphys.api.validation.selectable_fields import check_selectable_fields
@@ -51,9 +52,12 @@ def _check_spec(spec: CustomResourceDefinitionSpec, errors: list[FieldError]) ->
             errors.append(required(f"spec.versions[{index}].schema.openAPIV3Schema"))
             continue
         path = "spec.validation" if single else f"spec.versions[{index}].schema"
+        before = len(errors)
         check_schema(schema, f"{path}.openAPIV3Schema", errors, root=True)
         fields = "spec.selectableFields" if single else f"spec.versions[{index}].selectableFields"
         check_selectable_fields(version.selectable_fields, schema, fields, errors)
+        if len(errors) == before:
+            check_rules(schema, f"{path}.openAPIV3Schema", errors)
 
 
 def _check_versions(spec: CustomResourceDefinitionSpec, errors: list[FieldError]) -> None:

@@ -27,6 +27,6 @@ class Custom(Protocol):
         """Take over what an endpoint does not change."""
         ...
 
-    def validate(self, obj: Any) -> list[FieldError]:
-        """What the schema says against the object."""
+    def validate(self, obj: Any, old: Any, warnings: list[str]) -> list[FieldError]:
+        """What the schema and its rules say against the object; `old` is what it replaces, None if it is new."""
         ...
