@@ -30,6 +30,7 @@ from tiphys.apiserver.discovery.documents import RemoteVersion
 from tiphys.apiserver.flow_control.controller import FlowControl
 from tiphys.apiserver.handling import Handling, error_response
 from tiphys.apiserver.health import NOSNIFF, Health
+from tiphys.apiserver.log_files import LogFiles
 from tiphys.apiserver.openapi import OpenApi
 from tiphys.apiserver.registry.context import Context
 from tiphys.apiserver.registry.registry import Registry, stored_resources
@@ -90,6 +91,7 @@ class ApiServer:
         self.openapi = OpenApi(RESOURCES, GIT_VERSION)
         identity = (config.proxy_client_certificate, config.proxy_client_key)
         self.aggregator = Aggregator(self.registry, self.lookup, SYSTEM, identity, self._announce_remote)
+        self._logs = LogFiles()
         self.health = Health()
         self.health.add("etcd", self._store_failure)
         self.health.add("etcd-readiness", self._store_failure, ready_only=True)
@@ -185,6 +187,8 @@ class ApiServer:
             return health
         if path == "/version":
             return Response(200, _VERSION)
+        if (logged := self._logs.serve(request)) is not None:
+            return logged
         if path == "/metrics":
             text = metrics.render() + metrics.render(self._metrics)
             return Response(200, text, metrics.CONTENT_TYPE)
@@ -240,7 +244,7 @@ _STEPS: Final = (
     "apiservice-registration-controller",
     "apiservice-discovery-controller",
 )
-_PATHS: Final = ("/healthz", "/livez", "/metrics", "/readyz", "/version")
+_PATHS: Final = ("/healthz", "/livez", "/logs", "/metrics", "/readyz", "/version")
 
 
 def _transport_error(status: int, message: str) -> Response:
