@@ -16,7 +16,7 @@ from tiphys.apiserver import protobuf
 from tiphys.apiserver.registry import nesting
 from tiphys.base.http.messages import Request
 
-_JSON_TYPES: Final = frozenset({b"", b"application/json", b"*/*"})
+_JSON_TYPES: Final = frozenset({b"", b"application/json"})
 _YAML: Final = b"application/yaml"
 _ACCEPTED: Final = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
 _SCHEME: Final = '"pkg/api/legacyscheme/scheme.go:30"'

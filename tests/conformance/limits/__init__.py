@@ -1,0 +1,1 @@
+"""Limits and protocol, through a running server: what is refused, in which words, and what clients may send."""
