@@ -53,7 +53,10 @@ _CLUSTER_SCOPED: Final = frozenset(
 def validate_metadata(obj: Any, name_check: names.NameCheck = names.dns_subdomain) -> list[FieldError]:
     """The metadata of a new object, its kind deciding whether it lives in a namespace."""
     errors: list[FieldError] = []
-    check_metadata(obj.metadata, type(obj).__name__ not in _CLUSTER_SCOPED, name_check, "metadata", errors)
+    kind = type(obj)
+    # Kinds that users define say it themselves: their names may be those of built-in ones.
+    namespaced = getattr(kind, "__namespaced__", kind.__name__ not in _CLUSTER_SCOPED)
+    check_metadata(obj.metadata, namespaced, name_check, "metadata", errors)
     return errors
 
 

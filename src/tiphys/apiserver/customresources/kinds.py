@@ -144,5 +144,12 @@ def _struct(resource: Resource, schema: schemas.Schema) -> type[Any]:
         *((attributes[name], Any, msgspec.field(default=None, name=name)) for name in members),
     ]
     return msgspec.defstruct(
-        resource.kind, fields, bases=(Model,), module="custom_resources", kw_only=True, omit_defaults=True, gc=False
+        resource.kind,
+        fields,
+        bases=(Model,),
+        module="custom_resources",
+        namespace={"__namespaced__": resource.namespaced},
+        kw_only=True,
+        omit_defaults=True,
+        gc=False,
     )
