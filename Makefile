@@ -6,7 +6,7 @@ BENCH ?= all
 MINUTES ?= 10
 TEST_ARGS ?=
 
-.PHONY: help up down status test programs unit e2e lint bench bad-day lock generate clean
+.PHONY: help up down status test programs unit e2e lint bench bad-day lock generate coverage-page clean
 
 help:
 	@echo "make up      install what is missing, start a one-node cluster, run the demo"
@@ -55,6 +55,10 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m bench $(BENCH)
+
+# docs/api-coverage.md: the official client's operations and what they were answered.
+coverage-page: $(VENV)/.test
+	@TIPHYS_WRITE_COVERAGE=1 $(BIN)/python -m pytest -q tests/conformance/coverage
 
 bad-day: $(VENV)/.test programs
 	@$(BIN)/python scripts/bad_day.py --minutes $(MINUTES)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tiphys.api import facts
 from tiphys.api.scheme import Resource
-from tiphys.apiserver.openapi import operations, schemas
+from tiphys.apiserver.openapi import operations, paths, schemas
 from tiphys.apiserver.openapi.operations import Operation
 from tiphys.apiserver.openapi.schemas import Descriptions
 
@@ -18,7 +18,8 @@ _TEXT: Final = {"type": "string"}
 
 def version_2(resources: Sequence[Resource], title_version: str, custom: Mapping[str, Any] | None = None) -> Document:
     """``/openapi/v2``. custom: schemas of custom resources, by their definition's name."""
-    found = [operation for resource in resources for operation in operations.of_resource(resource)]
+    found = [operation for group in paths.general(r.group for r in resources).values() for operation in group]
+    found += _of_resources(resources)
     descriptions = Descriptions()
     groups = frozenset(resource.group for resource in resources)
     names = schemas.needed(_roots(resources, found))
@@ -27,6 +28,7 @@ def version_2(resources: Sequence[Resource], title_version: str, custom: Mapping
         "info": {"title": "Kubernetes", "version": title_version},
         "paths": _paths(found, _operation_2, _parameters_2),
         "definitions": {name: schemas.definition(name, descriptions, groups, version=2) for name in names}
+        | {paths.INFO: paths.definitions_version_info()}
         | _custom(resources, custom, version=2),
         "securityDefinitions": {"BearerToken": _BEARER},
         "security": [{"BearerToken": []}],
@@ -35,20 +37,40 @@ def version_2(resources: Sequence[Resource], title_version: str, custom: Mapping
 
 def version_3(resources: Sequence[Resource], title_version: str, custom: Mapping[str, Any] | None = None) -> Document:
     """``/openapi/v3/…``: the resources of one group version; `custom` as in `version_2`."""
-    found = [operation for resource in resources for operation in operations.of_resource(resource)]
+    found = _of_resources(resources)
     descriptions = Descriptions()
     groups = frozenset(resource.group for resource in resources)
     names = schemas.needed(_roots(resources, found))
+    known = {name: schemas.definition(name, descriptions, groups, version=3) for name in names}
+    return _document_3(found, known | _custom(resources, custom, version=3), title_version)
+
+
+def general_version_3(found: Sequence[Operation], title_version: str) -> Document:
+    """``/openapi/v3/…`` for what belongs to no group version."""
+    descriptions = Descriptions()
+    names = schemas.needed({operation.answer for operation in found})
+    known: Document = {name: schemas.definition(name, descriptions, frozenset(), version=3) for name in names}
+    if any(operation.answer == paths.INFO for operation in found):
+        known[paths.INFO] = paths.definitions_version_info()
+    return _document_3(found, known, title_version)
+
+
+def _document_3(found: Iterable[Operation], known: Document, title_version: str) -> Document:
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": title_version},
         "paths": _paths(found, _operation_3, _parameters_3),
-        "components": {
-            "schemas": {name: schemas.definition(name, descriptions, groups, version=3) for name in names}
-            | _custom(resources, custom, version=3),
-            "securitySchemes": {"BearerToken": _BEARER},
-        },
+        "components": {"schemas": known, "securitySchemes": {"BearerToken": _BEARER}},
     }
+
+
+def _of_resources(resources: Sequence[Resource]) -> list[Operation]:
+    listing = [paths.of_version(resource) for resource in _first_of_versions(resources)]
+    return [*listing, *(operation for resource in resources for operation in operations.of_resource(resource))]
+
+
+def _first_of_versions(resources: Sequence[Resource]) -> Iterable[Resource]:
+    return {(resource.group, resource.version): resource for resource in resources}.values()
 
 
 _BEARER: Final = {
@@ -81,29 +103,27 @@ def _custom(resources: Iterable[Resource], custom: Mapping[str, Any] | None, *, 
 
 
 def _paths(found: Iterable[Operation], render: Any, parameters: Any) -> Document:
-    paths: Document = {}
+    listed: Document = {}
     for operation in found:
-        entry = paths.get(operation.path)
+        entry = listed.get(operation.path)
         if entry is None:
-            entry = paths[operation.path] = {}
+            entry = listed[operation.path] = {}
             shared = parameters(operation.path)
             if shared:
                 entry["parameters"] = shared
         entry[operation.method] = render(operation)
-    return paths
+    return listed
 
 
 def _known(name: str) -> bool:
-    return name in facts.definitions()
+    return name in facts.definitions() or name == paths.INFO
 
 
 def _head(operation: Operation) -> Document:
-    return {
-        "tags": [operation.tag],
-        "operationId": operation.operation_id,
-        "x-kubernetes-action": operation.action,
-        "x-kubernetes-group-version-kind": operation.kind,
-    }
+    head: Document = {"tags": [operation.tag], "operationId": operation.operation_id}
+    if operation.action:
+        head |= {"x-kubernetes-action": operation.action, "x-kubernetes-group-version-kind": operation.kind}
+    return head
 
 
 def _parameters_2(path: str) -> list[Document]:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from tiphys.api import codec, errors
 from tiphys.api.scheme import RESOURCES, Resource
-from tiphys.apiserver.openapi import documents, protobuf, schemas
+from tiphys.apiserver.openapi import documents, paths, protobuf, schemas
+from tiphys.apiserver.openapi.operations import Operation
 from tiphys.base.http.messages import Request, Response
 
 _VERSION: Final = "v1.36.0"
@@ -27,6 +28,7 @@ class OpenApi:
         self._custom: Mapping[str, Any] = {}
         self._kept: dict[str, bytes] = {}
         self._groups: dict[str, list[Resource]] = {}
+        self._general: dict[str, list[Operation]] = {}
         self._remote: Mapping[str, str] = {}
         self._tags: dict[str, str] = {}
         self.replace(resources)
@@ -41,6 +43,7 @@ class OpenApi:
             if resource.definition in self._custom or schemas.needed((resource.definition,)):
                 root = f"apis/{resource.group}/{resource.version}" if resource.group else f"api/{resource.version}"
                 self._groups.setdefault(root, []).append(resource)
+        self._general = paths.general(resource.group for resource in self._all())
 
     def replace_remote(self, documents_of: Mapping[str, str]) -> None:
         """Name these documents of other servers in the index from now on: path as ``apis/<group>/<version>`` to
@@ -51,7 +54,7 @@ class OpenApi:
     @property
     def paths(self) -> list[str]:
         """The paths answered here, for the index at ``/``."""
-        return ["/openapi/v2", "/openapi/v3", *(f"/openapi/v3/{root}" for root in self._groups)]
+        return ["/openapi/v2", "/openapi/v3", *(f"/openapi/v3/{root}" for root in (*self._groups, *self._general))]
 
     def handle(self, request: Request) -> Response:
         """The answer for ``/openapi/…``. Raises ApiError: 404 for unknown documents, 405 for methods that
@@ -69,14 +72,16 @@ class OpenApi:
         if path == "/openapi/v3":
             return _maybe_unchanged(request, self._index(), self._tag("index"), _V3_JSON, ())
         root = path.removeprefix("/openapi/v3/")
-        resources = self._groups.get(root)
-        if resources is None or root == path:
+        resources, general = self._groups.get(root), self._general.get(root)
+        if (resources is None and general is None) or root == path:
             raise errors.route_not_found()
         asked = request.query.get("hash")
         if asked and asked != self._tag(root):
             location = f"/openapi/v3/{root}?hash={self._tag(root)}".encode()
             return Response(301, b"", "", ((b"Location", location),))
-        return self._document(request, root, lambda: documents.version_3(resources, self._version, self._custom))
+        if resources is not None:
+            return self._document(request, root, lambda: documents.version_3(resources, self._version, self._custom))
+        return self._document(request, root, lambda: documents.general_version_3(general or (), self._version))
 
     def _protobuf(self, request: Request) -> Response:
         """Version 2 as kubectl asks for it when a manifest is of a kind it has no version 3 of, such as List."""
@@ -104,8 +109,8 @@ class OpenApi:
         return found
 
     def _index(self) -> bytes:
-        paths = {root: f"/openapi/v3/{root}?hash={self._tag(root)}" for root in self._groups}
-        urls = {root: {"serverRelativeURL": url} for root, url in sorted({**self._remote, **paths}.items())}
+        own = {root: f"/openapi/v3/{root}?hash={self._tag(root)}" for root in (*self._groups, *self._general)}
+        urls = {root: {"serverRelativeURL": url} for root, url in sorted({**self._remote, **own}.items())}
         return bytes(codec.encode_any({"paths": urls}))
 
     def _document(self, request: Request, key: str, build: Callable[[], documents.Document]) -> Response:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from tiphys.api.scheme import Resource, Subresource
+from tiphys.apiserver.registry.deleting import ANSWERED_WITH_OBJECT
 
 META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1"
 STATUS: Final = f"{META}.Status"
@@ -74,6 +75,8 @@ _STREAM_PARAMETERS: Final = {
     "portforward": ("ports",),
     "proxy": ("path",),
 }
+# What is proxied may be asked in any way; no verb of a resource stands for these two.
+_PROXIED_TOO: Final = ("head", "options")
 _METHODS: Final = {"get": "get", "create": "post", "update": "put", "patch": "patch", "delete": "delete"}
 _ACTION_OF_METHOD: Final = {"get": "get", "post": "post", "put": "put", "patch": "patch", "delete": "delete"}
 _WORD_OF_METHOD: Final = {"get": "read", "post": "create", "put": "replace", "patch": "patch", "delete": "delete"}
@@ -161,7 +164,17 @@ class _Builder:
             parameters = (*_WRITE, "force")
             yield self._make(path, "patch", "patch", self._id("patch"), parameters, body=PATCH, creates=True)
         if "delete" in resource.verbs:
-            yield self._make(path, "delete", "delete", self._id("delete"), _DELETE, body=DELETE_OPTIONS, answer=STATUS)
+            whole = (resource.group, resource.plural) in ANSWERED_WITH_OBJECT
+            answer = resource.definition if whole else STATUS
+            yield self._make(path, "delete", "delete", self._id("delete"), _DELETE, body=DELETE_OPTIONS, answer=answer)
+
+    def _proxied(self, path: str, kind: dict[str, str], subresource: Subresource) -> Iterator[Operation]:
+        for method in (*(_METHODS[verb] for verb in subresource.verbs), *_PROXIED_TOO):
+            for end, tail in (("", ""), ("WithPath", "/{path}")):
+                word = self._id("connect", f"Proxy{end}").replace("connect", f"connect{method.capitalize()}", 1)
+                yield self._make(
+                    path + tail, method, "connect", word, _STREAM_PARAMETERS["proxy"], kind=kind, answer=""
+                )
 
     def below(self, subresource: Subresource) -> Iterator[Operation]:
         resource, name = self._resource, subresource.name
@@ -172,6 +185,9 @@ class _Builder:
             kind |= {"group": subresource.group, "version": subresource.version}
             definition = f"io.k8s.api.{subresource.group.split('.', 1)[0]}.{subresource.version}.{subresource.kind}"
         suffix = name[:1].upper() + name[1:]
+        if name == "proxy":
+            yield from self._proxied(path, kind, subresource)
+            return
         streams = _STREAM_PARAMETERS.get(name)
         for verb in subresource.verbs:
             method = _METHODS[verb]
@@ -205,7 +221,12 @@ def media_types(operation: Operation) -> tuple[str, ...]:
 
 def path_parameters(path: str) -> list[tuple[str, str]]:
     """The path's parameters and what they are."""
-    known = (("{name}", "name", "The object's name."), ("{namespace}", "namespace", "The object's namespace."))
+    known = (
+        ("{name}", "name", "The object's name."),
+        ("{namespace}", "namespace", "The object's namespace."),
+        ("{path}", "path", "The path to ask for."),
+        ("{logpath}", "logpath", "The file's path in the log directory."),
+    )
     return [(name, text) for mark, name, text in known if mark in path]
 
 
