@@ -41,7 +41,7 @@ class Proxy:
     def serve(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
         """Forward the request. Raises ApiError 400, 404 or 503 when there is nowhere to send it."""
         prefix = self._prefix(request, info)
-        if not info.rest and not request.path.endswith("/"):
+        if not info.rest and not request.path.endswith("/") and request.method in ("GET", "HEAD"):
             query = f"?{request.query.raw.decode('latin-1')}" if request.query.raw else ""
             return Response(301, b"", "", ((b"Location", f"{request.path}/{query}".encode()),))
         target = parse_target(info.name)
