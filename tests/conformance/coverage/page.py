@@ -87,8 +87,8 @@ This page is written by `make coverage-page`, and a test fails when it is not wh
 ## Served
 
 - 200, 201: it worked.
-- 400 of {", ".join(UPGRADED)}: the client has no stream here and asks for none, so it is told that the connection must be
-  upgraded. With streams they are tested in `tests/conformance/node/` and `tests/unit/apiserver_streaming/`.
+- 400 of {", ".join(UPGRADED)}: the client has no stream here and asks for none, so it is told that the connection must
+  be upgraded. With streams they are tested in `tests/conformance/node/` and `tests/unit/apiserver_streaming/`.
 """
     return head + "".join(_section(name, found, results) for name, found in _sections(operations))
 

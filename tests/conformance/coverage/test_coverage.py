@@ -1,4 +1,4 @@
-"""Every operation of the official Python client for what upstream serves is served, and the page that says so is true."""
+"""Every operation that the official Python client has for what upstream serves works; the page about it is true."""
 
 from __future__ import annotations
 

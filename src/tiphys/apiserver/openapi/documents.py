@@ -28,7 +28,7 @@ def version_2(resources: Sequence[Resource], title_version: str, custom: Mapping
         "info": {"title": "Kubernetes", "version": title_version},
         "paths": _paths(found, _operation_2, _parameters_2),
         "definitions": {name: schemas.definition(name, descriptions, groups, version=2) for name in names}
-        | {paths.INFO: paths.definitions_version_info()}
+        | {paths.INFO: paths.version_info()}
         | _custom(resources, custom, version=2),
         "securityDefinitions": {"BearerToken": _BEARER},
         "security": [{"BearerToken": []}],
@@ -51,7 +51,7 @@ def general_version_3(found: Sequence[Operation], title_version: str) -> Documen
     names = schemas.needed({operation.answer for operation in found})
     known: Document = {name: schemas.definition(name, descriptions, frozenset(), version=3) for name in names}
     if any(operation.answer == paths.INFO for operation in found):
-        known[paths.INFO] = paths.definitions_version_info()
+        known[paths.INFO] = paths.version_info()
     return _document_3(found, known, title_version)
 
 

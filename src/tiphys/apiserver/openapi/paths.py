@@ -51,11 +51,11 @@ def of_version(resource: Resource) -> Operation:
     return _get(f"{root}/{resource.version}/", word, LISTS, f"{group}_{resource.version}")
 
 
-def definitions_version_info() -> Mapping[str, object]:
+def version_info() -> Mapping[str, object]:
     """The one schema that the schema facts have not: the version's."""
     required = ("buildDate", "compiler", "gitCommit", "gitTreeState", "gitVersion", "goVersion", "major", "minor")
     more = ("emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor")
-    texts = dict.fromkeys(sorted((*required, *more, "platform")), {"type": "string", "default": ""})
+    texts = {name: {"type": "string", "default": ""} for name in sorted((*required, *more, "platform"))}
     return {"type": "object", "required": [*required, "platform"], "properties": texts}
 
 
