@@ -1,12 +1,14 @@
-"""Something to proxy to: a server on this machine's own address that repeats what it is asked."""
+"""Something to proxy to: a server on loopback that repeats what it is asked."""
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+ADDRESS: Final = "127.0.0.1"
 
 
 class _Repeating(BaseHTTPRequestHandler):
@@ -25,21 +27,10 @@ class _Repeating(BaseHTTPRequestHandler):
         pass
 
 
-def own_address() -> str:
-    """An IPv4 address of this machine that is not loopback's, which no proxy leads to; "" if there is none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return ""
-        found = str(probe.getsockname()[0])
-    return "" if found.startswith("127.") else found
-
-
 @contextmanager
-def repeating_server(address: str) -> Iterator[int]:
+def repeating_server() -> Iterator[int]:
     """The port of a server that answers every request with its method and path."""
-    server = ThreadingHTTPServer((address, 0), _Repeating)
+    server = ThreadingHTTPServer((ADDRESS, 0), _Repeating)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="repeating")
     thread.start()
     try:
