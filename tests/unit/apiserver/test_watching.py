@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.unit.apiserver.harness import Api, config_map, pod, settle
+from tiphys.apiserver.registry import watch_streams
 from tiphys.apiserver.registry.watching import BOOKMARK_SECONDS
+from tiphys.base.http.messages import StreamResponse
 
 CMS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
@@ -159,3 +163,31 @@ async def test_a_watch_that_ends_is_forgotten(api: Api) -> None:
     assert len(watchers) == 1
     await watch.stop()
     assert len(watchers) == 0 and watchers.groups() == []
+
+
+async def test_who_reads_neither_the_state_nor_the_events_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_streams, "DRAIN_EVERY", 1)
+    monkeypatch.setattr(watch_streams, "_BACKLOG_BYTES", 10_000)
+    await api.create(CMS, config_map("a"))
+    answer = await api.call("GET", f"{CMS}?watch=1")
+    assert isinstance(answer.response, StreamResponse)
+    running = asyncio.ensure_future(answer.response.run(_Stuck()))  # type: ignore[arg-type]
+    await settle()
+    watchers = api.server.feed.caches["", "configmaps"].watchers
+    assert len(watchers) == 1
+    for number in range(20):
+        await api.call("PUT", f"{CMS}/a", config_map("a", text=f"{number:1000d}"))
+    with pytest.raises(ConnectionError):
+        await running
+    assert len(watchers) == 0
+
+
+class _Stuck:
+    """A writer whose peer reads nothing."""
+
+    coalesce = closed = False
+
+    def write_chunk(self, chunk: object) -> None: ...
+
+    async def drain(self) -> None:
+        await asyncio.Event().wait()

@@ -7,14 +7,15 @@ from typing import Final
 
 from tiphys.api import errors
 from tiphys.api.scheme import Resource
-from tiphys.apiserver.negotiation import LISTS, TABLE, Representation, negotiate
+from tiphys.apiserver.negotiation import JSON, LISTS, TABLE, Representation, negotiate
 from tiphys.apiserver.registry import listing
-from tiphys.apiserver.registry.large_lists import is_large, large_list
+from tiphys.apiserver.registry.large_lists import in_parts, is_large, is_long, large_list
 from tiphys.apiserver.registry.listing import ListOptions
 from tiphys.apiserver.registry.representation import (
     Body,
     included,
     joined,
+    list_parts,
     list_response,
     object_response,
     shown_body,
@@ -31,6 +32,7 @@ from tiphys.store.backend import Backend, Compacted, FutureRevision, Page
 
 _WAIT_SECONDS: Final = 3.0
 _PAGE_ITEMS: Final = 500
+_MANY_READ: Final = 2000
 Bodies = list[Body]
 
 
@@ -141,6 +143,8 @@ class Reader:
     ) -> Response | Awaitable[Response]:
         """From the cache, as of `revision` (the cache's own by default)."""
         revision = self._feed.revision if revision is None else revision
+        if filter_.reads_objects and len(self.cache.keys) > _MANY_READ:
+            return self._scanned(request, options, filter_, representation, revision)
         if not options.limit:
             selected = self.cache.select(filter_, options.after)
             return self._answer(request, selected, representation, listing.head(self.resource, revision))
@@ -148,6 +152,19 @@ class Reader:
         token = listing.encode_token(revision, page[-1].key) if rest else ""
         remaining = rest if filter_.everything else None
         return self._answer(request, page, representation, listing.head(self.resource, revision, token, remaining))
+
+    async def _scanned(
+        self,
+        request: Request,
+        options: ListOptions,
+        filter_: Filter,
+        representation: Representation,
+        revision: int,
+    ) -> Response:
+        """As `_list`, where every object must be read."""
+        page, rest = await self.cache.scan(filter_, options.after, options.limit)
+        token = listing.encode_token(revision, page[-1].key) if rest else ""
+        return await settled(self._answer(request, page, representation, listing.head(self.resource, revision, token)))
 
     async def _list_past(
         self, request: Request, options: ListOptions, filter_: Filter, representation: Representation
@@ -201,6 +218,9 @@ class Reader:
             listed = list(objects)
             if representation.plain and is_large(listed):
                 return large_list(head, listed, self.cache.format)
+            if not representation.plain and representation.media_type == JSON and is_long(listed):
+                items = iter(self.cache.format.bodies(listed))
+                return in_parts(list_parts(self.resource, head, items, representation, request.query))
             bodies = [*self.cache.format.bodies(listed)]
         return self._answer_list(request, bodies, representation, head)
 

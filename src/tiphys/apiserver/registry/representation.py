@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
 from tiphys.api import codec, errors, field_errors
 from tiphys.api.scheme import Resource, by_gvk
+from tiphys.apiserver import tables
 from tiphys.apiserver.dressing import to_yaml
 from tiphys.apiserver.negotiation import METADATA, TABLE, YAML, Representation
 from tiphys.apiserver.tables import render_list, render_object
@@ -21,6 +24,7 @@ class _MetadataOnly(msgspec.Struct, gc=False):
     metadata: msgspec.Raw
 
 
+_OBJECTS_A_PART: Final = 500
 _metadata: Final = msgspec.json.Decoder(_MetadataOnly)
 
 
@@ -45,18 +49,41 @@ def list_response(
     if representation.form == TABLE:
         data = render_list(resource, _list_metadata(head), bodies, included(query), representation.version)
     elif representation.form == METADATA:
-        if not representation.listed:
-            text = "you requested PartialObjectMetadata, but the requested object is a list"
-            raise errors.not_acceptable(f"{text} ({_go_type(resource)}List)")
-        items = b",".join(metadata_of(b"{" + body, representation.version) for body in bodies)
-        data = b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/%b","metadata":%b,"items":[%b]}' % (
-            representation.version.encode(),
-            codec.encode_any(_list_metadata(head)),
-            items,
-        )
+        data = b"".join(_metadata_parts(resource, head, bodies, representation))
     else:
         data = joined(head, bodies)
     return encoded(data, representation)
+
+
+def list_parts(
+    resource: Resource, head: bytes, bodies: Iterable[Body], representation: Representation, query: Query
+) -> Iterator[bytes]:
+    """The JSON text of `list_response`, for Tables and metadata, in parts. Raises ApiError 406 at once."""
+    if representation.form == TABLE:
+        return tables.list_parts(resource, _list_metadata(head), bodies, included(query), representation.version)
+    return _metadata_parts(resource, head, bodies, representation)
+
+
+def _metadata_parts(
+    resource: Resource, head: bytes, bodies: Iterable[Body], representation: Representation
+) -> Iterator[bytes]:
+    if not representation.listed:
+        text = "you requested PartialObjectMetadata, but the requested object is a list"
+        raise errors.not_acceptable(f"{text} ({_go_type(resource)}List)")
+    version = representation.version
+
+    def parts() -> Iterator[bytes]:
+        listed = codec.encode_any(_list_metadata(head))
+        yield b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/%b","metadata":%b,"items":[' % (
+            version.encode(), listed
+        )  # fmt: skip
+        rest, joint = iter(bodies), b""
+        while part := list(islice(rest, _OBJECTS_A_PART)):
+            yield joint + b",".join([metadata_of(b"{" + body, version) for body in part])
+            joint = b","
+        yield b"]}"
+
+    return parts()
 
 
 def included(query: Query) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from tiphys.api import codec, errors
@@ -20,6 +20,7 @@ from tiphys.base.http.messages import Chunk, StreamWriter
 _MINIMUM_TIMEOUT_SECONDS: Final = 1800.0
 _WAIT_SECONDS: Final = 3.0
 DRAIN_EVERY: Final = 256
+_BACKLOG_BYTES: Final = 32 << 20
 _BEFORE_END_SECONDS: Final = 2.0
 
 
@@ -81,15 +82,18 @@ class WatchStream:
 
     async def _follow(self, writer: StreamWriter) -> None:
         """The state or the events missed, no faster than the peer reads, then events as they come."""
-        pending: list[Chunk] = []
-        watcher = self._watcher = Watcher(pending.append, bookmarks=self._options.allow_bookmarks, end=self._end)
+        backlog = _Backlog(self._end)
+        watcher = self._watcher = Watcher(backlog.add, bookmarks=self._options.allow_bookmarks, end=self._end)
         frames = self._initial_frames()
         self._cache.watchers.add(self._key, self._filter, self._renderer, watcher)
-        await self._write_paced(writer, frames)
-        while pending:
-            late = pending.copy()
-            pending.clear()
-            await self._write_paced(writer, late)
+        try:
+            await self._write_paced(writer, frames)
+            while late := backlog.take():
+                await self._write_paced(writer, late)
+        except asyncio.CancelledError:
+            if backlog.over:
+                raise ConnectionError("a watch's reader is too slow: connection cut") from None
+            raise
         await self._go_on(watcher, writer)
 
     async def _go_on(self, watcher: Watcher, writer: StreamWriter) -> None:
@@ -114,6 +118,8 @@ class WatchStream:
             writer.write_chunk(frame)
             if count % DRAIN_EVERY == 0:
                 await writer.drain()
+                # A client that reads as fast as we write must not have the loop for itself.
+                await asyncio.sleep(0)
 
     def _initial_frames(self) -> Iterable[Chunk]:
         """What comes before live events, as of now."""
@@ -123,7 +129,7 @@ class WatchStream:
             return self._state_frames(objects, self._feed.revision, end=bool(options.send_initial_events))
         if not options.revision:
             return ()
-        return list(self._event_frames(self._cache.history.after(options.revision) or []))
+        return self._event_frames(self._cache.history.after(options.revision) or [])
 
     def _state_frames(self, objects: list[CachedObject], revision: int, *, end: bool) -> Iterator[Chunk]:
         for obj in objects:
@@ -141,6 +147,32 @@ class WatchStream:
     def _timeout_seconds(self) -> float:
         wanted = self._options.timeout_seconds
         return float(wanted) if wanted else _MINIMUM_TIMEOUT_SECONDS * (1 + random.random())
+
+
+class _Backlog:
+    """What happens while a watch is still told the state. Over its bound the watch ends: `end` is called."""
+
+    __slots__ = ("_bytes", "_chunks", "_end", "over")
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        self._chunks: list[Chunk] = []
+        self._bytes = 0
+        self._end = end
+        self.over = False
+
+    def add(self, chunk: Chunk) -> None:
+        if self.over:
+            return
+        self._chunks.append(chunk)
+        self._bytes += len(chunk.data)
+        if self._bytes > _BACKLOG_BYTES:
+            self._chunks, self.over = [], True
+            self._end()
+
+    def take(self) -> list[Chunk]:
+        """What has come since the last time."""
+        chunks, self._chunks, self._bytes = self._chunks, [], 0
+        return chunks
 
 
 def error_event(error: errors.ApiError) -> Chunk:

@@ -4,6 +4,6 @@ What may enter: printers (pure functions from an object and the time to cells) a
 """
 
 from tiphys.apiserver.tables.printers import Column, define, printer_of
-from tiphys.apiserver.tables.render import render_event, render_list, render_object
+from tiphys.apiserver.tables.render import list_parts, render_event, render_list, render_object
 
-__all__ = ["Column", "define", "printer_of", "render_event", "render_list", "render_object"]
+__all__ = ["Column", "define", "list_parts", "printer_of", "render_event", "render_list", "render_object"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +26,7 @@ class _Versioned(msgspec.Struct, gc=False):
     metadata: _Listed
 
 
+_ROWS_A_PART: Final = 100
 _whole: Final = msgspec.json.Decoder(_Whole)
 _versioned: Final = msgspec.json.Decoder(_Versioned)
 
@@ -60,6 +62,28 @@ def render_list(
     head = f'{{"kind":"{resource.kind}","apiVersion":"{resource.api_version}",'.encode()
     items = [head + body for body in bodies] if include == "Object" else [b"{" + body for body in bodies]
     return _table(resource, metadata, items, include, version, True, now)
+
+
+def list_parts(
+    resource: Resource,
+    metadata: Mapping[str, Any],
+    bodies: Iterable[bytes | memoryview],
+    include: str = "Metadata",
+    version: str = "v1",
+    *,
+    now: float | None = None,
+) -> Iterator[bytes]:
+    """What `render_list` returns, in parts of some rows."""
+    start = (
+        f'{{"kind":"{resource.kind}","apiVersion":"{resource.api_version}",'.encode() if include == "Object" else b"{"
+    )
+    row, moment = _Row(printer_of(resource), include, version), time.time() if now is None else now
+    yield _table(resource, metadata, (), include, version, True, now)[: -len(b"]}")]
+    bodies, joint = iter(bodies), b""
+    while part := list(islice(bodies, _ROWS_A_PART)):
+        yield joint + b",".join([row.render(start + body, moment) for body in part])
+        joint = b","
+    yield b"]}"
 
 
 def render_event(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -20,6 +21,7 @@ from tiphys.base.logging import get_logger
 _logger = get_logger(__name__)
 T = TypeVar("T")
 Listener = Callable[[CacheEvent], None]
+_SCANNED_A_TURN: Final = 500
 _DECODED_LIMIT: Final = 1024
 
 
@@ -130,6 +132,19 @@ class ResourceCache:
         if filter_.everything:
             return self.in_namespace(filter_.namespace, after)
         return self._narrowed(filter_, after)
+
+    async def scan(self, filter_: Filter, after: str, limit: int) -> tuple[list[CachedObject], int]:
+        """As `page` (`limit` 0: all), for selectors that read every object: others are served in between.
+
+        The objects are those there are at the call.
+        """
+        objects, found = list(self.in_namespace(filter_.namespace, after)), []
+        for at in range(0, len(objects), _SCANNED_A_TURN):
+            found += [obj for obj in objects[at : at + _SCANNED_A_TURN] if filter_.matches(obj)]
+            if limit and len(found) > limit:
+                break
+            await asyncio.sleep(0)
+        return (found[:limit], len(found[limit : limit + 1])) if limit else (found, 0)
 
     def _narrowed(self, filter_: Filter, after: str) -> Iterator[CachedObject]:
         objects = self.objects

@@ -49,6 +49,13 @@ class Filter:
         """True if only the scope restricts."""
         return self.labels is None and not self._fields and not self.name and self.trigger is None
 
+    @property
+    def reads_objects(self) -> bool:
+        """True if fields that are only in the objects' JSON are asked for, and nothing narrows the search."""
+        if self.name or self.trigger is not None or self.label_demands:
+            return False
+        return any(label not in ("metadata.name", "metadata.namespace") for label, _, _ in self._fields)
+
     def in_scope(self, obj: CachedObject) -> bool:
         """True if the namespace and name fit."""
         if self.namespace and not obj.key.startswith(self.namespace + "/"):
