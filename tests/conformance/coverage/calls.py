@@ -17,6 +17,7 @@ from tiphys.api.scheme import RESOURCES, Resource
 
 _KINDS: Final = {(resource.api_version, resource.plural): resource for resource in RESOURCES}
 _POD: Final = f"/api/v1/namespaces/{NAMESPACE}/pods/covered"
+_POD_IP: Final = "192.0.2.7"
 #: Subresources that want the connection upgraded: without that they are refused.
 UPGRADED: Final = ("attach", "exec", "portforward")
 # The client expects what was sent, and gets a Status, from upstream too: it cannot read that.
@@ -96,10 +97,10 @@ class Caller:
             return
         if self._server.raw("GET", _POD).status == HTTPStatus.NOT_FOUND:
             self._sent("POST", _POD.rpartition("/")[0], manifest_of("v1/Pod", NAMESPACE))
-        status = {"podIP": self._address, "podIPs": [{"ip": self._address}]}
+        status = {"podIP": _POD_IP, "podIPs": [{"ip": _POD_IP}]}
         self._server.raw("PATCH", f"{_POD}/status", {"status": status}, merge)
         if resource.plural == "services":
-            endpoint = {"addresses": [self._address], "targetRef": {"kind": "Pod", "name": "covered"}}
+            endpoint = {"addresses": [_POD_IP], "targetRef": {"kind": "Pod", "name": "covered"}}
             slice_ = {
                 "metadata": {"name": "leading", "labels": {"kubernetes.io/service-name": "covered"}},
                 "addressType": "IPv4",

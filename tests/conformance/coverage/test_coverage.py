@@ -35,9 +35,9 @@ def server() -> Iterator[RunningServer]:
 def results(server: RunningServer) -> Iterator[dict[Operation, Result]]:
     """What each operation was answered, those of one kind after another."""
     found: dict[Operation, Result] = {}
-    # Nothing leads to loopback by a proxy; the pods of this test are there all the same.
+    # Nothing leads to loopback by a proxy; the pod of this test is there all the same.
     with pytest.MonkeyPatch.context() as patch, repeating_server() as port, server.api_client() as client:
-        patch.setattr(proxies, "_outside", str)
+        patch.setattr(proxies, "_outside", lambda _: ADDRESS)
         caller = Caller(server, client, ADDRESS, port)
         caller.prepare()
         for _, kind in groupby(sorted(SERVED, key=_kind), _kind):
