@@ -14,7 +14,8 @@ from tiphys.apiserver.registry.watch_streams import DRAIN_EVERY, WatchStream, er
 from tiphys.apiserver.watch_cache.cache import ResourceCache
 from tiphys.apiserver.watch_cache.feed import WatchCache
 from tiphys.apiserver.watch_cache.filters import Filter
-from tiphys.apiserver.watch_cache.watchers import Renderer, Watcher
+from tiphys.apiserver.watch_cache.objects import CachedObject
+from tiphys.apiserver.watch_cache.watchers import ComparingRenderer, Renderer, Watcher
 from tiphys.base.http.messages import Chunk, StreamWriter
 
 _MAXIMUM_WAITING_EVENTS: Final = 10_000
@@ -23,15 +24,16 @@ _MAXIMUM_WAITING_EVENTS: Final = 10_000
 class UnconvertedEvent(Chunk):
     """An event whose object is still as it is kept."""
 
-    __slots__ = ("full", "kind")
+    __slots__ = ("full", "kind", "previous")
 
-    def __init__(self, kind: str, full: bytes) -> None:
+    def __init__(self, kind: str, full: bytes, previous: bytes | None = None) -> None:
         super().__init__(b"")
         self.kind = kind
         self.full = full
+        self.previous = previous
 
 
-class _Deferring:
+class _Deferring(ComparingRenderer):
     """Renders events when their objects have been converted; bookmarks need no conversion."""
 
     def __init__(self, renderer: Renderer) -> None:
@@ -39,6 +41,9 @@ class _Deferring:
 
     def event(self, kind: str, full: bytes) -> Chunk:
         return UnconvertedEvent(kind, full)
+
+    def change(self, full: bytes, previous: bytes) -> Chunk:
+        return UnconvertedEvent("MODIFIED", full, previous)
 
     def bookmark(self, revision: int, *, initial_events_end: bool) -> Chunk:
         return self._renderer.bookmark(revision, initial_events_end=initial_events_end)
@@ -88,16 +93,42 @@ class ConvertingWatchStream(WatchStream):
             await self._write_converted(writer, batch)
 
     async def _write_converted(self, writer: StreamWriter, batch: list[Chunk]) -> None:
+        selecting = self._filter.shown is not None
+        kept: list[bytes] = []
+        for frame in batch:
+            if isinstance(frame, UnconvertedEvent):
+                kept.append(frame.full)
+                if selecting and frame.previous is not None:
+                    kept.append(frame.previous)
         try:
-            converted = iter(
-                await self._versions.shown([frame.full for frame in batch if isinstance(frame, UnconvertedEvent)])
-            )
+            converted = iter(await self._versions.shown(kept))
         except errors.ApiError as error:
             writer.write_chunk(error_event(error))
             self._end()
             await asyncio.sleep(0)
             return
         for frame in batch:
-            if isinstance(frame, UnconvertedEvent):
-                frame = self._shown.event(frame.kind, next(converted))
-            writer.write_chunk(frame)
+            if not isinstance(frame, UnconvertedEvent):
+                writer.write_chunk(frame)
+                continue
+            full = next(converted)
+            before = next(converted) if selecting and frame.previous is not None else None
+            kind, seen = self._seen(frame.kind, full, before)
+            if kind:
+                writer.write_chunk(self._shown.event(kind, seen))
+
+    def _seen(self, kind: str, full: bytes, before: bytes | None) -> tuple[str, bytes]:
+        """What an event is to selectors of this version's fields, and its object; "" if it is nothing to them."""
+        shown = self._filter.shown
+        if shown is None:
+            return kind, full
+        now = kind != "DELETED" and shown.selects(_of(full))
+        was = shown.selects(_of(before)) if before is not None else kind == "DELETED" and shown.selects(_of(full))
+        if now:
+            return "MODIFIED" if was else "ADDED", full
+        return ("DELETED", full if before is None else before) if was else ("", b"")
+
+
+def _of(value: bytes) -> CachedObject:
+    """An object that is asked for its fields and nothing else."""
+    return CachedObject("", value, 0, {}, "")

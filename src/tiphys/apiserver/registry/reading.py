@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Final
 
+import msgspec
+
 from tiphys.api import errors
 from tiphys.api.scheme import Resource
 from tiphys.apiserver.negotiation import JSON, LISTS, TABLE, Representation, negotiate
@@ -66,6 +68,8 @@ class Reader:
         """The objects in scope that the selectors match."""
         options = listing.list_options(request.query)
         filter_, _ = listing.make_filter(info, request.query, self.cache)
+        if self._versions is not None:
+            filter_ = filter_.apart()
         representation = LISTS.negotiate(request.headers.get(b"accept"))
         if representation.form == TABLE:
             included(request.query)
@@ -143,6 +147,9 @@ class Reader:
     ) -> Response | Awaitable[Response]:
         """From the cache, as of `revision` (the cache's own by default)."""
         revision = self._feed.revision if revision is None else revision
+        if filter_.shown is not None:
+            candidates = list(self.cache.select(filter_, options.after))
+            return self._list_shown(request, options, candidates, filter_.shown, representation, revision)
         if filter_.reads_objects and len(self.cache.keys) > _MANY_READ:
             return self._scanned(request, options, filter_, representation, revision)
         if not options.limit:
@@ -174,7 +181,7 @@ class Reader:
         scope = f"{prefix}{filter_.namespace}/" if filter_.namespace else prefix
         after = prefix + options.after if options.after else ""
         found: list[CachedObject] = []
-        limit, revision = options.limit, options.revision or 0
+        limit, revision = options.limit if filter_.shown is None else 0, options.revision or 0
         remaining, page_items = 1, _PAGE_ITEMS
         if limit and filter_.everything:
             page_items = min(limit, _PAGE_ITEMS)
@@ -186,12 +193,41 @@ class Reader:
                     found.append(obj)
             remaining = page.remaining
             after = page.items[-1].key if page.items else after
+        if filter_.shown is not None:
+            return await self._list_shown(request, options, found, filter_.shown, representation, revision)
         rest = remaining + (max(0, len(found) - limit) if limit else 0)
         found = found[:limit] if limit else found
         token = listing.encode_token(revision, found[-1].key) if rest and found else ""
         more = rest if token and filter_.everything else None
         head = listing.head(self.resource, revision, token, more)
         return await settled(self._answer(request, found, representation, head))
+
+    async def _list_shown(
+        self,
+        request: Request,
+        options: ListOptions,
+        candidates: Sequence[CachedObject],
+        shown: Filter,
+        representation: Representation,
+        revision: int,
+    ) -> Response:
+        """Those of the candidates that `shown` selects once they are in the version that is served."""
+        assert self._versions is not None
+        bodies: Bodies = []
+        last = token = ""
+        for at in range(0, len(candidates), _PAGE_ITEMS):
+            part = candidates[at : at + _PAGE_ITEMS]
+            for obj, value in zip(part, await self._versions.shown([obj.value for obj in part]), strict=True):
+                if not shown.selects(msgspec.structs.replace(obj, value=value)):
+                    continue
+                if options.limit and len(bodies) == options.limit:
+                    token = listing.encode_token(revision, last)
+                    break
+                bodies.append(shown_body(value))
+                last = obj.key
+            if token:
+                break
+        return self._answer_list(request, bodies, representation, listing.head(self.resource, revision, token))
 
     async def _page(self, scope: str, revision: int, limit: int, after: str, options: ListOptions) -> Page:
         try:

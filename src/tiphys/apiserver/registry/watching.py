@@ -100,6 +100,8 @@ class WatchVerb:
         options = listing.list_options(request.query, watch=True)
         filter_, texts = listing.make_filter(info, request.query, self.cache)
         renderer, key = self._renderer(representation, request)
+        if self._versions is not None:
+            filter_ = filter_.apart()
         arguments = (self.cache, self._feed, options, filter_, renderer, (*texts, self.resource.api_version, key))
         if self._versions is None:
             stream = WatchStream(*arguments)

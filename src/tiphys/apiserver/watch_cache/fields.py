@@ -118,7 +118,7 @@ def _probe(paths: list[tuple[str, ...]]) -> type[Any]:
         if rest:
             children[step].append(tuple(rest))
     fields: list[Any] = []
-    for step, rest in children.items():
-        kind = _probe(rest) | None if rest else Any
+    for step, below in children.items():
+        kind = _probe(below) | None if below else Any
         fields.append((_attribute(step), kind, msgspec.field(default=None, name=step)))
     return msgspec.defstruct("FieldProbe", fields, gc=False)

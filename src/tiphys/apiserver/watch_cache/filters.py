@@ -22,9 +22,10 @@ class Filter:
     labels: None matches all. label_demands: labels every match has, each with one of the values.
     equal, unequal: field label to the value it must or must not have.
     trigger: the value asked of the resource's indexed field, None if the selector does not pin it.
+    shown: what is left to ask of an object once it is in the version that is served (see `apart`), None for nothing.
     """
 
-    __slots__ = ("_fields", "_reader", "label_demands", "labels", "name", "namespace", "trigger")
+    __slots__ = ("_fields", "_reader", "label_demands", "labels", "name", "namespace", "shown", "trigger")
 
     def __init__(
         self,
@@ -43,11 +44,24 @@ class Filter:
         self.trigger = trigger
         self._fields = fields
         self._reader = reader
+        self.shown: Filter | None = None
 
     @property
     def everything(self) -> bool:
         """True if only the scope restricts."""
-        return self.labels is None and not self._fields and not self.name and self.trigger is None
+        return (
+            self.labels is None and not self._fields and not self.name and self.trigger is None and self.shown is None
+        )
+
+    def apart(self) -> Filter:
+        """The same for objects kept in another version: what that version calls its fields is asked of `shown`."""
+        own = tuple(field for field in self._fields if not field[0].startswith("metadata."))
+        if not own:
+            return self
+        common = tuple(field for field in self._fields if field[0].startswith("metadata."))
+        kept = Filter(self.namespace, self.name, self.labels, self.label_demands, common, self._reader, self.trigger)
+        kept.shown = Filter(fields=own, reader=self._reader)
+        return kept
 
     @property
     def reads_objects(self) -> bool:

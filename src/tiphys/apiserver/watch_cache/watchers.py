@@ -26,6 +26,14 @@ class Renderer(Protocol):
         ...
 
 
+class ComparingRenderer:
+    """A renderer that decides by itself what a change is to its watch: it is shown both versions of the object."""
+
+    def change(self, full: bytes, previous: bytes) -> Chunk:
+        """The frame of a MODIFIED event; `previous` is what the object was, with the event's revision."""
+        raise NotImplementedError
+
+
 class Watcher:
     """One watch: where its frames go, whether it asked for bookmarks, and how it is ended before its time."""
 
@@ -72,7 +80,11 @@ class Rendering:
         """The frame for a transition; DELETED carries the last matching state with the event's revision."""
         found = self._frames.get((id(renderer), kind))
         if found is None:
-            found = self._frames[id(renderer), kind] = renderer.event(kind, self._full(kind))
+            if kind == "MODIFIED" and isinstance(renderer, ComparingRenderer):
+                found = renderer.change(self._full(kind), self._full("DELETED"))
+            else:
+                found = renderer.event(kind, self._full(kind))
+            self._frames[id(renderer), kind] = found
         return found
 
     def _full(self, kind: str) -> bytes:
