@@ -40,6 +40,7 @@ from tiphys.apiserver.security import SYSTEM, Security
 from tiphys.apiserver.statistics import RequestStatistics
 from tiphys.apiserver.subresources.table import add_subresources
 from tiphys.apiserver.watch_cache.feed import WatchCache
+from tiphys.apiserver.webhooks.calling import WebhookCaller
 from tiphys.base import metrics
 from tiphys.base.clock import Clock, SystemClock
 from tiphys.base.http.messages import Handler, Request, Response
@@ -84,7 +85,8 @@ class ApiServer:
         chain.append(SignerPermissions(self.security.authorizer))
         chain.append(RequesterAdmission(self.context.times.now))
         self.registry = Registry(self.context, self.feed)
-        self.definitions = Definitions(self.registry, self.router, SYSTEM, self._announce)
+        self.webhooks = WebhookCaller(self.lookup)
+        self.definitions = Definitions(self.registry, self.router, SYSTEM, self._announce, self.webhooks)
         self._kubelets = add_subresources(self.registry, self.security, self.lookup, config)
         address = f"{config.advertise_address}:{config.port}" if config.advertise_address else ""
         self.discovery = Discovery(RESOURCES, address)
@@ -157,6 +159,7 @@ class ApiServer:
         if self._kubelets is not None:
             await self._kubelets.close()
         await self.aggregator.close()
+        await self.webhooks.close()
         await self.feed.close()
         await self._backend.close()
 

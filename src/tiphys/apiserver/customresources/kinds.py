@@ -51,6 +51,8 @@ class CustomKind:
         self._members = {f.encode_name: f.name for f in msgspec.structs.fields(struct) if f.encode_name not in _OWN}
         self._plan = of_structural_schema(self.schema, names.kind)
         self._tracked: dict[str, Tracked] = {}
+        #: Set when the definition is being deleted: nothing may be made any more.
+        self.terminating = False
         self._rules = rules.compile_schema(self.schema)
 
     def known(self, subresource: str) -> Tracked:
@@ -75,8 +77,21 @@ class CustomKind:
         for name, attribute in self._members.items():
             setattr(obj, attribute, data.get(name))
 
+    def normalize(self, data: dict[str, Any]) -> None:
+        """Prune and default plain data of an object, in place."""
+        members = {name: value for name, value in data.items() if name not in _OWN}
+        schemas.prune(self.schema, members)
+        schemas.fill(self.schema, members)
+        for name in data.keys() - members.keys() - set(_OWN):
+            del data[name]
+        data.update(members)
+
     def prepare_create(self, obj: Any) -> None:
-        """A new object has no status of its own, and is the first of its generations."""
+        """A new object has no status of its own, and is the first of its generations. Raises ApiError 405."""
+        if self.terminating:
+            refusal = errors.method_not_supported(self.resource.qualified, "create")
+            refusal.status.message = "create not allowed while custom resource definition is terminating"
+            raise refusal
         obj.metadata.generation = 1
         if self.has_status and "status" in self._members:
             obj.status = None

@@ -31,10 +31,14 @@ class ResourceCache:
     Changed only by `load` and `apply`, on the loop's thread. `objects` and `keys` always agree; `keys` is sorted.
     """
 
-    def __init__(self, resource: Resource, prefix: str, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, resource: Resource, prefix: str, monotonic: Callable[[], float], *, one_version: bool = True
+    ) -> None:
         self.resource = resource
         self.prefix = prefix
-        self.format = ObjectFormat(resource.kind, resource.api_version, index_node_name=_is_pods(resource))
+        self.format = ObjectFormat(
+            resource.kind, resource.api_version, index_node_name=_is_pods(resource), one_version=one_version
+        )
         self.fields = FieldReader(resource)
         self.objects: dict[str, CachedObject] = {}
         self.keys: list[str] = []

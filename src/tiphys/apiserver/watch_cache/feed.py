@@ -59,22 +59,36 @@ class WatchCache:
             future.cancel()
         self._waiting.clear()
 
-    async def add(self, resource: Resource) -> ResourceCache:
-        """The cache of one more resource, loaded; the one there is if it is known already."""
-        key = (resource.group, resource.plural)
-        known = self.caches.get(key)
-        if known is not None and known.resource == resource:
-            return known
+    async def add(
+        self, resource: Resource, *, normalize: Callable[[bytes], bytes] | None = None, one_version: bool = True
+    ) -> ResourceCache:
+        """The cache of one more resource, loaded. If there is one already, its watches end and this takes its place.
+
+        normalize: what the resource's objects, kept before, look like now. one_version: see `ObjectFormat`.
+        """
         prefix = prefix_of(resource)
-        cache = ResourceCache(resource, prefix, self._monotonic)
+        cache = ResourceCache(resource, prefix, self._monotonic, one_version=one_version)
         while True:
             page = await self._backend.list(prefix)
             # Loaded in the same turn of the loop: an event over the page's revision comes after this.
             if page.revision >= self.revision:
                 break
-        cache.load(_loaded(prefix, page.items), page.revision)
-        self.caches[key] = self._by_prefix[prefix] = cache
+        items = _loaded(prefix, page.items)
+        if normalize is not None:
+            items = ((key, normalize(value), revision) for key, value, revision in items)
+        cache.load(items, page.revision)
+        before = self._by_prefix.get(prefix)
+        self.caches[resource.group, resource.plural] = self._by_prefix[prefix] = cache
+        if before is not None:
+            before.watchers.end()
         return cache
+
+    def remove(self, resource: Resource) -> None:
+        """Forget a resource that is not served any more; its watches end."""
+        cache = self.caches.pop((resource.group, resource.plural), None)
+        if cache is not None:
+            del self._by_prefix[cache.prefix]
+            cache.watchers.end()
 
     @property
     def following(self) -> bool:

@@ -60,16 +60,18 @@ class _PodProbe(msgspec.Struct, gc=False):
 class ObjectFormat:
     """How one resource's stored bytes become cached objects and answers.
 
-    `prefix` is what every full encoding starts with, such as ``{"kind":"Pod","apiVersion":"v1",``.
+    `prefix` is what every full encoding starts with, such as ``{"kind":"Pod","apiVersion":"v1",``. Without
+    `one_version` what is kept may be of other versions, which somebody else converts.
     """
 
-    __slots__ = ("_decode", "api_version", "indexed", "kind", "prefix")
+    __slots__ = ("_decode", "_one_version", "api_version", "indexed", "kind", "prefix")
 
-    def __init__(self, kind: str, api_version: str, *, index_node_name: bool = False) -> None:
+    def __init__(self, kind: str, api_version: str, *, index_node_name: bool = False, one_version: bool = True) -> None:
         self.kind = kind
         self.api_version = api_version
         self.prefix = f'{{"kind":"{kind}","apiVersion":"{api_version}",'.encode()
         self.indexed = index_node_name
+        self._one_version = one_version
         probe: type[Any] = _PodProbe if index_node_name else _Probe
         self._decode = msgspec.json.Decoder(probe).decode
 
@@ -88,7 +90,7 @@ class ObjectFormat:
 
     def _canonical(self, value: bytes) -> bytes:
         """`value` itself if it begins as our encodings do, else its like that does."""
-        if value.startswith(self.prefix):
+        if value.startswith(self.prefix) or not self._one_version:
             return value
         data = msgspec.json.decode(value)
         data.pop("kind", None)
