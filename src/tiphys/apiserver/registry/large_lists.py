@@ -26,6 +26,12 @@ def is_long(objects: Sequence[CachedObject]) -> bool:
     return len(objects) > _MANY_CONVERTED
 
 
+def bodies_of(objects: Sequence[CachedObject], encoding: ObjectFormat) -> Iterator[memoryview]:
+    """As `encoding.bodies`, some at a time: all of them would be as many views for the garbage collector to follow."""
+    for at in range(0, len(objects), _OBJECTS_A_TURN):
+        yield from encoding.bodies(objects[at : at + _OBJECTS_A_TURN])
+
+
 def large_list(head: bytes, objects: Sequence[CachedObject], encoding: ObjectFormat) -> StreamResponse:
     """The list's JSON: `head` up to the items, then the items as they are now, whatever changes meanwhile."""
     return in_parts(_parts(head, objects, encoding))

@@ -11,7 +11,7 @@ from tiphys.api import errors
 from tiphys.api.scheme import Resource
 from tiphys.apiserver.negotiation import JSON, LISTS, TABLE, Representation, negotiate
 from tiphys.apiserver.registry import listing
-from tiphys.apiserver.registry.large_lists import in_parts, is_large, is_long, large_list
+from tiphys.apiserver.registry.large_lists import bodies_of, in_parts, is_large, is_long, large_list
 from tiphys.apiserver.registry.listing import ListOptions
 from tiphys.apiserver.registry.representation import (
     Body,
@@ -255,7 +255,7 @@ class Reader:
             if representation.plain and is_large(listed):
                 return large_list(head, listed, self.cache.format)
             if not representation.plain and representation.media_type == JSON and is_long(listed):
-                items = iter(self.cache.format.bodies(listed))
+                items = bodies_of(listed, self.cache.format)
                 return in_parts(list_parts(self.resource, head, items, representation, request.query))
             bodies = [*self.cache.format.bodies(listed)]
         return self._answer_list(request, bodies, representation, head)
