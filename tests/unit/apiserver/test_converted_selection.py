@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.unit.apiserver.harness import ADMIN, Api, Watch, settle
+from tiphys.apiserver.registry import listing
 from tiphys.apiserver.registry.reading import Reader
 from tiphys.apiserver.registry.versions import settled
 from tiphys.apiserver.registry.watching import WatchVerb
@@ -106,6 +107,17 @@ async def test_pages(api: Api, converted: Converted) -> None:
     token = first["metadata"]["continue"]
     last = await converted.list(f"fieldSelector=data.host%3Da&limit=2&continue={token}")
     assert names(last) == ["m4"] and "continue" not in last["metadata"]
+
+
+async def test_collections_to_delete(converted: Converted) -> None:
+    request = converted._request("fieldSelector=data.host%3Da,data.port!%3D2")
+    filter_, _ = listing.make_filter(converted._info("deletecollection"), request.query, converted.reader.cache)
+    found = await converted.reader.select(filter_)
+    # As they are kept: they are about to be deleted, not shown.
+    assert [(obj.name, json.loads(obj.value)["data"]) for obj in found] == [
+        ("m1", {"address": "a:1"}),
+        ("m4", {"address": "a:3"}),
+    ]
 
 
 async def test_watches(api: Api, converted: Converted) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -17,6 +18,7 @@ from tiphys.apiserver.registry.options import delete_options
 from tiphys.apiserver.registry.updating import Stored, Updater
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.cache import ResourceCache
+from tiphys.apiserver.watch_cache.filters import Filter
 from tiphys.apiserver.watch_cache.objects import CachedObject
 from tiphys.base.clock import parse_rfc3339
 from tiphys.base.http.messages import Request
@@ -52,6 +54,10 @@ class Deleted(NamedTuple):
     gone: bool
 
 
+Select = Callable[[Filter], Awaitable[list[CachedObject]]]
+"""Finds a filter's objects, whatever version they are kept in."""
+
+
 class Deleter:
     """The delete verbs of one resource."""
 
@@ -75,14 +81,16 @@ class Deleter:
         )
         return 200, codec.encode(Status(status="Success", details=details))
 
-    async def delete_collection(self, request: Request, info: RequestInfo, warnings: list[str]) -> list[CachedObject]:
+    async def delete_collection(
+        self, request: Request, info: RequestInfo, warnings: list[str], select: Select
+    ) -> list[CachedObject]:
         """Delete what the selectors match; returns what that was. Objects that vanish meanwhile are fine."""
         options = delete_options(request)
         filter_, _ = listing.make_filter(info, request.query, self.cache)
         limits = listing.list_options(request.query)
         if not self._context.feed.fresh:
             await self._context.feed.wait_fresh()
-        objects = list(self.cache.select(filter_))[: limits.limit or None]
+        objects = (await select(filter_))[: limits.limit or None]
         slots = asyncio.Semaphore(_COLLECTION_WORKERS)
 
         async def one(key: str) -> None:

@@ -157,7 +157,7 @@ class Endpoint:
             elif verb == "delete":
                 status, body = await self.deleter.delete(request, info, warnings)
             else:
-                deleted = await self.deleter.delete_collection(request, info, warnings)
+                deleted = await self.deleter.delete_collection(request, info, warnings, self.reader.select)
                 response = await settled(self.reader.listed(request, deleted))
                 response.headers += warning_headers(warnings)
                 return response

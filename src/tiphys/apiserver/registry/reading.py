@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -36,6 +36,7 @@ _WAIT_SECONDS: Final = 3.0
 _PAGE_ITEMS: Final = 500
 _MANY_READ: Final = 2000
 Bodies = list[Body]
+Objects = list[CachedObject]
 
 
 class Reader:
@@ -212,22 +213,34 @@ class Reader:
         revision: int,
     ) -> Response:
         """Those of the candidates that `shown` selects once they are in the version that is served."""
-        assert self._versions is not None
         bodies: Bodies = []
         last = token = ""
+        async for obj in self._shown_ones(candidates, shown):
+            if options.limit and len(bodies) == options.limit:
+                token = listing.encode_token(revision, last)
+                break
+            bodies.append(shown_body(obj.value))
+            last = obj.key
+        return self._answer_list(request, bodies, representation, listing.head(self.resource, revision, token))
+
+    async def _shown_ones(self, candidates: Sequence[CachedObject], shown: Filter) -> AsyncIterator[CachedObject]:
+        """The selected ones as they are shown."""
+        assert self._versions is not None
         for at in range(0, len(candidates), _PAGE_ITEMS):
             part = candidates[at : at + _PAGE_ITEMS]
             for obj, value in zip(part, await self._versions.shown([obj.value for obj in part]), strict=True):
-                if not shown.selects(msgspec.structs.replace(obj, value=value)):
-                    continue
-                if options.limit and len(bodies) == options.limit:
-                    token = listing.encode_token(revision, last)
-                    break
-                bodies.append(shown_body(value))
-                last = obj.key
-            if token:
-                break
-        return self._answer_list(request, bodies, representation, listing.head(self.resource, revision, token))
+                converted = msgspec.structs.replace(obj, value=value)
+                if shown.selects(converted):
+                    yield converted
+
+    async def select(self, filter_: Filter) -> Objects:
+        """The objects of now that a filter of the served version selects, as they are kept."""
+        kept = filter_ if self._versions is None else filter_.apart()
+        found = list(self.cache.select(kept))
+        if kept.shown is None:
+            return found
+        keys = {obj.key async for obj in self._shown_ones(found, kept.shown)}
+        return [obj for obj in found if obj.key in keys]
 
     async def _page(self, scope: str, revision: int, limit: int, after: str, options: ListOptions) -> Page:
         try:
