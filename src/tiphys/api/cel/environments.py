@@ -57,6 +57,9 @@ _PREVIOUS_IN_TEXT: Final = re.compile(
     re.DOTALL,
 )
 _UNDEFINED: Final = re.compile(r"undefined field '([^']*)' not found in struct '[^']*'")
+_UNDECLARED: Final = re.compile(
+    r"ERROR: <input>:(\d+):(\d+): undeclared reference to '(\w+)((?:\.\w+)+)' \(in container ''\)\n \| (.*)\n \| \.*\^"
+)
 _STATUS: Final = re.compile(r"\A[A-Z_]+: (.*?)(?: \[[A-Z_]+\])?\Z", re.DOTALL)
 MAXIMUM_CHARACTERS: Final = 100_000
 
@@ -208,10 +211,21 @@ class Environment:
         absent = _amended(syntax.Tree(serialized), has_previous=False) if "old_self" in _all(tree) else None
         return Program(self._running, present, absent, result, cost, frozenset(uses))
 
+    def parse(self, expression: str) -> None:
+        """Whether the expression is one, of whatever types. Raises CompileError."""
+        try:
+            self._checking.compile(expression, disable_check=True)
+        except Exception as error:
+            text = str(error)
+            # The runtime looks for functions by name when it plans, which is not asked here.
+            if "Syntax error" in text or "recursion" in text:
+                raise CompileError(self._words(text, expression)) from None
+
     def _words(self, text: str, expression: str) -> str:
         match = _STATUS.match(text)
         text = match.group(1) if match else text
         text = _UNDEFINED.sub(r"undefined field '\1'", text)
+        text = _UNDECLARED.sub(_at_variable, text)
         return text.replace(_PREVIOUS_CALL, _PREVIOUS) if self._has_previous else text
 
     def _type(self, declared: Declared) -> Any:
@@ -272,6 +286,16 @@ class Environment:
             field.type_name = f".{_PACKAGE}.{self._names[id(declared)]}"
         else:
             field.type_name = f".{declared.name}" if declared.kind == "message" else _MESSAGE_FIELDS[declared.kind]
+
+
+def _at_variable(match: re.Match[str]) -> str:
+    """Of a chain that begins with an unknown variable upstream names the variable, where it is."""
+    line, column, name, fields, source = match.groups()
+    at = source.rfind(name, 0, int(column))
+    if at < 0 or source[at : at + len(name) + len(fields)] != name + fields:
+        return match.group()
+    where = f"ERROR: <input>:{line}:{at + 1}: undeclared reference to '{name}' (in container '')"
+    return f"{where}\n | {source}\n | {'.' * at}^"
 
 
 def _as_call(match: re.Match[str]) -> str:

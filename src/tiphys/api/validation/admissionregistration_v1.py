@@ -1,4 +1,4 @@
-"""Checks of webhook configurations and admission policies; expressions are compiled where they are run."""
+"""Checks of webhook configurations and admission policies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tiphys.api import names
-from tiphys.api.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, refuse, required
+from tiphys.api.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, refuse, required, too_many
 from tiphys.api.types.admissionregistration_v1 import (
     MatchCondition,
     MutatingAdmissionPolicy,
@@ -19,6 +19,7 @@ from tiphys.api.types.admissionregistration_v1 import (
     ValidatingWebhookConfiguration,
     WebhookClientConfig,
 )
+from tiphys.api.validation.expressions import check_condition, check_policy_expressions
 from tiphys.api.validation.formats import check_port
 from tiphys.api.validation.metadata import check_metadata, check_metadata_update
 from tiphys.api.validation.mutating_policies import (
@@ -37,6 +38,7 @@ _SIDE_EFFECTS: Final = ("None", "NoneOnDryRun")
 _ACTIONS: Final = ("Audit", "Deny", "Warn")
 _VERSIONS: Final = ("v1", "v1beta1")
 _TIMEOUT_MAXIMUM_SECONDS: Final = 30
+_CONDITIONS_MAXIMUM: Final = 64
 
 Configuration = ValidatingWebhookConfiguration | MutatingWebhookConfiguration
 
@@ -51,16 +53,19 @@ def _webhooks(obj: Configuration) -> list[FieldError]:
 def _webhooks_update(new: Configuration, old: Configuration) -> list[FieldError]:
     errors: list[FieldError] = []
     check_metadata_update(new.metadata, old.metadata, errors)
-    _check_webhooks(new, errors)
+    kept = [w.match_conditions for w in new.webhooks] == [w.match_conditions for w in old.webhooks]
+    _check_webhooks(new, errors, has_new_conditions=not kept)
     return errors
 
 
-def _check_webhooks(obj: Configuration, errors: list[FieldError]) -> None:
+def _check_webhooks(obj: Configuration, errors: list[FieldError], *, has_new_conditions: bool = True) -> None:
     seen: set[str] = set()
     webhooks: tuple[ValidatingWebhook | MutatingWebhook, ...] = obj.webhooks
     for index, webhook in enumerate(webhooks):
         path = f"webhooks[{index}]"
         _check_webhook(webhook, path, errors)
+        if has_new_conditions:
+            _check_conditions(webhook.match_conditions, f"{path}.matchConditions", errors)
         if webhook.name in seen:
             errors.append(duplicate(f"{path}.name", webhook.name))
         seen.add(webhook.name)
@@ -97,7 +102,6 @@ def _check_webhook(webhook: ValidatingWebhook | MutatingWebhook, path: str, erro
     check_label_selector(webhook.namespace_selector, f"{path}.namespaceSelector", errors)
     check_label_selector(webhook.object_selector, f"{path}.objectSelector", errors)
     _check_client(webhook.client_config, f"{path}.clientConfig", errors)
-    _check_conditions(webhook.match_conditions, f"{path}.matchConditions", errors)
     if isinstance(webhook, MutatingWebhook) and webhook.reinvocation_policy not in (None, "IfNeeded", "Never"):
         supported = ("IfNeeded", "Never")
         errors.append(not_supported(f"{path}.reinvocationPolicy", webhook.reinvocation_policy, supported))
@@ -161,12 +165,18 @@ def check_rule(rule: Any, path: str, errors: list[FieldError]) -> None:
         errors.append(not_supported(f"{path}.scope", rule.scope, _SCOPES))
 
 
-def _check_conditions(conditions: tuple[MatchCondition, ...], path: str, errors: list[FieldError]) -> None:
+def _check_conditions(
+    conditions: tuple[MatchCondition, ...], path: str, errors: list[FieldError], *, has_params: bool = False
+) -> None:
     seen: set[str] = set()
+    if len(conditions) > _CONDITIONS_MAXIMUM:
+        errors.append(too_many(path, len(conditions), _CONDITIONS_MAXIMUM))
     for index, condition in enumerate(conditions):
         where = f"{path}[{index}]"
         if not condition.expression.strip():
             errors.append(required(f"{where}.expression"))
+        else:
+            check_condition(condition.expression, f"{where}.expression", errors, has_params=has_params)
         if not condition.name:
             errors.append(required(f"{where}.name"))
         else:
@@ -202,7 +212,8 @@ def _check_policy(obj: ValidatingAdmissionPolicy, errors: list[FieldError]) -> N
         if not spec.match_constraints.resource_rules:
             errors.append(required("spec.matchConstraints.resourceRules"))
         _check_match(spec.match_constraints, "spec.matchConstraints", errors)
-    _check_conditions(spec.match_conditions, "spec.matchConditions", errors)
+    has_params = spec.param_kind is not None
+    _check_conditions(spec.match_conditions, "spec.matchConditions", errors, has_params=has_params)
     if not spec.validations and not spec.audit_annotations:
         detail = "validations or auditAnnotations must be non-empty; neither has been specified"
         errors.append(required("spec.validations", detail))
@@ -217,6 +228,7 @@ def _check_policy(obj: ValidatingAdmissionPolicy, errors: list[FieldError]) -> N
             errors.append(invalid(f"{path}.name", variable.name, "name is not a valid CEL identifier"))
         if not variable.expression.strip():
             errors.append(required(f"{path}.expression", "expression is not specified"))
+    check_policy_expressions(spec, errors)
 
 
 def _check_match(match: Any, path: str, errors: list[FieldError]) -> None:

@@ -11,6 +11,7 @@ from tiphys.api.types.admissionregistration_v1 import (
     MutatingAdmissionPolicyBinding,
     Mutation,
 )
+from tiphys.api.validation.expressions import check_condition, check_mutation_expressions
 from tiphys.api.validation.metadata import check_metadata, check_metadata_update
 
 _FAILURE: Final = ("Fail", "Ignore")
@@ -50,6 +51,11 @@ def _check_policy(obj: MutatingAdmissionPolicy, errors: list[FieldError]) -> Non
         errors.append(required("spec.mutations", "mutations must contain at least one item"))
     for index, mutation in enumerate(spec.mutations):
         _check_mutation(mutation, f"spec.mutations[{index}]", errors)
+    for index, condition in enumerate(spec.match_conditions):
+        if condition.expression.strip():
+            where = f"spec.matchConditions[{index}].expression"
+            check_condition(condition.expression, where, errors, has_params=spec.param_kind is not None)
+    check_mutation_expressions(spec, errors)
 
 
 def _check_mutation(mutation: Mutation, path: str, errors: list[FieldError]) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from tiphys.api import names
 from tiphys.api.field_errors import FieldError, duplicate, invalid, not_supported, refuse, required, too_many
 from tiphys.api.types.resource_v1 import DeviceClaim, DeviceClass, ResourceClaim, ResourceClaimTemplate
+from tiphys.api.validation.expressions import check_selector
 from tiphys.api.validation.metadata import check_immutable, check_metadata, check_metadata_update
 
 _MODES: Final = ("All", "ExactCount")
@@ -35,6 +36,8 @@ def _check_selectors(selectors: Any, path: str, errors: list[FieldError]) -> Non
             errors.append(required(f"{path}[{index}].cel"))
         elif not selector.cel.expression:
             errors.append(required(f"{path}[{index}].cel.expression"))
+        else:
+            check_selector(selector.cel.expression, f"{path}[{index}].cel.expression", errors)
 
 
 def _claim(obj: ResourceClaim) -> list[FieldError]:
