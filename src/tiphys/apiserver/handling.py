@@ -86,6 +86,7 @@ class Handling:
         if self.refusing and not request.path.startswith(_HEALTH_PATHS):
             return _closing()
         info: RequestInfo | None = None
+        flow: Classified | None = None
         try:
             query = request.query
             info = self._router.parse(request.method, request.path, query.get("watch") if query.raw else "")
@@ -93,28 +94,31 @@ class Handling:
             user = self._authenticate(request)
             if inspect.isawaitable(user):
                 return self._later(request, info, user, began)
-            answer, flow = self._admitted(request, info, user)
+            flow = self._flow_control.classify(user, info)
+            answer = self._admitted(request, info, user)
         except Exception as error:
-            return self._finish(request, info, _failure(error, request), began)
+            return self._finish(request, info, _failure(error, request), began, flow)
         if isinstance(answer, Response):
             return self._finish(request, info, answer, began, flow)
         return self._waited(request, info, answer, began, flow)
 
-    def _admitted(self, request: Request, info: RequestInfo, user: Any) -> tuple[Answer, Classified]:
+    def _admitted(self, request: Request, info: RequestInfo, user: Any) -> Answer:
         request.user = user
-        flow = self._flow_control.classify(user, info)
         self._authorize(user, info, request.query)
         if b"timeout=" in request.query.raw:
             deadlines.asked_seconds(request.query, self._timeout_seconds)
         if info.resource:
-            return self._serve(request, info), flow
-        return self._serve_path(request, info), flow
+            return self._serve(request, info)
+        return self._serve_path(request, info)
 
     async def _later(self, request: Request, info: RequestInfo, user: Awaitable[Any], began: float) -> Response:
+        flow: Classified | None = None
         try:
-            answer, flow = self._admitted(request, info, await user)
+            known = await user
+            flow = self._flow_control.classify(known, info)
+            answer = self._admitted(request, info, known)
         except Exception as error:
-            return self._finish(request, info, _failure(error, request), began)
+            return self._finish(request, info, _failure(error, request), began, flow)
         if isinstance(answer, Response):
             return self._finish(request, info, answer, began, flow)
         return await self._waited(request, info, answer, began, flow)

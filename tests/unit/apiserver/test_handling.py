@@ -86,6 +86,8 @@ async def test_answers_tell_their_flow(api: Api) -> None:
     answer = await api.call("GET", CMS)
     assert answer.headers[b"x-kubernetes-pf-flowschema-uid"] == uids["exempt"]
     assert answer.headers[b"x-kubernetes-pf-prioritylevel-uid"] == level_uids["exempt"]
+    refused = await api.call("GET", CMS, peer=PeerIdentity("jane", (), "cc"))
+    assert (refused.status, refused.headers[b"x-kubernetes-pf-flowschema-uid"]) == (403, uids["global-default"])
     probe = await api.call("GET", "/healthz", peer=None)
     assert probe.headers[b"x-kubernetes-pf-flowschema-uid"] == uids["probes"]
 

@@ -73,6 +73,11 @@ class Level:
         count = max(self.hand, queuing.queues or 64)
         self.queues += [deque() for _ in range(count - len(self.queues))]
 
+    @property
+    def kept(self) -> int:
+        """How many seats are free for it at any time; one at least, or it might wait for ever."""
+        return max(1, self.seats - self.lendable)
+
     def queue_for(self, flow: str) -> deque[asyncio.Future[None]]:
         """The shortest queue of the flow's hand."""
         count, hashed = len(self.queues), zlib.crc32(flow.encode()) * 0x9E3779B97F4A7C15
@@ -180,13 +185,13 @@ class Seats:
 
     def _free(self, level: Level) -> bool:
         """Whether the level may use one more seat: its own, or one that is lent."""
-        if level.executing < level.seats - level.lendable:
+        if level.executing < level.kept:
             return True
         taken = 0
         for other in self.levels.values():
             if other is not level and not other.exempt:
-                taken += max(other.executing, other.seats - other.lendable)
-        return level.executing + taken < max(self.total, 1)
+                taken += max(other.executing, other.kept)
+        return level.executing + taken < self.total
 
     @staticmethod
     def _rejected(level: Level, reason: str) -> Rejected:
