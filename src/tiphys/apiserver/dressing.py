@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Final, Protocol
 
 import msgspec
 import yaml
 
-from tiphys.apiserver.negotiation import YAML, negotiate
+from tiphys.apiserver import protobuf
+from tiphys.apiserver.negotiation import PROTOBUF, YAML, negotiate
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.base.http.messages import Chunk, Request, Response, StreamResponse, StreamWriter
 
@@ -22,6 +24,10 @@ _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _GZIPPED: Final = (b"Content-Encoding", b"gzip")
 _GZIP_HEADERS: Final = (_GZIPPED, (b"Vary", b"Accept-Encoding"))
 _PEOPLE: Final = (b"curl", b"Wget", b"Mozilla/5.0")
+
+
+def _is_json(response: Response) -> bool:
+    return response.content_type == "application/json" and response.body[:1] in (b"{", b"[")
 
 
 class Compressor(Protocol):
@@ -42,9 +48,10 @@ def wants_pretty(request: Request) -> bool:
 
 
 def pretty(response: Response) -> None:
-    """Indent the answer's JSON; what is compressed already was indented before."""
-    if response.content_type == "application/json" and response.body and _GZIPPED not in response.headers:
-        response.body = msgspec.json.format(response.body, indent=2)
+    """Indent the answer's JSON; what is compressed already was indented before, or is another server's."""
+    if _is_json(response):
+        with suppress(msgspec.DecodeError):
+            response.body = msgspec.json.format(response.body, indent=2)
 
 
 def dress(request: Request, response: Response, info: RequestInfo | None) -> None:
@@ -53,15 +60,15 @@ def dress(request: Request, response: Response, info: RequestInfo | None) -> Non
     if not refused and (info is None or info.subresource == "proxy" or (info.resource and info.target is None)):
         return
     if refused:
-        _yaml_error(request, response)
+        _written_error(request, response)
     if wants_pretty(request) and not request.path.startswith("/openapi"):
         pretty(response)
 
 
-def _yaml_error(request: Request, response: Response) -> None:
-    """A refusal's Status as YAML for who accepts nothing better; who accepts nothing there is gets JSON."""
+def _written_error(request: Request, response: Response) -> None:
+    """A refusal's Status as YAML or protobuf for who accepts nothing better; who accepts nothing there is gets JSON."""
     accept = request.headers.get(b"accept")
-    if b"yaml" not in accept or response.content_type != "application/json":
+    if not (b"yaml" in accept or b"protobuf" in accept) or not _is_json(response):
         return
     try:
         wanted = negotiate(accept)
@@ -70,6 +77,9 @@ def _yaml_error(request: Request, response: Response) -> None:
     if wanted.media_type == YAML:
         response.body = to_yaml(msgspec.json.decode(response.body))
         response.content_type = YAML
+    elif wanted.media_type == PROTOBUF:
+        response.body = protobuf.encode(response.body)
+        response.content_type = PROTOBUF
 
 
 def to_yaml(data: object) -> bytes:
