@@ -219,7 +219,7 @@ class Reader:
             if options.limit and len(bodies) == options.limit:
                 token = listing.encode_token(revision, last)
                 break
-            bodies.append(shown_body(obj.value))
+            bodies.append(self._body(obj.value))
             last = obj.key
         return self._answer_list(request, bodies, representation, listing.head(self.resource, revision, token))
 
@@ -260,7 +260,7 @@ class Reader:
             ready = self._versions.ready(values)
             if ready is None:
                 return self._list_converted(request, values, representation, head, self._versions)
-            bodies: Bodies = [shown_body(value) for value in ready]
+            bodies: Bodies = [self._body(value) for value in ready]
         elif self._view is not None:
             bodies = [shown_body(self._view.shown(obj.value)) for obj in objects]
         else:
@@ -276,10 +276,14 @@ class Reader:
     async def _list_converted(
         self, request: Request, values: Sequence[bytes], representation: Representation, head: bytes, versions: Versions
     ) -> Response:
-        bodies: Bodies = [shown_body(value) for value in await versions.shown(values)]
+        bodies: Bodies = [self._body(value) for value in await versions.shown(values)]
         return self._answer_list(request, bodies, representation, head)
 
     def _answer_list(self, request: Request, bodies: Bodies, representation: Representation, head: bytes) -> Response:
         if representation.plain:
             return Response(200, joined(head, bodies))
         return list_response(self.resource, head, bodies, representation, request.query)
+
+    def _body(self, full: bytes) -> Body:
+        """A converted object as lists carry it."""
+        return shown_body(full) if self.cache.format.typed else full[1:]

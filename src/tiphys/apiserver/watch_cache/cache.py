@@ -32,13 +32,11 @@ class ResourceCache:
     """
 
     def __init__(
-        self, resource: Resource, prefix: str, monotonic: Callable[[], float], *, one_version: bool = True
+        self, resource: Resource, prefix: str, monotonic: Callable[[], float], format_: ObjectFormat | None = None
     ) -> None:
         self.resource = resource
         self.prefix = prefix
-        self.format = ObjectFormat(
-            resource.kind, resource.api_version, index_node_name=_is_pods(resource), one_version=one_version
-        )
+        self.format = format_ or ObjectFormat(resource.kind, resource.api_version, index_node_name=_is_pods(resource))
         self.fields = FieldReader(resource)
         self.objects: dict[str, CachedObject] = {}
         self.keys: list[str] = []

@@ -10,6 +10,7 @@ from typing import Final
 from tiphys.api import errors
 from tiphys.api.scheme import Resource
 from tiphys.apiserver.watch_cache.cache import ResourceCache
+from tiphys.apiserver.watch_cache.objects import ObjectFormat
 from tiphys.base.backoff import Backoff
 from tiphys.base.logging import get_logger
 from tiphys.store.backend import DELETE, Backend, Event, KeyValue, Unavailable
@@ -62,12 +63,13 @@ class WatchCache:
     async def add(
         self, resource: Resource, *, normalize: Callable[[bytes], bytes] | None = None, one_version: bool = True
     ) -> ResourceCache:
-        """The cache of one more resource, loaded. If there is one already, its watches end and this takes its place.
+        """The cache of one more custom resource, loaded. It takes the place of one there is, whose watches end.
 
         normalize: what the resource's objects, kept before, look like now. one_version: see `ObjectFormat`.
         """
         prefix = prefix_of(resource)
-        cache = ResourceCache(resource, prefix, self._monotonic, one_version=one_version)
+        format_ = ObjectFormat(resource.kind, resource.api_version, one_version=one_version, typed=False)
+        cache = ResourceCache(resource, prefix, self._monotonic, format_)
         while True:
             page = await self._backend.list(prefix)
             # Loaded in the same turn of the loop: an event over the page's revision comes after this.

@@ -61,12 +61,22 @@ class ObjectFormat:
     """How one resource's stored bytes become cached objects and answers.
 
     `prefix` is what every full encoding starts with, such as ``{"kind":"Pod","apiVersion":"v1",``. Without
-    `one_version` what is kept may be of other versions, which somebody else converts.
+    `one_version` what is kept may be of other versions, which somebody else converts. typed: lists leave out what kind
+    their items are; clients of custom resources expect it in each.
     """
 
-    __slots__ = ("_decode", "_one_version", "api_version", "indexed", "kind", "prefix")
+    __slots__ = ("_decode", "_one_version", "api_version", "indexed", "kind", "prefix", "typed")
 
-    def __init__(self, kind: str, api_version: str, *, index_node_name: bool = False, one_version: bool = True) -> None:
+    def __init__(
+        self,
+        kind: str,
+        api_version: str,
+        *,
+        index_node_name: bool = False,
+        one_version: bool = True,
+        typed: bool = True,
+    ) -> None:
+        self.typed = typed
         self.kind = kind
         self.api_version = api_version
         self.prefix = f'{{"kind":"{kind}","apiVersion":"{api_version}",'.encode()
@@ -84,8 +94,9 @@ class ObjectFormat:
         return CachedObject(key, self._canonical(value), revision, labels, trigger)
 
     def bodies(self, objects: Iterable[CachedObject]) -> list[memoryview]:
-        """The objects as lists carry them: without kind, apiVersion and the opening brace. Nothing is copied."""
-        start = len(self.prefix)
+        """The objects as lists carry them: without the opening brace and, if typed, kind and apiVersion. Nothing is
+        copied."""
+        start = len(self.prefix) if self.typed else 1
         return [memoryview(obj.value)[start:] for obj in objects]
 
     def _canonical(self, value: bytes) -> bytes:
