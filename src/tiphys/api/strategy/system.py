@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -10,6 +10,7 @@ from tiphys.api.types.apiextensions_v1 import CustomResourceDefinition, CustomRe
 from tiphys.api.types.apiregistration_v1 import APIService, APIServiceCondition
 from tiphys.api.types.certificates_v1 import CertificateSigningRequest
 from tiphys.api.types.core_v1 import Namespace, Node
+from tiphys.api.types.resource_v1 import ResourceSlice
 
 NAMESPACE_FINALIZER: Final = "kubernetes"
 METADATA_NAME_LABEL: Final = "kubernetes.io/metadata.name"
@@ -45,7 +46,7 @@ def update_definition(new: CustomResourceDefinition, old: CustomResourceDefiniti
     _note_stored_version(new)
 
 
-def update_definition_status(new: CustomResourceDefinition, old: CustomResourceDefinition) -> None:
+def keep_metadata(new: Any, old: Any) -> None:
     """Metadata is not the status's, but for who manages what."""
     new.metadata = replace(
         old.metadata,
@@ -91,3 +92,10 @@ def create_api_service(obj: APIService, now: str) -> None:
                 last_transition_time=now,
             ),
         )
+
+
+def create_slice(obj: ResourceSlice, now: str) -> None:
+    """A device is tainted from now on, unless somebody says since when."""
+    for device in obj.spec.devices:
+        for taint in device.taints:
+            taint.time_added = taint.time_added or now
