@@ -30,6 +30,7 @@ _AS = "Accept: application/json;as={};g=meta.k8s.io;v=v1"
 _INITIAL = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=4"
 _WHOLE = (
     ("LIST", "/api/v1/pods", ()),
+    ("LIST with gzip", "/api/v1/pods", ("Accept-Encoding: gzip",)),
     ("Table", "/api/v1/pods", (_AS.format("Table"),)),
     ("metadata", "/api/v1/pods", (_AS.format("PartialObjectMetadataList"),)),
     ("list by status.phase", "/api/v1/pods?fieldSelector=status.phase%3DRunning", ()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import jwt
 import msgspec
@@ -20,7 +21,7 @@ from tiphys.api.types.authentication_v1 import (
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.apiserver.authentication.authenticator import TRUST_SECONDS, Authenticator
 from tiphys.apiserver.authentication.reviews import token_review
-from tiphys.apiserver.authentication.service_account_tokens import DEFAULT_ISSUER, InvalidToken, TokenKey
+from tiphys.apiserver.authentication.service_account_tokens import DEFAULT_ISSUER, Claims, InvalidToken, TokenKey
 from tiphys.apiserver.authentication.token_requests import TokenRequests
 from tiphys.apiserver.authentication.user import User
 from tiphys.base.clock import rfc3339
@@ -190,6 +191,29 @@ def test_forgeries_are_refused(fixture: Fixture) -> None:
         "é.é.é",
     ):
         assert fixture.user(bad) is None
+
+
+def test_a_forgery_that_comes_again_and_again_is_checked_once(
+    fixture: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = fixture.token()
+    forged = token[:-8] + "AAAAAAAA"
+    checked: list[str] = []
+    verify = fixture.key.verify
+
+    def counting(text: str, **options: Any) -> Claims:
+        checked.append(text)
+        return verify(text, **options)
+
+    monkeypatch.setattr(fixture.key, "verify", counting)
+    assert [fixture.user(forged) for _ in range(50)] == [None] * 50
+    assert checked == [forged]
+    assert fixture.user(token) is not None
+    # What is ours may become valid: that is looked at each time.
+    gone = fixture.token(bound_object_ref=POD)
+    fixture.objects.pods.clear()
+    assert [fixture.user(gone) for _ in range(2)] == [None, None]
+    assert checked[-2:] == [gone, gone]
 
 
 def test_tokens_for_others_are_not_for_the_api_but_can_be_reviewed(fixture: Fixture) -> None:

@@ -29,6 +29,10 @@ class InvalidToken(Exception):
     """Not a token of ours, or no longer valid; the message says why (for logs, never for the caller)."""
 
 
+class NotOurs(InvalidToken):
+    """No token that we signed, and so none that will ever be valid."""
+
+
 class ObjectRef(msgspec.Struct, frozen=True, omit_defaults=True):
     """A name and the uid it had when the token was made."""
 
@@ -116,7 +120,7 @@ class TokenKey:
             header = jwt.get_unverified_header(token)
             key = self._public.get(header.get("kid", self._key_id))
             if key is None:
-                raise InvalidToken("signed by an unknown key")
+                raise NotOurs("signed by an unknown key")
             payload = jwt.decode(
                 token,
                 key,
@@ -125,7 +129,7 @@ class TokenKey:
                 options={"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
         except jwt.PyJWTError as error:
-            raise InvalidToken(str(error)) from error
+            raise NotOurs(str(error)) from error
         return _claims(payload, now, self.audiences if audiences is None else audiences)
 
     def configuration(self, jwks_uri: str) -> bytes:

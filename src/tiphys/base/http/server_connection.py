@@ -183,6 +183,8 @@ class ServerConnection(asyncio.Protocol):
             self.busy = True
             try:
                 result = self._server.handler(read.request)
+            except BadRequest as error:
+                result = self._server.on_error(error.status, str(error))
             except Exception:
                 log.exception("handler failed", method=read.request.method, path=read.request.path)
                 result = self._server.on_error(500, "internal error")
