@@ -12,7 +12,7 @@ import msgspec
 
 from tiphys.api.quantity import Quantity
 from tiphys.api.types.meta_v1 import ListMeta
-from tiphys.api.types.model import Model
+from tiphys.api.types.model import Model, OpenModel
 
 T = TypeVar("T")
 
@@ -62,6 +62,8 @@ def decode(kind: type[T], data: bytes | bytearray | memoryview) -> T:
 
     Raises msgspec.DecodeError (malformed JSON) or msgspec.ValidationError (a value of the wrong type).
     """
+    if isinstance(kind, type) and issubclass(kind, OpenModel):
+        return from_dict(kind, _any_decoder.decode(data))
     try:
         return decoder(kind).decode(data)
     except msgspec.ValidationError:
@@ -71,20 +73,30 @@ def decode(kind: type[T], data: bytes | bytearray | memoryview) -> T:
 
 def encode(obj: Any) -> bytes:
     """The canonical JSON of an API object (or of plain data)."""
+    if isinstance(obj, OpenModel) and obj.rest is not None:
+        rest, obj.rest = obj.rest, None
+        try:
+            return _encoder.encode(obj)[:-1] + b"," + _encoder.encode(rest)[1:]
+        finally:
+            obj.rest = rest
     return _encoder.encode(obj)
 
 
 def to_dict(obj: Any) -> dict[str, Any]:
     """The object as plain JSON data: fresh dicts and lists that the caller may change."""
-    return cast(dict[str, Any], _any_decoder.decode(_encoder.encode(obj)))
+    return cast(dict[str, Any], _any_decoder.decode(encode(obj)))
 
 
 def from_dict(kind: type[T], data: Any) -> T:
     """Plain JSON data as a `kind`; raises msgspec.ValidationError. `data` is not kept."""
     try:
-        return msgspec.convert(data, kind, dec_hook=_from_wire)
+        made = msgspec.convert(data, kind, dec_hook=_from_wire)
     except msgspec.ValidationError:
-        return msgspec.convert(without_nulls(data), kind, dec_hook=_from_wire)
+        made = msgspec.convert(without_nulls(data), kind, dec_hook=_from_wire)
+    if isinstance(made, OpenModel):
+        known = made.__struct_encode_fields__
+        made.rest = {name: value for name, value in data.items() if name not in known} or None
+    return made
 
 
 def decode_any(data: bytes | bytearray | memoryview) -> Any:

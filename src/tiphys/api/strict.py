@@ -18,6 +18,7 @@ import msgspec
 import yaml
 
 from tiphys.api.quantity import Quantity
+from tiphys.api.types.model import OpenModel
 
 REPORTED_MAXIMUM: Final = 100
 _LOOSE: Final = str | int | float | bool | None | msgspec.UnsetType
@@ -96,6 +97,9 @@ def _collect(kind: Any, data: Any, path: str, found: list[str]) -> None:
         seen: set[str] = set()
         for name, value in data.pairs:
             where = f"{path}.{name}" if path else name
+            if fields is not None and name not in fields and issubclass(kind, OpenModel):
+                _collect(None, value, where, found)
+                continue
             if fields is not None and name not in fields:
                 found.append(f'unknown field "{where}"')
                 continue

@@ -1,6 +1,8 @@
 """The base of every generated API type."""
 
-from msgspec import Struct
+from typing import Any
+
+from msgspec import Struct, field
 
 
 class Model(Struct, omit_defaults=True, kw_only=True, gc=False):
@@ -9,3 +11,9 @@ class Model(Struct, omit_defaults=True, kw_only=True, gc=False):
     Absent lists are ``()``, absent maps ``{}``, other absent fields None; fields the wire form always carries have empty
     values instead. Treat an instance as immutable once it is shared: derive with `msgspec.structs.replace`.
     """
+
+
+class OpenModel(Model):
+    """A kind whose objects may have members that it does not declare: the codec keeps them in `rest`."""
+
+    rest: dict[str, Any] | None = field(default=None, name="$undeclared")

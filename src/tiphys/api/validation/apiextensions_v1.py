@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tiphys.api import names
-from tiphys.api.field_errors import FieldError, duplicate, invalid, not_supported, required
+from tiphys.api.field_errors import FieldError, duplicate, invalid, not_supported, quote, required
 from tiphys.api.types.apiextensions_v1 import CustomResourceDefinition, CustomResourceDefinitionSpec
 from tiphys.api.validation.custom_rules import check_rules
 from tiphys.api.validation.custom_schemas import check_schema
@@ -13,6 +13,8 @@ from tiphys.api.validation.metadata import check_immutable, check_metadata, chec
 from tiphys.api.validation.selectable_fields import check_selectable_fields
 
 _SCOPES: Final = ("Cluster", "Namespaced")
+_APPROVAL: Final = "api-approved.kubernetes.io"
+_PROTECTED: Final = ("k8s.io", "kubernetes.io")
 _STRATEGIES: Final = ("None", "Webhook")
 
 
@@ -28,8 +30,25 @@ def _definition(obj: CustomResourceDefinition) -> list[FieldError]:
 
     errors: list[FieldError] = []
     check_metadata(obj.metadata, False, name_check, "metadata", errors)
+    _check_approval(obj, errors)
     _check_spec(obj.spec, errors)
     return errors
+
+
+def _check_approval(obj: CustomResourceDefinition, errors: list[FieldError]) -> None:
+    """The groups of Kubernetes' community are not anybody's."""
+    group = obj.spec.group
+    if not any(group == domain or group.endswith(f".{domain}") for domain in _PROTECTED):
+        return
+    text = obj.metadata.annotations.get(_APPROVAL, "")
+    path = f"metadata.annotations[{_APPROVAL}]"
+    link = "see https://github.com/kubernetes/enhancements/pull/1111"
+    if not text:
+        errors.append(required(path, f"protected groups must have approval annotation {quote(_APPROVAL)}, {link}"))
+    elif not text.startswith(("https://", "unapproved")):
+        errors.append(
+            invalid(path, text, f"protected groups must have approval annotation {quote(_APPROVAL)} with a URL")
+        )
 
 
 def _check_spec(spec: CustomResourceDefinitionSpec, errors: list[FieldError]) -> None:
@@ -133,12 +152,19 @@ def _definition_update(new: CustomResourceDefinition, old: CustomResourceDefinit
     if established:
         check_immutable(new.spec.scope, old.spec.scope, "spec.scope", errors)
         check_immutable(new.spec.names.kind, old.spec.names.kind, "spec.names.kind", errors)
+    _check_stored(new, errors)
     return errors
 
 
 def _definition_status(new: CustomResourceDefinition, old: CustomResourceDefinition) -> list[FieldError]:
     errors: list[FieldError] = []
     check_metadata_update(new.metadata, old.metadata, errors)
+    _check_stored(new, errors)
+    return errors
+
+
+def _check_stored(new: CustomResourceDefinition, errors: list[FieldError]) -> None:
+    """Objects may still be kept in every version that is noted: it must be there to read them."""
     stored = new.status.stored_versions
     storage = next((version.name for version in new.spec.versions if version.storage), "")
     known = {version.name for version in new.spec.versions}
@@ -150,7 +176,6 @@ def _definition_status(new: CustomResourceDefinition, old: CustomResourceDefinit
         if version not in known:
             detail = "must appear in spec.versions"
             errors.append(invalid(f"status.storedVersions[{index}]", version, detail))
-    return errors
 
 
 CREATE: Final[dict[type, Any]] = {CustomResourceDefinition: _definition}

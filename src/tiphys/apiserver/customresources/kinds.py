@@ -14,7 +14,7 @@ from tiphys.api.patch import Tracked, of_custom, of_structural_schema
 from tiphys.api.scheme import ALL_VERBS, Resource, Subresource
 from tiphys.api.types.apiextensions_v1 import CustomResourceDefinition, CustomResourceDefinitionVersion
 from tiphys.api.types.meta_v1 import ObjectMeta
-from tiphys.api.types.model import Model
+from tiphys.api.types.model import Model, OpenModel
 from tiphys.apiserver.customresources import rules, schemas
 
 _OWN: Final = ("kind", "apiVersion", "metadata")
@@ -48,7 +48,10 @@ class CustomKind:
         struct = _struct(self.resource, self.schema)
         # The scheme finds built-in structs by module; a cached property takes what is there already.
         self.resource.__dict__["struct"] = struct
-        self._members = {f.encode_name: f.name for f in msgspec.structs.fields(struct) if f.encode_name not in _OWN}
+        self._is_open = issubclass(struct, OpenModel)
+        fields = msgspec.structs.fields(struct)
+        self._members = {f.encode_name: f.name for f in fields if f.encode_name not in _OWN and f.name != "rest"}
+        self._attributes = [*self._members.values(), *(["rest"] if self._is_open else [])]
         self._plan = of_structural_schema(self.schema, names.kind)
         self._tracked: dict[str, Tracked] = {}
         #: Set when the definition is being deleted: nothing may be made any more.
@@ -76,6 +79,8 @@ class CustomKind:
         schemas.fill(self.schema, data)
         for name, attribute in self._members.items():
             setattr(obj, attribute, data.get(name))
+        if self._is_open:
+            obj.rest = {name: value for name, value in data.items() if name not in self._members} or None
 
     def normalize(self, data: dict[str, Any]) -> None:
         """Prune and default plain data of an object, in place."""
@@ -100,12 +105,12 @@ class CustomKind:
         """Take over what this endpoint does not change; count what is asked for."""
         if subresource == "status":
             managed = new.metadata.managed_fields
-            for attribute in self._members.values():
+            for attribute in self._attributes:
                 if attribute != "status":
                     setattr(new, attribute, getattr(old, attribute))
             new.metadata = msgspec.structs.replace(old.metadata, managed_fields=managed)
             return
-        content = [a for a in self._members.values() if not (self.has_status and a == "status")]
+        content = [a for a in self._attributes if not (self.has_status and a == "status")]
         if self.has_status and "status" in self._members:
             new.status = old.status
         if any(getattr(new, attribute) != getattr(old, attribute) for attribute in content):
@@ -141,7 +146,12 @@ class CustomKind:
     def _data(self, obj: Any) -> dict[str, Any]:
         """The object's members but for type and metadata; the values are the object's own."""
         values = ((name, getattr(obj, attribute)) for name, attribute in self._members.items())
-        return {name: value for name, value in values if value is not None}
+        declared = {name: value for name, value in values if value is not None}
+        return declared | (obj.rest or {}) if self._is_open else declared
+
+
+def _is_taken(name: str) -> bool:
+    return keyword.iskeyword(name) or name == "rest"
 
 
 def _struct(resource: Resource, schema: schemas.Schema) -> type[Any]:
@@ -149,7 +159,9 @@ def _struct(resource: Resource, schema: schemas.Schema) -> type[Any]:
     names = dict.fromkeys((*schema.get("properties", {}), "spec", "status"))
     members = [name for name in names if name not in _OWN]
     attributes = {
-        name: name if name.isidentifier() and not keyword.iskeyword(name) and name.islower() else f"member_{index}"
+        name: name
+        if name.isidentifier() and not keyword.iskeyword(name) and name.islower() and name != "rest"
+        else f"member_{index}"
         for index, name in enumerate(members)
     }
     fields: list[Any] = [
@@ -158,10 +170,11 @@ def _struct(resource: Resource, schema: schemas.Schema) -> type[Any]:
         ("metadata", ObjectMeta, msgspec.field(default_factory=ObjectMeta)),
         *((attributes[name], Any, msgspec.field(default=None, name=name)) for name in members),
     ]
+    base = OpenModel if schema.get("x-kubernetes-preserve-unknown-fields") else Model
     return msgspec.defstruct(
         resource.kind,
         fields,
-        bases=(Model,),
+        bases=(base,),
         module="custom_resources",
         namespace={"__namespaced__": resource.namespaced},
         kw_only=True,
