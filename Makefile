@@ -70,6 +70,7 @@ lock:
 
 generate: $(VENV)/.test
 	@$(BIN)/python scripts/generate_api_types.py
+	@$(BIN)/python scripts/generate_protobuf_numbers.py
 
 clean: down
 	@rm -rf $(VENV) .cache build dist src/*.egg-info

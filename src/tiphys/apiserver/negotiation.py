@@ -1,4 +1,4 @@
-"""Which representation a client accepts: an object or list as it is, as a Table, or its metadata; JSON or YAML.
+"""Which representation a client accepts: an object or list as it is, as a Table, or its metadata; JSON or another.
 
 Upstream asks twice: its router whether any accepted media type is among those an endpoint produces (parameters do not
 count), then its codecs for the best clause whose parameters can be had. Both refusals are 406, in different words.
@@ -17,9 +17,9 @@ TABLE: Final = "Table"
 METADATA: Final = "PartialObjectMetadata"
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
-_PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
-_PRODUCED: Final = (JSON, YAML, _PROTOBUF)
-_STREAMED: Final = tuple(f"{media_type};stream=watch" for media_type in (JSON, _PROTOBUF))
+PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
+_PRODUCED: Final = (JSON, YAML, PROTOBUF)
+_STREAMED: Final = tuple(f"{media_type};stream=watch" for media_type in (JSON, PROTOBUF))
 _WRITTEN: Final = (JSON, YAML)
 _AS: Final = {
     "Table": TABLE,
@@ -31,7 +31,8 @@ _REMEMBERED: Final = 512
 
 
 class Representation(NamedTuple):
-    """`form` is OBJECT, TABLE or METADATA; `media_type` JSON or YAML. listed: METADATA was asked for of a list."""
+    """`form` is OBJECT, TABLE or METADATA; `media_type` JSON, YAML or PROTOBUF. listed: METADATA was asked for of a
+    list."""
 
     form: str = OBJECT
     media_type: str = JSON
@@ -83,14 +84,23 @@ class Offer:
                     found = self._accepted(clause.parameters, media_type)
                     if found is not None:
                         return found
-        if named == [_PROTOBUF]:
-            raise errors.not_acceptable(f"only the following media types are accepted: {', '.join(_WRITTEN)}")
+        if (found := self._insisted(accept)) is not None:
+            return found
         raise errors.not_acceptable(f"only the following media types are accepted: {', '.join(_PRODUCED)}")
+
+    def _insisted(self, accept: str) -> Representation | None:
+        """Protobuf is what a client gets that can do with nothing else: JSON is what is stored."""
+        for clause in _clauses(accept):
+            if f"{clause.type}/{clause.subtype}" == PROTOBUF and clause.parameters.get("as") != TABLE:
+                found = self._accepted(clause.parameters, PROTOBUF)
+                if found is not None:
+                    return found
+        return None
 
     def _accepted(self, parameters: dict[str, str], media_type: str) -> Representation | None:
         """What a clause with these parameters means in that media type; None if it cannot be had."""
         stream = parameters.get("stream", "")
-        if stream and (stream != "watch" or media_type != JSON):
+        if stream and (stream != "watch" or media_type == YAML):
             return None
         if parameters.get("sv", "v1") not in ("", "v1"):
             return None
@@ -115,9 +125,9 @@ def negotiate(accept: bytes) -> Representation:
 
 
 def negotiate_stream(accept: bytes) -> Representation:
-    """What an Accept header asks of a watch, whose events are JSON. Raises ApiError 406."""
+    """What an Accept header asks of a watch, whose events are JSON or protobuf. Raises ApiError 406."""
     found = LISTS.negotiate(accept)
-    if found.media_type != JSON:
+    if found.media_type == YAML:
         raise errors.not_acceptable(f"only the following media types are accepted: {', '.join(_STREAMED)}")
     return found
 

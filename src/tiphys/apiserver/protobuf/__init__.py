@@ -1,8 +1,11 @@
-"""Request bodies in protobuf, which Go clients send for built-in kinds: the wire format and each field's number.
+"""Built-in kinds in protobuf: what Go clients send, and what a client gets that accepts nothing else.
 
-What may enter: decoding to the plain data JSON would have given. Answers are JSON, which the same clients accept.
+What may enter: the wire format, both ways between it and JSON's plain data, and each field's number. Clients that take
+JSON too are answered in JSON, which is stored that way.
 """
 
 from tiphys.apiserver.protobuf.decoding import MEDIA_TYPE, Malformed, decode, knows
+from tiphys.apiserver.protobuf.encoding import encode, encodes, not_encoded
+from tiphys.apiserver.protobuf.streams import STREAM_TYPE, framed
 
-__all__ = ["MEDIA_TYPE", "Malformed", "decode", "knows"]
+__all__ = ["MEDIA_TYPE", "STREAM_TYPE", "Malformed", "decode", "encode", "encodes", "framed", "knows", "not_encoded"]

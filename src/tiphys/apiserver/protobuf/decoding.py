@@ -14,10 +14,10 @@ from typing import Any, Final
 import msgspec
 
 from tiphys.api.quantity import Quantity
-from tiphys.apiserver.protobuf.numbers import MESSAGES, fields_of
+from tiphys.apiserver.protobuf.numbers import fields_of, messages
 
 MEDIA_TYPE: Final = b"application/vnd.kubernetes.protobuf"
-_MAGIC: Final = b"k8s\x00"
+MAGIC: Final = b"k8s\x00"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 Value = int | bytes
@@ -31,16 +31,16 @@ class Malformed(ValueError):
 
 def knows(kind: type[Any]) -> bool:
     """Whether the numbers of a kind's fields are known here."""
-    return f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}" in MESSAGES
+    return f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}" in messages()
 
 
 def decode(kind: type[Any], body: bytes) -> dict[str, Any]:
     """A body (with its envelope) as plain data: apiVersion and kind as the envelope names them. Raises Malformed."""
-    if not body.startswith(_MAGIC):
+    if not body.startswith(MAGIC):
         raise Malformed("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
     data: dict[str, Any] = {}
     raw = b""
-    for number, value in _fields(body[len(_MAGIC) :]):
+    for number, value in _fields(body[len(MAGIC) :]):
         if number == 1 and isinstance(value, bytes):
             names = {1: "apiVersion", 2: "kind"}
             data |= {names[n]: _text(v) for n, v in _fields(value) if n in names and v}
@@ -119,7 +119,7 @@ def _puts(kind: type[Any], message: str) -> dict[int, Put]:
         if field.inline:
             puts[field.number] = _inline(_puts(kind, f"{message.partition('.')[0]}.{field.name}"))
         elif field.name in declared:
-            puts[field.number] = _put(field.name, _bare(declared[field.name]), field.code)
+            puts[field.number] = _put(field.name, bare(declared[field.name]), field.code)
     return puts
 
 
@@ -133,9 +133,9 @@ def _inline(inner: dict[int, Put]) -> Put:
 def _put(name: str, kind: Any, code: str) -> Put:
     origin = typing.get_origin(kind)
     if origin is tuple:
-        return _put_item(name, _bare(typing.get_args(kind)[0]))
+        return _put_item(name, bare(typing.get_args(kind)[0]))
     if origin is dict and (item := typing.get_args(kind)[1]) is not Any:
-        return _put_entry(name, _reader(_bare(item), code))
+        return _put_entry(name, _reader(bare(item), code))
     read, keeps_zero = _reader(kind, code), code == "p"
 
     def put(result: dict[str, Any], value: Value) -> None:
@@ -185,14 +185,15 @@ def _reader(kind: Any, code: str) -> Read:
         return lambda value: message(_bytes(value))
     if kind is Quantity:
         return lambda value: next((_text(v) for n, v in _fields(_bytes(value)) if n == 1), "0") or "0"
-    if _is_int_or_string(kind):
+    if is_int_or_string(kind):
         return _int_or_string
     if typing.get_origin(kind) is tuple:
         return lambda value: [_text(v) for n, v in _fields(_bytes(value)) if n == 1]
     return _SCALARS.get(kind, _json)
 
 
-def _is_int_or_string(kind: Any) -> bool:
+def is_int_or_string(kind: Any) -> bool:
+    """Whether a field's type is IntOrString."""
     return isinstance(kind, types.UnionType) and set(typing.get_args(kind)) - {type(None)} == {int, str}
 
 
@@ -251,7 +252,7 @@ def _double(value: Value) -> float:
 _SCALARS: Final[dict[Any, Read]] = {str: _text, int: _signed, bool: bool, float: _double}
 
 
-def _bare(kind: Any) -> Any:
+def bare(kind: Any) -> Any:
     """`kind` without ``| None``, IntOrString aside."""
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
         options = [option for option in typing.get_args(kind) if option is not type(None)]

@@ -1,23 +1,21 @@
-"""Each message's fields in the order of their numbers.
+"""Each message's fields in the order of their numbers, from ``numbers.json``, which is generated.
 
-A text per message: the n-th word is the field with number n, ``-`` a number that is not used (or not known here).
-After a colon: ``t`` a Time, ``u`` a MicroTime, ``b`` bytes, ``p`` a scalar whose zero differs from its absence (in Go a
-pointer); a number there replaces the position, also for the words that follow. ``*Name`` is a message whose fields JSON
-shows as the outer message's own. Types are those of our structs of the same name.
+A text per message: the n-th word is the field with number n. After a colon: ``t`` a Time, ``u`` a MicroTime, ``b``
+bytes, ``p`` a scalar whose zero differs from its absence (in Go a pointer); a number there replaces the position, also
+for the words that follow. ``*Name`` is a message whose fields JSON shows as the outer message's own. Types are those of
+our structs of the same name.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
 from typing import Final, NamedTuple
 
-from tiphys.apiserver.protobuf.numbers_core import CORE
-from tiphys.apiserver.protobuf.numbers_groups import RULES, WORKLOADS
-from tiphys.apiserver.protobuf.numbers_meta import META, REVIEWS
-from tiphys.apiserver.protobuf.numbers_pods import CONTAINERS, PODS, VOLUMES
+import msgspec
 
-MESSAGES: Final = {**META, **REVIEWS, **PODS, **CONTAINERS, **VOLUMES, **CORE, **WORKLOADS, **RULES}
 _WORD: Final = re.compile(r"(\*?)([A-Za-z0-9-]+)(?::(\d*)([a-z]?))?")
 
 
@@ -30,12 +28,18 @@ class Field(NamedTuple):
     inline: bool
 
 
+@cache
+def messages() -> Mapping[str, str]:
+    """The texts by message, such as ``core_v1.PodSpec``; read at first use."""
+    data = resources.files(__package__).joinpath("numbers.json").read_bytes()
+    return msgspec.json.decode(data, type=dict[str, str])
+
+
 def fields_of(message: str) -> Iterator[Field]:
-    """The known fields of a message such as ``core_v1.PodSpec``; none for messages that are not known."""
+    """The known fields of a message; none for messages that are not known."""
     number = 0
-    for word in MESSAGES.get(message, "").split():
+    for word in messages().get(message, "").split():
         match = _WORD.fullmatch(word)
         assert match is not None, word
         number = int(match[3]) if match[3] else number + 1
-        if match[2] != "-":
-            yield Field(number, match[2], match[4] or "", bool(match[1]))
+        yield Field(number, match[2], match[4] or "", bool(match[1]))

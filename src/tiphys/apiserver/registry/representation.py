@@ -10,9 +10,9 @@ import msgspec
 
 from tiphys.api import codec, errors, field_errors
 from tiphys.api.scheme import Resource, by_gvk
-from tiphys.apiserver import tables
+from tiphys.apiserver import protobuf, tables
 from tiphys.apiserver.dressing import to_yaml
-from tiphys.apiserver.negotiation import METADATA, TABLE, YAML, Representation
+from tiphys.apiserver.negotiation import METADATA, PROTOBUF, TABLE, YAML, Representation
 from tiphys.apiserver.tables import render_list, render_object
 from tiphys.base.http.messages import Query, Response
 
@@ -128,7 +128,9 @@ def metadata_of(full: bytes, version: str = "v1") -> bytes:
 
 
 def encoded(data: bytes, representation: Representation, status: int = 200) -> Response:
-    """JSON text as an answer of the accepted media type."""
+    """JSON text as an answer of the accepted media type. Raises ApiError 406 for what protobuf is not known of."""
+    if representation.media_type == PROTOBUF:
+        return Response(status, protobuf.encode(data), PROTOBUF)
     if representation.media_type == YAML:
         return Response(status, to_yaml(codec.decode_any(data)), YAML)
     return Response(status, data)

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tiphys.api.scheme import Resource
-from tiphys.apiserver.negotiation import METADATA, TABLE, Representation, negotiate_stream
+from tiphys.apiserver import protobuf
+from tiphys.apiserver.negotiation import METADATA, OBJECT, PROTOBUF, TABLE, Representation, negotiate_stream
 from tiphys.apiserver.registry import listing
 from tiphys.apiserver.registry.converting_watches import ConvertingWatchStream
 from tiphys.apiserver.registry.representation import METADATA_ONLY, included, metadata_of
@@ -97,6 +98,8 @@ class WatchVerb:
     def watch(self, request: Request, info: RequestInfo) -> Response | Awaitable[Response]:
         """The stream of events the request asks for. Raises ApiError before it starts, sends ERROR events after."""
         representation = negotiate_stream(request.headers.get(b"accept"))
+        if representation.media_type == PROTOBUF and representation.form == OBJECT:
+            self._require_protobuf()
         options = listing.list_options(request.query, watch=True)
         filter_, texts = listing.make_filter(info, request.query, self.cache)
         renderer, key = self._renderer(representation, request)
@@ -108,8 +111,8 @@ class WatchVerb:
         else:
             stream = ConvertingWatchStream(*arguments, self._versions)
         if options.revision is None and not self._feed.fresh:
-            return self._later(request, stream)
-        return self._answer(request, stream)
+            return self._later(request, stream, representation)
+        return self._answer(request, stream, representation)
 
     def send_bookmarks(self) -> None:
         """Tell the watchers that asked for it how far the resource has come."""
@@ -121,14 +124,21 @@ class WatchVerb:
                     frame = frame or group.renderer.bookmark(revision, initial_events_end=False)
                     watcher.send(frame)
 
-    async def _later(self, request: Request, stream: WatchStream) -> Response:
+    async def _later(self, request: Request, stream: WatchStream, representation: Representation) -> Response:
         await self._feed.wait_fresh()
-        return self._answer(request, stream)
+        return self._answer(request, stream, representation)
 
-    def _answer(self, request: Request, stream: WatchStream) -> Response:
+    def _answer(self, request: Request, stream: WatchStream, representation: Representation) -> Response:
+        if representation.media_type == PROTOBUF:
+            return protobuf.framed(stream.run)
         if is_upgrade(request):
             return over_websocket(request, stream.run)
         return StreamResponse(stream.run)
+
+    def _require_protobuf(self) -> None:
+        resource = self.resource
+        if not protobuf.encodes(resource.api_version, resource.kind):
+            raise protobuf.not_encoded(resource.api_version, resource.kind)
 
     def _renderer(self, representation: Representation, request: Request) -> tuple[Renderer, str]:
         """How to render, and what tells this renderer from the others. Those of Tables are not shared."""
