@@ -1,0 +1,1 @@
+"""Behaviours of sig-cli, by the conformance suite's names: stock kubectl on a cluster with one node."""
