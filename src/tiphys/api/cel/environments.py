@@ -22,7 +22,7 @@ from tiphys.api.cel.declarations import Declared
 from tiphys.api.cel.libraries import FUNCTIONS
 from tiphys.api.cel.libraries.function import Function
 from tiphys.api.cel.libraries.messages import OPAQUE, RUNNING, pool
-from tiphys.api.cel.literals import check_tree
+from tiphys.api.cel.literals import check_tree, is_plain
 from tiphys.api.cel.programs import Program
 
 _PLAIN: Final = {
@@ -50,7 +50,10 @@ _COMPARED: Final = {"_<_": "less", "_<=_": "less_equals", "_>_": "greater", "_>=
 _PACKAGE: Final = "schema"
 _REPEATED: Final = 3
 _PREVIOUS: Final = "oldSelf"
-_PREVIOUS_CALL: Final = "old__()"
+# An optional oldSelf is the first item of a list, if it has one: as many characters as the name, so that positions in
+# messages stay what they are.
+_PREVIOUS_LIST: Final = "__s"
+_PREVIOUS_ITEM: Final = "__s[?0]"
 _PREVIOUS_IN_TEXT: Final = re.compile(
     r"""(?P<kept>[rRbB]{0,2}(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|//[^\n]*)"""
     r"|(?<![\w.])oldSelf(?!\w)",
@@ -178,18 +181,16 @@ class Environment:
         made = pool()
         if self._names:
             made.AddSerializedFile(self._file(known).SerializeToString())
-        functions = []
-        if previous is not None:
-            result = cel.Type.AbstractType("optional_type", [self._type(previous)])
-            functions = [cel.FunctionDecl("old__", [cel.Overload("old_self", return_type=result, parameters=[])])]
         self._has_previous = previous is not None
+        types = {name: self._type(declared) for name, declared in variables.items()}
+        if previous is not None:
+            types[_PREVIOUS_LIST] = cel.Type.List(self._type(previous))
         self._checking = cel.NewEnv(
             made,
-            variables={name: self._type(declared) for name, declared in variables.items()},
-            extensions=[*_extensions(), _checked_functions(), cel.CelExtension("variables", functions)],
+            variables=types,
+            extensions=[*_extensions(), _checked_functions()],
         )
-        names = frozenset(variables) | ({_PREVIOUS} if previous is not None else frozenset())
-        self._running = running(names)
+        self._running = running(frozenset(types))
 
     def compile(self, expression: str) -> Program:
         """The program. Raises CompileError."""
@@ -205,11 +206,11 @@ class Environment:
         if problem is not None:
             raise CompileError(problem)
         cost = estimate(tree, self._variables.get("self"))
-        uses = tree.variables | {_PREVIOUS for name in tree.overloads.values() if "old_self" in name}
+        uses = frozenset(_PREVIOUS if name == _PREVIOUS_LIST else name for name in tree.variables)
         result = syntax.name_of(tree.type_of(tree.root))
-        present = _amended(syntax.Tree(serialized), has_previous=True)
-        absent = _amended(syntax.Tree(serialized), has_previous=False) if "old_self" in _all(tree) else None
-        return Program(self._running, present, absent, result, cost, frozenset(uses))
+        plain = is_plain(tree)
+        previous = _PREVIOUS_LIST if _PREVIOUS_LIST in tree.variables else ""
+        return Program(self._running.deserialize(_amended(tree)), result, cost, uses, is_plain=plain, previous=previous)
 
     def parse(self, expression: str) -> None:
         """Whether the expression is one, of whatever types. Raises CompileError."""
@@ -226,7 +227,7 @@ class Environment:
         text = match.group(1) if match else text
         text = _UNDEFINED.sub(r"undefined field '\1'", text)
         text = _UNDECLARED.sub(_at_variable, text)
-        return text.replace(_PREVIOUS_CALL, _PREVIOUS) if self._has_previous else text
+        return text.replace(_PREVIOUS_ITEM, _PREVIOUS) if self._has_previous else text
 
     def _type(self, declared: Declared) -> Any:
         match declared.kind:
@@ -256,15 +257,15 @@ class Environment:
         return file
 
     def _add_field(self, message: Any, name: str, number: int, declared: Declared) -> None:
-        field = message.field.add(name=name, number=number, label=1)
+        field = message.field.add(name=name, number=number, label=1, json_name=f"field{number}")
         inner = declared.element
         if declared.kind == "list" and inner is not None and inner.kind not in ("list", "map"):
             field.label = _REPEATED
             self._set_type(field, inner)
         elif declared.kind == "map" and inner is not None and inner.kind not in ("list", "map"):
             entry_name = "".join(part[:1].upper() + part[1:] for part in name.split("_")) + "Entry"
-            if any(nested.name == entry_name for nested in message.nested_type):
-                # Names that differ by underscores alone are one name to protobuf.
+            if entry_name[0].isdigit() or any(nested.name == entry_name for nested in message.nested_type):
+                # Protobuf has no name for the entry, or names that differ by underscores alone are one to it.
                 self._set_type(field, declared)
                 return
             entry = message.nested_type.add(name=entry_name)
@@ -299,8 +300,7 @@ def _at_variable(match: re.Match[str]) -> str:
 
 
 def _as_call(match: re.Match[str]) -> str:
-    # As many characters as the name has: positions in messages stay what they are.
-    return match.group("kept") or _PREVIOUS_CALL
+    return match.group("kept") or _PREVIOUS_ITEM
 
 
 def _distinct(known: list[Declared]) -> Iterator[Declared]:
@@ -312,29 +312,18 @@ def _distinct(known: list[Declared]) -> Iterator[Declared]:
                 yield found
 
 
-def _all(tree: syntax.Tree) -> frozenset[str]:
-    return frozenset(name for names in tree.overloads.values() for name in names)
-
-
 _WRAPPED: Final = frozenset(row.overload for row in FUNCTIONS if row.wraps)
 
 
-def _amended(tree: syntax.Tree, *, has_previous: bool) -> bytes:
-    """The tree as it is run: optional results are wrapped, an optional oldSelf is there or not."""
-    overloads = _all(tree)
-    if not overloads & _WRAPPED and "old_self" not in overloads:
+def _amended(tree: syntax.Tree) -> bytes:
+    """The tree as it is run: results that are optional are the first of a list."""
+    if not any(_WRAPPED.intersection(names) for names in tree.overloads.values()):
         return tree.serialize()
     numbers = iter(range(1 + max(node.id for node in syntax.walk(tree.root)), 1 << 31))
     # From below: what is wrapped is copied with all that is in it.
     for node in reversed(syntax.walk(tree.root)):
         names = tree.overloads.get(node.id, ())
-        if "old_self" in names:
-            node.call_expr.function = "optional.of" if has_previous else "optional.none"
-            if has_previous:
-                argument = node.call_expr.args.add(id=next(numbers))
-                argument.ident_expr.name = _PREVIOUS
-            _refer(tree, node.id, "optional_of" if has_previous else "optional_none")
-        elif _WRAPPED & set(names):
+        if _WRAPPED & set(names):
             inner = type(node)()
             inner.CopyFrom(node)
             inner.id = next(numbers)

@@ -12,6 +12,7 @@ from tiphys.api.cel.libraries.messages import OPAQUE
 from tiphys.api.cel.libraries.texts import compiled
 
 _UNTYPED: Final = frozenset(row.overload for row in FUNCTIONS if row.run is not None and row.runs_on)
+_OPTIONAL: Final = frozenset(row.overload for row in FUNCTIONS if row.wraps)
 _REGEX_POSITION: Final = {"matches": 0, "find": 0, "findAll": 0}
 _UNITS: Final = {"h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
@@ -19,10 +20,10 @@ _UNITS: Final = {"h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs
 def check_tree(tree: syntax.Tree, expression: str) -> str | None:
     """The first problem, with its place in the expression; None if there is none."""
     nodes = syntax.walk(tree.root)
-    has_values_without_form = any(_has_no_form(tree.type_of(node)) for node in nodes)
+    is_strict = not is_plain(tree)
     problems: list[tuple[int, str]] = []
     for node in nodes:
-        problem = _problem(tree, node, is_strict=has_values_without_form)
+        problem = _problem(tree, node, is_strict=is_strict)
         if problem is not None:
             at, text = problem
             problems.append((at.id, text))
@@ -31,6 +32,14 @@ def check_tree(tree: syntax.Tree, expression: str) -> str | None:
     positions = {entry.key: entry.value for entry in tree.message.source_info.positions}
     placed = sorted((positions.get(number, 0), text) for number, text in problems)
     return "\n".join(_placed(expression, offset, text) for offset, text in placed)
+
+
+def is_plain(tree: syntax.Tree) -> bool:
+    """Whether all values that can come up have a form outside the runtime: none is optional or a type."""
+    if any(_OPTIONAL.intersection(names) for names in tree.overloads.values()):
+        # The checker takes these for untyped.
+        return False
+    return not any(_has_no_form(tree.type_of(node)) for node in syntax.walk(tree.root))
 
 
 def _problem(tree: syntax.Tree, node: Any, *, is_strict: bool) -> tuple[Any, str] | None:

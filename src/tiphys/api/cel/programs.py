@@ -23,6 +23,7 @@ _WORDS: Final = (
     (re.compile(r"(?:integer|int64|uint64|unsigned integer) overflow\Z"), "integer overflow"),
     (re.compile(r"invalid regular expression: .*", re.DOTALL), "no match for the regular expression: it is malformed"),
 )
+_SCALARS: Final = frozenset(("BOOL", "INT", "UINT", "DOUBLE", "STRING", "BYTES", "NULL"))
 _OVER: Final = ("Iteration budget exceeded", "recursion limit exceeded")
 
 
@@ -41,13 +42,14 @@ class Program:
     Safe to share; an evaluation keeps nothing.
     """
 
-    __slots__ = ("_absent", "_present", "cost", "result", "variables")
+    __slots__ = ("_is_plain", "_previous", "_program", "cost", "result", "variables")
 
     def __init__(
-        self, running: Any, present: bytes, absent: bytes | None, result: str, cost: Cost, variables: frozenset[str]
+        self, program: Any, result: str, cost: Cost, variables: frozenset[str], *, is_plain: bool, previous: str = ""
     ) -> None:
-        self._present = running.deserialize(present)
-        self._absent = running.deserialize(absent) if absent is not None else None
+        self._program = program
+        self._is_plain = is_plain
+        self._previous = previous
         self.result = result
         self.cost = cost
         self.variables = variables
@@ -57,13 +59,19 @@ class Program:
 
         Raises EvaluationError; CostExceeded if the loops in it went on for too long.
         """
-        program = self._present if self._absent is None or "oldSelf" in bindings else self._absent
+        program = self._program
+        if self._previous:
+            given = [bindings["oldSelf"]] if "oldSelf" in bindings else []
+            bindings = {**bindings, self._previous: given}
         try:
             value = program.eval(data=bindings)
             name = value.type().name()
-            if name != "ERROR":
+            if name in _SCALARS or (self._is_plain and name != "ERROR"):
                 return value.plain_value()
-            text = str(value.value())
+            # The runtime ends the process if it is asked for the plain form of what has none.
+            text = (
+                str(value.value()) if name == "ERROR" else f"a value of type {name} has no form outside of expressions"
+            )
         except Exception as error:
             text = str(error)
         match = _STATUS.match(text)
