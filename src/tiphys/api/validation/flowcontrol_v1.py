@@ -10,12 +10,15 @@ from tiphys.api.types.flowcontrol_v1 import (
     FlowSchema,
     PolicyRulesWithSubjects,
     PriorityLevelConfiguration,
+    ResourcePolicyRule,
+    ServiceAccountSubject,
     Subject,
 )
-from tiphys.api.validation.metadata import check_metadata, check_metadata_update, check_not_negative
+from tiphys.api.validation.metadata import check_metadata, check_metadata_update
 
 _PRECEDENCE_MAXIMUM: Final = 10000
 _QUEUES_MAXIMUM: Final = 10_000_000
+_VERBS: Final = frozenset(("create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"))
 _POSITIVE: Final = "must be positive"
 _SUBJECTS: Final = {"Group": "group", "ServiceAccount": "service_account", "User": "user"}
 
@@ -47,7 +50,7 @@ def _check_flow_schema(obj: FlowSchema, errors: list[FieldError]) -> None:
         errors.append(invalid("spec.matchingPrecedence", precedence, detail))
     method = spec.distinguisher_method
     if method is not None and method.type not in ("ByNamespace", "ByUser"):
-        errors.append(not_supported("spec.distinguisherMethod", method, ("ByNamespace", "ByUser")))
+        errors.append(not_supported("spec.distinguisherMethod.type", method, ("ByNamespace", "ByUser")))
     name = spec.priority_level_configuration.name
     if not name:
         errors.append(required("spec.priorityLevelConfiguration.name", "must reference a priority level"))
@@ -66,22 +69,66 @@ def _check_rule(rule: PolicyRulesWithSubjects, path: str, errors: list[FieldErro
         errors.append(required(path, "at least one of resourceRules and nonResourceRules has to be non-empty"))
     for index, resources in enumerate(rule.resource_rules):
         where = f"{path}.resourceRules[{index}]"
-        if not resources.verbs:
-            errors.append(required(f"{where}.verbs", "verbs must contain at least one value"))
-        if not resources.api_groups:
-            errors.append(required(f"{where}.apiGroups", "resource rules must supply at least one api group"))
-        if not resources.resources:
-            errors.append(required(f"{where}.resources", "resource rules must supply at least one resource"))
-        if not resources.namespaces and not resources.cluster_scope:
-            detail = "resource rules that are not cluster scoped must supply at least one namespace"
-            errors.append(required(f"{where}.namespaces", detail))
+        _check_verbs(resources.verbs, where, errors)
+        group, resource = (
+            "resource rules must supply at least one api group",
+            "resource rules must supply at least one resource",
+        )
+        _check_any(resources.api_groups, f"{where}.apiGroups", group, "api groups", errors)
+        _check_any(resources.resources, f"{where}.resources", resource, "resources", errors)
+        _check_namespaces(resources, f"{where}.namespaces", errors)
     for index, paths in enumerate(rule.non_resource_rules):
         where = f"{path}.nonResourceRules[{index}]"
-        if not paths.verbs:
-            errors.append(required(f"{where}.verbs", "verbs must contain at least one value"))
-        if not paths.non_resource_urls:
-            detail = "nonResourceURLs must contain at least one value"
-            errors.append(required(f"{where}.nonResourceURLs", detail))
+        _check_verbs(paths.verbs, where, errors)
+        urls, place = paths.non_resource_urls, f"{where}.nonResourceURLs"
+        if not _check_any(urls, place, "nonResourceURLs must contain at least one value", "non-resource URLs", errors):
+            for position, url in enumerate(urls):
+                _check_url(url, f"{place}[{position}]", errors)
+
+
+def _check_any(values: tuple[str, ...], path: str, missing: str, what: str, errors: list[FieldError]) -> bool:
+    """There are some, or there is ``*`` alone; returns whether there is ``*``."""
+    if not values:
+        errors.append(required(path, missing))
+    elif "*" in values and len(values) > 1:
+        errors.append(invalid(path, list(values), f"if '*' is present, must not specify other {what}"))
+    return "*" in values
+
+
+def _check_verbs(verbs: tuple[str, ...], path: str, errors: list[FieldError]) -> None:
+    where = f"{path}.verbs"
+    is_any = _check_any(verbs, where, "verbs must contain at least one value", "verbs", errors)
+    if not is_any and not _VERBS.issuperset(verbs):
+        errors.append(not_supported(where, list(verbs), sorted(_VERBS)))
+
+
+def _check_namespaces(rule: ResourcePolicyRule, path: str, errors: list[FieldError]) -> None:
+    if not rule.namespaces:
+        if not rule.cluster_scope:
+            detail = "resource rules that are not cluster scoped must supply at least one namespace"
+            errors.append(required(path, detail))
+        return
+    if _check_any(rule.namespaces, path, "", "namespaces", errors):
+        return
+    for index, namespace in enumerate(rule.namespaces):
+        for message in names.dns_label(namespace):
+            detail = f"each member of this list must be '*' or a DNS-1123 label; {message}"
+            errors.append(invalid(f"{path}[{index}]", namespace, detail))
+
+
+def _check_url(url: str, path: str, errors: list[FieldError]) -> None:
+    if not url:
+        errors.append(invalid(path, url, "must not be empty"))
+    elif url == "/":
+        return
+    elif not url.startswith("/"):
+        errors.append(invalid(path, url, "must start with slash"))
+    elif " " in url:
+        errors.append(invalid(path, url, "must not contain white-space"))
+    elif "//" in url:
+        errors.append(invalid(path, url, "must not contain double slash"))
+    elif "*" in url and (url.count("*") > 1 or not url.endswith("/*")):
+        errors.append(invalid(path, url, "wildcard can only do suffix matching"))
 
 
 def _check_subject(subject: Subject, path: str, errors: list[FieldError]) -> None:
@@ -97,8 +144,19 @@ def _check_subject(subject: Subject, path: str, errors: list[FieldError]) -> Non
                 errors.append(required(f"{path}.{name}", f"{name} is required when subject kind is '{kind}'"))
             elif not value.name:
                 errors.append(required(f"{path}.{name}.name"))
+            if isinstance(value, ServiceAccountSubject):
+                _check_account(value, f"{path}.{name}", errors)
         elif value is not None:
             errors.append(forbidden(f"{path}.{name}", f"{name} is forbidden when subject kind is not '{kind}'"))
+
+
+def _check_account(account: ServiceAccountSubject, path: str, errors: list[FieldError]) -> None:
+    if account.name and account.name != "*":
+        refuse(names.dns_subdomain(account.name), account.name, f"{path}.name", errors)
+    if account.namespace:
+        refuse(names.dns_label(account.namespace), account.namespace, f"{path}.namespace", errors)
+    else:
+        errors.append(required(f"{path}.namespace", "must specify namespace for service account"))
 
 
 def _priority_level(obj: PriorityLevelConfiguration) -> list[FieldError]:
@@ -137,11 +195,16 @@ def _check_priority_level(obj: PriorityLevelConfiguration, errors: list[FieldErr
 
 def _check_limited(limited: Any, errors: list[FieldError]) -> None:
     path = "spec.limited"
-    check_not_negative(limited.nominal_concurrency_shares, f"{path}.nominalConcurrencyShares", errors)
+    shares = limited.nominal_concurrency_shares
+    if shares is not None and shares < 0:
+        errors.append(invalid(f"{path}.nominalConcurrencyShares", shares, "must be a non-negative integer"))
     lendable = limited.lendable_percent
     if lendable is not None and not 0 <= lendable <= 100:
         errors.append(invalid(f"{path}.lendablePercent", lendable, names.range_message(0, 100)))
-    check_not_negative(limited.borrowing_limit_percent, f"{path}.borrowingLimitPercent", errors)
+    borrowing = limited.borrowing_limit_percent
+    if borrowing is not None and borrowing < 0:
+        detail = "if specified, must be a non-negative integer"
+        errors.append(invalid(f"{path}.borrowingLimitPercent", borrowing, detail))
     response = limited.limit_response
     where = f"{path}.limitResponse"
     kind = response.type if response is not None else ""

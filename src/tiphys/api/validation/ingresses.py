@@ -7,7 +7,8 @@ from typing import Final
 from tiphys.api import names
 from tiphys.api.field_errors import FieldError, invalid, not_supported, refuse, required
 from tiphys.api.types.networking_v1 import HTTPIngressPath, Ingress, IngressBackend, IngressServiceBackend
-from tiphys.api.validation.formats import check_port, parse_ip
+from tiphys.api.validation.formats import check_ip, check_port, parse_ip
+from tiphys.api.validation.metadata import check_metadata_update
 
 CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
 _PATH_TYPES: Final = ("Exact", "ImplementationSpecific", "Prefix")
@@ -45,9 +46,9 @@ def check_ingress(obj: Ingress, errors: list[FieldError], *, is_new: bool) -> No
     if spec.ingress_class_name is not None:
         name = spec.ingress_class_name
         refuse(names.dns_subdomain(name), name, "spec.ingressClassName", errors)
-        if is_new and CLASS_ANNOTATION in obj.metadata.annotations:
-            value = obj.metadata.annotations[CLASS_ANNOTATION]
-            detail = "can not be set when the class field is also set"
+        value = obj.metadata.annotations.get(CLASS_ANNOTATION, name)
+        if is_new and value != name:
+            detail = "must match `ingressClassName` when both are specified"
             errors.append(invalid(f"annotations.{CLASS_ANNOTATION}", value, detail))
 
 
@@ -101,3 +102,19 @@ def _check_service(service: IngressServiceBackend, path: str, errors: list[Field
         check_port(number, f"{path}.port.number", errors)
     else:
         errors.append(required(f"{path}.port", "port name or number is required"))
+
+
+def validate_ingress_status(new: Ingress, old: Ingress) -> list[FieldError]:
+    """An Ingress whose status replaces that of `old`: where its load balancer is."""
+    errors: list[FieldError] = []
+    check_metadata_update(new.metadata, old.metadata, errors)
+    known = [point.ip for point in old.status.load_balancer.ingress if point.ip]
+    for index, point in enumerate(new.status.load_balancer.ingress):
+        path = f"status.loadBalancer.ingress[{index}]"
+        if point.ip:
+            check_ip(point.ip, f"{path}.ip", errors, known)
+        if point.hostname:
+            refuse(names.dns_subdomain(point.hostname), point.hostname, f"{path}.hostname", errors)
+            if parse_ip(point.hostname) is not None:
+                errors.append(invalid(f"{path}.hostname", point.hostname, "must be a DNS name, not an IP address"))
+    return errors

@@ -16,10 +16,16 @@ from tiphys.api.types.networking_v1 import (
     NetworkPolicyPort,
     ServiceCIDR,
 )
-from tiphys.api.validation.formats import check_cidr, check_port, check_port_or_name, parse_cidr, parse_ip
-from tiphys.api.validation.ingresses import check_ingress
+from tiphys.api.validation.formats import check_cidr, check_port, check_port_or_name
+from tiphys.api.validation.ingresses import check_ingress, validate_ingress_status
 from tiphys.api.validation.metadata import check_immutable, check_metadata, check_metadata_update
 from tiphys.api.validation.selectors import check_label_selector
+from tiphys.api.validation.service_networks import (
+    validate_ip_address,
+    validate_ip_address_update,
+    validate_service_cidr,
+    validate_service_cidr_update,
+)
 
 _PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
 _POLICY_TYPES: Final = ("Egress", "Ingress")
@@ -36,19 +42,23 @@ def _network_policy(obj: NetworkPolicy) -> list[FieldError]:
 def _network_policy_update(new: NetworkPolicy, old: NetworkPolicy) -> list[FieldError]:
     errors: list[FieldError] = []
     check_metadata_update(new.metadata, old.metadata, errors)
-    _check_network_policy(new, errors)
+    rules = [*(rule.from_ for rule in old.spec.ingress), *(rule.to for rule in old.spec.egress)]
+    blocks = [peer.ip_block for peers in rules for peer in peers if peer.ip_block is not None]
+    known = frozenset(text for block in blocks for text in (block.cidr, *block.except_))
+    _check_network_policy(new, errors, known)
     return errors
 
 
-def _check_network_policy(obj: NetworkPolicy, errors: list[FieldError]) -> None:
+def _check_network_policy(obj: NetworkPolicy, errors: list[FieldError], known: frozenset[str] = frozenset()) -> None:
+    """`known`: networks that were written before, and may be as ambiguous as they were."""
     spec = obj.spec
     check_label_selector(spec.pod_selector, "spec.podSelector", errors)
     for index, ingress in enumerate(spec.ingress):
         _check_ports(ingress.ports, f"spec.ingress[{index}]", errors)
-        _check_peers(ingress.from_, f"spec.ingress[{index}].from", errors)
+        _check_peers(ingress.from_, f"spec.ingress[{index}].from", errors, known)
     for index, egress in enumerate(spec.egress):
         _check_ports(egress.ports, f"spec.egress[{index}]", errors)
-        _check_peers(egress.to, f"spec.egress[{index}].to", errors)
+        _check_peers(egress.to, f"spec.egress[{index}].to", errors, known)
     if len(spec.policy_types) > 2:
         detail = "may not specify more than two policyTypes"
         errors.append(invalid("spec.policyTypes", list(spec.policy_types), detail))
@@ -67,18 +77,21 @@ def _check_ports(ports: tuple[NetworkPolicyPort, ...], path: str, errors: list[F
             check_port_or_name(port.port, f"{where}.port", errors)
         if port.end_port is not None:
             if port.port is None:
-                errors.append(required(f"{where}.port", "must be specified when `endPort` is specified"))
+                detail = "may not be specified when `port` is not specified"
+                errors.append(invalid(f"{where}.endPort", port.end_port, detail))
             elif isinstance(port.port, str):
                 detail = "may not be specified when `port` is non-numeric"
-                errors.append(forbidden(f"{where}.endPort", detail))
+                errors.append(invalid(f"{where}.endPort", port.end_port, detail))
             else:
                 if port.end_port < port.port:
                     detail = "must be greater than or equal to `port`"
-                    errors.append(invalid(f"{where}.endPort", port.port, detail))
+                    errors.append(invalid(f"{where}.endPort", port.end_port, detail))
                 check_port(port.end_port, f"{where}.endPort", errors)
 
 
-def _check_peers(peers: tuple[NetworkPolicyPeer, ...], path: str, errors: list[FieldError]) -> None:
+def _check_peers(
+    peers: tuple[NetworkPolicyPeer, ...], path: str, errors: list[FieldError], known: frozenset[str]
+) -> None:
     for index, peer in enumerate(peers):
         where = f"{path}[{index}]"
         if peer.pod_selector is None and peer.namespace_selector is None and peer.ip_block is None:
@@ -88,19 +101,19 @@ def _check_peers(peers: tuple[NetworkPolicyPeer, ...], path: str, errors: list[F
         check_label_selector(peer.pod_selector, f"{where}.podSelector", errors)
         check_label_selector(peer.namespace_selector, f"{where}.namespaceSelector", errors)
         if peer.ip_block is not None:
-            _check_block(peer.ip_block, f"{where}.ipBlock", errors)
+            _check_block(peer.ip_block, f"{where}.ipBlock", errors, known)
 
 
-def _check_block(block: IPBlock, path: str, errors: list[FieldError]) -> None:
+def _check_block(block: IPBlock, path: str, errors: list[FieldError], known: frozenset[str]) -> None:
     if not block.cidr:
         errors.append(required(f"{path}.cidr"))
         return
-    network = check_cidr(block.cidr, f"{path}.cidr", errors)
+    network = check_cidr(block.cidr, f"{path}.cidr", errors, known)
     if network is None:
         return
     for index, text in enumerate(block.except_):
         where = f"{path}.except[{index}]"
-        inner = check_cidr(text, where, errors)
+        inner = check_cidr(text, where, errors, known)
         if inner is None:
             continue
         if (
@@ -136,7 +149,10 @@ def _check_ingress_class(obj: IngressClass, errors: list[FieldError]) -> None:
     controller = obj.spec.controller or ""
     if len(controller) > _CONTROLLER_MAXIMUM:
         errors.append(FieldError("FieldValueTooLong", "spec.controller", "Too long: may not be more than 250 bytes"))
-    refuse(names.domain_prefixed_path(controller), controller, "spec.controller", errors)
+    if not controller:
+        errors.append(required("spec.controller"))
+    else:
+        refuse(names.domain_prefixed_path(controller), controller, "spec.controller", errors)
     parameters = obj.spec.parameters
     if parameters is None:
         return
@@ -145,7 +161,7 @@ def _check_ingress_class(obj: IngressClass, errors: list[FieldError]) -> None:
         refuse(names.dns_subdomain(parameters.api_group), parameters.api_group, f"{path}.apiGroup", errors)
     for value, name in ((parameters.kind, "kind"), (parameters.name, "name")):
         if not value:
-            errors.append(required(f"{path}.{name}", f"{name} is required"))
+            errors.append(required(f"{path}.{name}"))
         else:
             refuse(names.path_segment(value), value, f"{path}.{name}", errors)
     if parameters.scope is None:
@@ -166,74 +182,18 @@ def _ingress_class_update(new: IngressClass, old: IngressClass) -> list[FieldErr
     return errors
 
 
-def _service_cidr(obj: ServiceCIDR) -> list[FieldError]:
-    errors: list[FieldError] = []
-    check_metadata(obj.metadata, False, names.dns_subdomain, "metadata", errors)
-    cidrs = obj.spec.cidrs
-    if not cidrs:
-        errors.append(required("spec.cidrs", "at least one CIDR required"))
-    elif len(cidrs) > 2:
-        detail = "may only hold up to 2 values"
-        errors.append(invalid("spec", {"cidrs": list(cidrs)}, detail))
-    versions = [network.version for network in map(parse_cidr, cidrs) if network is not None]
-    if len(versions) == 2 and versions[0] == versions[1]:
-        detail = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/96"
-        errors.append(invalid("spec.cidrs", list(cidrs), detail))
-    for index, text in enumerate(cidrs):
-        path = f"spec.cidrs[{index}]"
-        before = len(errors)
-        network = check_cidr(text, path, errors)
-        if network is not None and len(errors) == before and str(network) != text:
-            errors.append(invalid(path, text, f'must be in canonical form ("{network}")'))
-    return errors
-
-
-def _service_cidr_update(new: ServiceCIDR, old: ServiceCIDR) -> list[FieldError]:
-    errors: list[FieldError] = []
-    check_metadata_update(new.metadata, old.metadata, errors)
-    check_immutable(list(new.spec.cidrs), list(old.spec.cidrs), "spec.cidrs", errors)
-    return errors
-
-
-def _ip_address_name(name: str) -> names.Messages:
-    address = parse_ip(name)
-    if address is None or str(address) != name:
-        return ("must be a valid IP address in canonical form",)
-    return ()
-
-
-def _ip_address(obj: IPAddress) -> list[FieldError]:
-    errors: list[FieldError] = []
-    check_metadata(obj.metadata, False, _ip_address_name, "metadata", errors)
-    parent = obj.spec.parent_ref
-    if parent is None or not (parent.resource or parent.name):
-        errors.append(required("spec.parentRef", "spec.parentRef must be set"))
-        return errors
-    if not parent.resource:
-        errors.append(required("spec.parentRef.resource"))
-    if not parent.name:
-        errors.append(required("spec.parentRef.name"))
-    return errors
-
-
-def _ip_address_update(new: IPAddress, old: IPAddress) -> list[FieldError]:
-    errors: list[FieldError] = []
-    check_metadata_update(new.metadata, old.metadata, errors)
-    check_immutable(new.spec.parent_ref, old.spec.parent_ref, "spec.parentRef", errors)
-    return errors
-
-
 CREATE: Final[dict[type, Any]] = {
-    IPAddress: _ip_address,
+    IPAddress: validate_ip_address,
     Ingress: _ingress,
     IngressClass: _ingress_class,
     NetworkPolicy: _network_policy,
-    ServiceCIDR: _service_cidr,
+    ServiceCIDR: validate_service_cidr,
 }
 UPDATE: Final[dict[type, Any]] = {
-    IPAddress: _ip_address_update,
+    IPAddress: validate_ip_address_update,
     Ingress: _ingress_update,
     IngressClass: _ingress_class_update,
     NetworkPolicy: _network_policy_update,
-    ServiceCIDR: _service_cidr_update,
+    ServiceCIDR: validate_service_cidr_update,
 }
+STATUS: Final[dict[type, Any]] = {Ingress: validate_ingress_status}
