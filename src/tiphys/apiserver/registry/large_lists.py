@@ -18,7 +18,14 @@ _READING_SECONDS: Final = 60.0
 
 def is_large(objects: Sequence[CachedObject]) -> bool:
     """True if putting the list together at once would keep other requests waiting."""
-    return len(objects) > _MANY_OBJECTS and sum(len(obj.value) for obj in objects) > _LARGE_BYTES
+    if len(objects) <= _MANY_OBJECTS:
+        return False
+    left_bytes = _LARGE_BYTES
+    for obj in objects:
+        left_bytes -= len(obj.value)
+        if left_bytes < 0:
+            return True
+    return False
 
 
 def is_long(objects: Sequence[CachedObject]) -> bool:
