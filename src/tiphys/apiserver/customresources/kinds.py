@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -65,10 +66,10 @@ class CustomKind:
             found = self._tracked[subresource] = of_custom(self._plan, subresource, has_status=self.has_status)
         return found
 
-    def read(self, obj: Any, validation: str, warnings: list[str]) -> None:
+    def read(self, obj: Any, validation: str, warnings: list[str], found: Sequence[str] = ()) -> None:
         """Prune and default a decoded object, in place. Raises ApiError 400 for unknown fields if they are refused."""
         data = self._data(obj)
-        unknown = [f'unknown field "{path}"' for path in schemas.prune(self.schema, data)]
+        unknown = [*found, *(f'unknown field "{path}"' for path in schemas.prune(self.schema, data))]
         if unknown and validation == "Strict":
             resource = self.resource
             reason = f"strict decoding error: {', '.join(unknown)}"

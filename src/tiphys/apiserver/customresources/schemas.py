@@ -10,11 +10,14 @@ from typing import Any, Final
 
 from tiphys.api import field_errors
 from tiphys.api.field_errors import FieldError
+from tiphys.api.types.meta_v1 import ObjectMeta
 
 Schema = Mapping[str, Any]
 _PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
 _INT_OR_STRING: Final = "x-kubernetes-int-or-string"
+_EMBEDDED_RESOURCE: Final = "x-kubernetes-embedded-resource"
 _EMBEDDED: Final = frozenset({"apiVersion", "kind", "metadata"})
+_METADATA: Final = frozenset(ObjectMeta.__struct_encode_fields__)
 
 
 def prune(schema: Schema, data: Any, path: str = "") -> list[str]:
@@ -26,6 +29,10 @@ def prune(schema: Schema, data: Any, path: str = "") -> list[str]:
             found += prune(items, item, f"{path}[{index}]")
     if not isinstance(data, dict):
         return found
+    if schema.get(_EMBEDDED_RESOURCE) and isinstance(meta := data.get("metadata"), dict):
+        for name in meta.keys() - _METADATA:
+            del meta[name]
+            found.append(f"{path}.metadata.{name}" if path else f"metadata.{name}")
     properties: Schema = schema.get("properties", {})
     others = schema.get("additionalProperties")
     for name in list(data):
@@ -89,7 +96,7 @@ def check(schema: Schema, data: Any, path: str) -> Iterator[FieldError]:
 def _is_kept(schema: Schema, name: str, others: Any) -> bool:
     if schema.get(_PRESERVE) or others is True:
         return True
-    embedded = schema.get("x-kubernetes-embedded-resource") and name in _EMBEDDED
+    embedded = schema.get(_EMBEDDED_RESOURCE) and name in _EMBEDDED
     # A schema that says nothing of members (no type at all) says nothing against them.
     return bool(embedded)
 

@@ -14,6 +14,7 @@ from tiphys.api import codec, errors, go_types, strict, times, zeros
 from tiphys.api.scheme import RESOURCES, Resource
 from tiphys.apiserver import protobuf
 from tiphys.apiserver.registry import nesting
+from tiphys.apiserver.registry.custom import Custom
 from tiphys.base.http.messages import Request
 
 _JSON_TYPES: Final = frozenset({b"", b"application/json"})
@@ -74,6 +75,15 @@ def decode_body(
     if body is not request.body and validation != "Ignore" and (text := strict.inspect_yaml(request.body)):
         repeated = (text,)
     return decode_json(body, struct, api_version, kind, validation, warnings, repeated)
+
+
+def decode_custom(request: Request, resource: Resource, custom: Custom, validation: str, warnings: list[str]) -> Any:
+    """As `decode_body`, for a custom resource: what its schema does not know is told together with all else."""
+    found: list[str] = []
+    lenient = "Warn" if validation == "Strict" else validation
+    obj = decode_body(request, resource.struct, resource.api_version, resource.kind, lenient, found)
+    custom.read(obj, validation, warnings, found)
+    return obj
 
 
 def decode_json(

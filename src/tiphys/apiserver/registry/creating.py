@@ -8,7 +8,7 @@ from typing import Any, Final
 from tiphys.api import advice, defaulting, errors, field_errors, strategy, validation
 from tiphys.api.scheme import Resource
 from tiphys.apiserver.registry import field_managers
-from tiphys.apiserver.registry.bodies import decode_body
+from tiphys.apiserver.registry.bodies import decode_body, decode_custom
 from tiphys.apiserver.registry.committing import Freshness, encode_parts, put
 from tiphys.apiserver.registry.context import Context, NotYet, Write
 from tiphys.apiserver.registry.custom import Custom
@@ -57,11 +57,12 @@ class Creator:
         """Create the body's object; returns its stored JSON. Raises ApiError."""
         options = write_options(request, "CreateOptions")
         wire = self._wire
-        obj = decode_body(request, wire.struct, wire.api_version, wire.kind, options.field_validation, warnings)
+        if self._custom is not None:
+            obj = decode_custom(request, wire, self._custom, options.field_validation, warnings)
+        else:
+            obj = decode_body(request, wire.struct, wire.api_version, wire.kind, options.field_validation, warnings)
         if self._view is not None:
             obj = self._view.kept(obj)
-        if self._custom is not None:
-            self._custom.read(obj, options.field_validation, warnings)
         return await self.create_object(obj, info, options, request.user, warnings)
 
     async def create_object(

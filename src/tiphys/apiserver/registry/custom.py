@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from tiphys.api.field_errors import FieldError
@@ -15,8 +16,11 @@ class Custom(Protocol):
         """Which fields have owners."""
         ...
 
-    def read(self, obj: Any, validation: str, warnings: list[str]) -> None:
-        """Prune and default a decoded object, in place. Raises ApiError 400."""
+    def read(self, obj: Any, validation: str, warnings: list[str], found: Sequence[str] = ()) -> None:
+        """Prune and default a decoded object, in place. Raises ApiError 400 if that or `found` is refused.
+
+        found: what was unknown or repeated in the body outside of what the schema rules.
+        """
         ...
 
     def prepare_create(self, obj: Any) -> None:

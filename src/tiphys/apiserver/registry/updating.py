@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from tiphys.api import advice, codec, defaulting, errors, field_errors, strategy, validation
 from tiphys.api.scheme import Resource
 from tiphys.apiserver.registry import field_managers
-from tiphys.apiserver.registry.bodies import decode_body
+from tiphys.apiserver.registry.bodies import decode_body, decode_custom
 from tiphys.apiserver.registry.committing import Freshness, encode_parts, put, remove
 from tiphys.apiserver.registry.context import Context, Write
 from tiphys.apiserver.registry.creating import Creator, fit_namespace
@@ -224,11 +224,12 @@ class Updater:
     def _decode(self, request: Request, info: RequestInfo, options: WriteOptions, warnings: list[str]) -> Any:
         resource = self.resource
         wire = resource if self._view is None else self._view.resource
-        obj = decode_body(request, wire.struct, wire.api_version, wire.kind, options.field_validation, warnings)
+        if self._custom is not None:
+            obj = decode_custom(request, wire, self._custom, options.field_validation, warnings)
+        else:
+            obj = decode_body(request, wire.struct, wire.api_version, wire.kind, options.field_validation, warnings)
         if self._view is not None:
             obj = self._view.kept(obj)
-        if self._custom is not None:
-            self._custom.read(obj, options.field_validation, warnings)
         meta = obj.metadata
         if meta.name != info.name:
             text = f"the name of the object ({meta.name or ''}) does not match the name on the URL ({info.name})"
