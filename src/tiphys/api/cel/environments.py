@@ -96,6 +96,7 @@ def _declared(rows: Mapping[str, list[Any]]) -> Any:
     return cel.CelExtension("kubernetes", [cel.FunctionDecl(name, overloads) for name, overloads in rows.items()])
 
 
+@cache
 def _checked_functions() -> Any:
     rows: dict[str, list[Any]] = {}
     for row in FUNCTIONS:
