@@ -35,6 +35,14 @@ def _autoscaler_update(new: HorizontalPodAutoscaler, old: HorizontalPodAutoscale
     return errors
 
 
+def _autoscaler_status(new: HorizontalPodAutoscaler, old: HorizontalPodAutoscaler) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_metadata_update(new.metadata, old.metadata, errors)
+    check_not_negative(new.status.current_replicas, "status.currentReplicas", errors)
+    check_not_negative(new.status.desired_replicas, "status.desiredReplicas", errors)
+    return errors
+
+
 def _scale(obj: Scale) -> list[FieldError]:
     errors: list[FieldError] = []
     check_not_negative(obj.spec.replicas, "spec.replicas", errors)
@@ -47,3 +55,4 @@ def _scale_update(new: Scale, old: Scale) -> list[FieldError]:
 
 CREATE: Final[dict[type, Any]] = {HorizontalPodAutoscaler: _autoscaler, Scale: _scale}
 UPDATE: Final[dict[type, Any]] = {HorizontalPodAutoscaler: _autoscaler_update, Scale: _scale_update}
+STATUS: Final[dict[type, Any]] = {HorizontalPodAutoscaler: _autoscaler_status}

@@ -18,8 +18,10 @@ def check_bounds(minimum: int | None, maximum: int, errors: list[FieldError]) ->
         errors.append(invalid("spec.maxReplicas", maximum, "must be greater than or equal to `minReplicas`"))
 
 
-def check_target(reference: Any, errors: list[FieldError], path: str = "spec.scaleTargetRef") -> None:
-    """The object to scale: kind, name, and a group as no core kind but one can be scaled."""
+def check_target(
+    reference: Any, errors: list[FieldError], path: str = "spec.scaleTargetRef", *, is_scaled: bool = True
+) -> None:
+    """An object by kind and name; one that `is_scaled` has a group, as no core kind but one can be scaled."""
     for value, name in ((reference.kind, "kind"), (reference.name, "name")):
         if not value:
             errors.append(required(f"{path}.{name}"))
@@ -28,5 +30,5 @@ def check_target(reference: Any, errors: list[FieldError], path: str = "spec.sca
     version = reference.api_version or ""
     if version.count("/") > 1:
         errors.append(invalid(f"{path}.apiVersion", version, f"unexpected GroupVersion string: {version}"))
-    elif "/" not in version and reference.kind != "ReplicationController":
+    elif is_scaled and "/" not in version and reference.kind != "ReplicationController":
         errors.append(invalid(f"{path}.apiVersion", version, "apiVersion must specify API group"))

@@ -34,7 +34,7 @@ from tiphys.api.validation.workloads import (
 )
 
 _POLICIES: Final = ("OrderedReady", "Parallel")
-_RETENTION: Final = ("Delete", "Retain")
+_RETENTION: Final = ("Retain", "Delete")
 _UPDATABLE: Final = (
     "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
     "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
