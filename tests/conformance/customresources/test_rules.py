@@ -184,6 +184,19 @@ def test_items_of_lists_that_are_maps_have_an_old_self(define: Callable[..., Kin
     ]
 
 
+def test_the_order_of_sets_and_maps_means_nothing(define: Callable[..., Kind]) -> None:
+    by_name = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+    item = {"type": "object", "properties": {"name": STRING, "n": INTEGER}, "required": ["name"]}
+    disks = {"type": "array", "maxItems": 9, "items": item, **by_name}
+    tags = {"type": "array", "maxItems": 9, "items": {**STRING, "maxLength": 9}, "x-kubernetes-list-type": "set"}
+    text = "self.tags == oldSelf.tags && self.disks == oldSelf.disks"
+    kind = define(spec_of(rule(text, message="changed"), tags=tags, disks=disks))
+    assert kind.create({"tags": ["a", "b"], "disks": [{"name": "x", "n": 1}, {"name": "y"}]}).status == 201
+    assert kind.update({"tags": ["b", "a"], "disks": [{"name": "y"}, {"name": "x", "n": 1}]}).status == 200
+    for spec in ({"tags": ["b"], "disks": [{"name": "y"}]}, {"tags": ["a", "b"], "disks": [{"name": "x", "n": 2}]}):
+        assert causes(kind.update(spec))[0][2] == "Invalid value: changed"
+
+
 def test_an_optional_old_self_rules_new_objects_too(define: Callable[..., Kind]) -> None:
     text = "oldSelf.hasValue() ? self.n > oldSelf.value().n : self.n == 1"
     kind = define(spec_of(rule(text, message="counts from one", optionalOldSelf=True), n=INTEGER))

@@ -36,6 +36,7 @@ class Declared(msgspec.Struct, frozen=True, eq=False):
     of the libraries' own, named by `name`.
     maximum: the largest size, as CEL's ``size()`` counts, for the cost (0 for what has none).
     smallest_bytes: of its JSON.
+    identity: of lists whose order means nothing: the keys of items, none if they are themselves (a set).
     fields: of objects, by escaped name; wire: an escaped name's name on the wire where they differ.
     """
 
@@ -46,6 +47,7 @@ class Declared(msgspec.Struct, frozen=True, eq=False):
     fields: dict[str, Declared] = {}
     wire: dict[str, str] = {}
     name: str = ""
+    identity: tuple[str, ...] | None = None
 
     def at(self, path: tuple[str, ...]) -> Declared | None:
         """What is declared below: by names of fields, ``@items``, ``@values``, ``@keys``."""
@@ -131,7 +133,9 @@ def _declare_list(schema: Mapping[str, Any]) -> Declared | None:
     most = schema.get("maxItems")
     if most is None:
         most = (MAXIMUM_REQUEST_BYTES - 2) // (element.smallest_bytes + 1)
-    return list_of(element, max(most, 0))
+    kind = schema.get("x-kubernetes-list-type")
+    keys = tuple(schema.get("x-kubernetes-list-map-keys") or ()) if kind == "map" else ()
+    return Declared("list", max(most, 0), 2, element, identity=keys if kind in ("map", "set") else None)
 
 
 def _declare_object(schema: Mapping[str, Any], *, is_root: bool) -> Declared | None:

@@ -48,6 +48,33 @@ def expose(declared: Declared, data: Any) -> Any:
             return data
 
 
+def align(declared: Declared, new: Any, old: Any) -> Any:
+    """`old` with the items of lists whose order means nothing in the order of `new`, so that equality sees none."""
+    if declared.kind == "object" and isinstance(new, dict) and isinstance(old, dict):
+        names = ((declared.wire.get(name, name), inner) for name, inner in declared.fields.items())
+        changed = {n: align(inner, new[n], old[n]) for n, inner in names if n in new and n in old and _has_order(inner)}
+        return {**old, **changed} if changed else old
+    if declared.element is None or declared.identity is None or not isinstance(new, list) or not isinstance(old, list):
+        return old
+    places = {_identity(item, declared.identity): place for place, item in enumerate(new)}
+    ordered = sorted(old, key=lambda item: places.get(_identity(item, declared.identity), len(new)))
+    if not declared.identity:
+        return ordered
+    found = [places.get(_identity(item, declared.identity)) for item in ordered]
+    return [
+        item if place is None else align(declared.element, new[place], item)
+        for item, place in zip(ordered, found, strict=True)
+    ]
+
+
+def _has_order(declared: Declared) -> bool:
+    return declared.kind in ("object", "list")
+
+
+def _identity(item: Any, keys: tuple[str, ...] | None) -> str:
+    return repr([item.get(key) for key in keys] if keys and isinstance(item, dict) else item)
+
+
 def _formatted(kind: str, text: str) -> Any:
     try:
         if kind == "bytes":
