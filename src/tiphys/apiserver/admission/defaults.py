@@ -14,6 +14,8 @@ from tiphys.apiserver.registry.context import Write
 
 _DEFAULT_INGRESS: Final = "ingressclass.kubernetes.io/is-default-class"
 _INGRESS_ANNOTATION: Final = "kubernetes.io/ingress.class"
+_NO_OVERHEAD: Final = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
+_OTHER_OVERHEAD: Final = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
 _FINALIZERS: Final = {
     ("", "persistentvolumes"): "kubernetes.io/pv-protection",
     ("", "persistentvolumeclaims"): "kubernetes.io/pvc-protection",
@@ -83,31 +85,31 @@ class RuntimeClassAdmission(Base):
         if not pod.spec.runtime_class_name:
             return
         found = self._class(write, pod)
-        if found.overhead is not None and not pod.spec.overhead:
-            pod.spec.overhead = dict(found.overhead.pod_fixed)
+        if found.overhead is not None:
+            fixed = dict(found.overhead.pod_fixed)
+            if pod.spec.overhead and pod.spec.overhead != fixed:
+                raise refuse(write, _OTHER_OVERHEAD)
+            pod.spec.overhead = fixed
         scheduling = found.scheduling
         if scheduling is None:
             return
         for key, value in scheduling.node_selector.items():
-            if pod.spec.node_selector.get(key, value) != value:
-                text = "conflict: runtimeClass.scheduling.nodeSelector"
-                raise refuse(write, f"{text}: {key} -> {value}, pod.spec.nodeSelector has another value")
+            other = pod.spec.node_selector.get(key, value)
+            if other != value:
+                text = f"conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}"
+                raise refuse(write, f"{text}; pod.spec.nodeSelector[{key}] = {other}")
         pod.spec.node_selector = {**pod.spec.node_selector, **scheduling.node_selector}
         new = tuple(t for t in scheduling.tolerations if t not in pod.spec.tolerations)
         pod.spec.tolerations = pod.spec.tolerations + new
 
     def validate(self, write: Write) -> None:
         pod: Pod = write.obj
-        if not pod.spec.runtime_class_name:
+        found = self._class(write, pod) if pod.spec.runtime_class_name else None
+        if found is None or found.overhead is None:
             if pod.spec.overhead:
-                raise refuse(
-                    write, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
-                )
-            return
-        found = self._class(write, pod)
-        fixed = dict(found.overhead.pod_fixed) if found.overhead is not None else {}
-        if pod.spec.overhead != fixed:
-            raise refuse(write, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")
+                raise refuse(write, _NO_OVERHEAD)
+        elif pod.spec.overhead != dict(found.overhead.pod_fixed):
+            raise refuse(write, _OTHER_OVERHEAD)
 
     def _class(self, write: Write, pod: Pod) -> RuntimeClass:
         name = pod.spec.runtime_class_name or ""

@@ -6,8 +6,10 @@ import msgspec
 from msgspec import to_builtins
 
 from tiphys.api import errors
-from tiphys.api.field_errors import FieldError, invalid
+from tiphys.api.field_errors import FieldError, forbidden, invalid, required
 from tiphys.api.types.authorization_v1 import (
+    FieldSelectorAttributes,
+    LabelSelectorAttributes,
     LocalSubjectAccessReview,
     NonResourceAttributes,
     NonResourceRule,
@@ -21,6 +23,7 @@ from tiphys.api.types.authorization_v1 import (
     SubjectAccessReviewStatus,
     SubjectRulesReviewStatus,
 )
+from tiphys.api.types.meta_v1 import FieldSelectorRequirement, LabelSelectorRequirement, ObjectMeta
 from tiphys.api.types.rbac_v1 import PolicyRule
 from tiphys.apiserver.authentication.user import MASTERS, User
 from tiphys.apiserver.authorization.attributes import Attributes
@@ -31,7 +34,8 @@ _GROUP = "authorization.k8s.io"
 
 def subject_access_review(review: SubjectAccessReview, authorizer: Authorizer) -> SubjectAccessReview:
     """`review` with its status. Raises ApiError 422 for one that asks nothing, or about nobody."""
-    _check(review.spec, f"SubjectAccessReview.{_GROUP}")
+    problems = [*_subject_problems(review.spec), *_metadata_problems(review.metadata)]
+    _refuse("SubjectAccessReview", problems)
     return msgspec.structs.replace(review, status=_status(authorizer, _subject(review.spec), review.spec))
 
 
@@ -39,16 +43,14 @@ def local_subject_access_review(
     review: LocalSubjectAccessReview, namespace: str, authorizer: Authorizer
 ) -> LocalSubjectAccessReview:
     """As `subject_access_review`, about `namespace` only."""
-    _check(review.spec, f"LocalSubjectAccessReview.{_GROUP}")
-    resource = review.spec.resource_attributes
-    if resource is None:
-        raise errors.invalid(
-            f"LocalSubjectAccessReview.{_GROUP}",
-            "",
-            [invalid("spec.nonResourceAttributes", "", "disallowed on this kind of request")],
-        )
-    if (resource.namespace or "") != namespace:
-        raise errors.bad_request(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
+    problems = [*_subject_problems(review.spec), *_metadata_problems(review.metadata, namespace)]
+    resource, path = review.spec.resource_attributes, review.spec.non_resource_attributes
+    if resource is not None and (resource.namespace or "") != namespace:
+        where = "spec.resourceAttributes.namespace"
+        problems.append(invalid(where, resource.namespace or "", "must match metadata.namespace"))
+    if path is not None:
+        problems.append(invalid("spec.nonResourceAttributes", to_builtins(path), "disallowed on this kind of request"))
+    _refuse("LocalSubjectAccessReview", problems)
     return msgspec.structs.replace(review, status=_status(authorizer, _subject(review.spec), review.spec))
 
 
@@ -58,8 +60,7 @@ def self_subject_access_review(
     """May I."""
     spec = review.spec
     problems = _problems(spec.resource_attributes, spec.non_resource_attributes)
-    if problems:
-        raise errors.invalid(f"SelfSubjectAccessReview.{_GROUP}", "", problems)
+    _refuse("SelfSubjectAccessReview", [*problems, *_metadata_problems(review.metadata)])
     asked = SubjectAccessReviewSpec(
         resource_attributes=spec.resource_attributes, non_resource_attributes=spec.non_resource_attributes
     )
@@ -132,12 +133,27 @@ def _of_resource(asked: ResourceAttributes) -> Attributes:
     )
 
 
-def _check(spec: SubjectAccessReviewSpec, kind: str) -> None:
+def _refuse(kind: str, problems: list[FieldError]) -> None:
+    if problems:
+        raise errors.invalid(f"{kind}.{_GROUP}", "", problems)
+
+
+def _metadata_problems(meta: ObjectMeta, namespace: str = "") -> list[FieldError]:
+    """Reviews have no names: all that metadata may carry is who wrote them, and the namespace of local ones."""
+    bare = msgspec.structs.replace(meta, managed_fields=(), creation_timestamp=None)
+    if namespace:
+        bare.namespace = None
+    if bare == ObjectMeta():
+        return []
+    detail = "must be empty except for namespace" if namespace else "must be empty"
+    return [invalid("metadata", to_builtins(meta), detail)]
+
+
+def _subject_problems(spec: SubjectAccessReviewSpec) -> list[FieldError]:
     problems = _problems(spec.resource_attributes, spec.non_resource_attributes)
     if not spec.user and not spec.groups:
         problems.append(invalid("spec.user", "", "at least one of user or group must be specified"))
-    if problems:
-        raise errors.invalid(kind, "", problems)
+    return problems
 
 
 def _problems(resource: ResourceAttributes | None, path: NonResourceAttributes | None) -> list[FieldError]:
@@ -147,4 +163,36 @@ def _problems(resource: ResourceAttributes | None, path: NonResourceAttributes |
     if resource is None and path is None:
         text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         return [invalid("spec.resourceAttributes", None, text)]
-    return []
+    if resource is None:
+        return []
+    where = "spec.resourceAttributes"
+    return [
+        *_selector_problems(resource.field_selector, f"{where}.fieldSelector"),
+        *_selector_problems(resource.label_selector, f"{where}.labelSelector"),
+    ]
+
+
+def _selector_problems(
+    selector: FieldSelectorAttributes | LabelSelectorAttributes | None, path: str
+) -> list[FieldError]:
+    """Text or requirements; operators that are not known are for those who know them."""
+    if selector is None:
+        return []
+    if selector.raw_selector and selector.requirements:
+        return [
+            invalid(f"{path}.rawSelector", selector.raw_selector, "may not specified at the same time as requirements")
+        ]
+    if not selector.raw_selector and not selector.requirements:
+        return [required(f"{path}.requirements", f"when {path} is specified, requirements or rawSelector is required")]
+    found: list[FieldError] = []
+    requirements: tuple[FieldSelectorRequirement | LabelSelectorRequirement, ...] = selector.requirements
+    for index, requirement in enumerate(requirements):
+        where = f"{path}.requirements[{index}]"
+        if not requirement.key:
+            found.append(required(f"{where}.key", "must be specified"))
+        if requirement.operator in ("In", "NotIn") and not requirement.values:
+            found.append(required(f"{where}.values", "must be specified when `operator` is 'In' or 'NotIn'"))
+        if requirement.operator in ("Exists", "DoesNotExist") and requirement.values:
+            detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            found.append(forbidden(f"{where}.values", detail))
+    return found
