@@ -360,3 +360,20 @@ ALL = [*CLAIMS, *STATUSES, *CLASSES, *SLICES]
 @pytest.mark.parametrize("row", rows.params(ALL))
 def test_devices(server: RunningServer, namespace: str, row: Row) -> None:
     rows.run(server, namespace, row)
+
+
+def test_admin_access_needs_a_labelled_namespace(server: RunningServer, namespace: str) -> None:
+    request = {"name": "r", "exactly": {"deviceClassName": "c", "adminAccess": True}}
+    spec = {"devices": {"requests": [request]}}
+    claim = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": {"name": "a"}, "spec": spec}
+    path = f"/apis/resource.k8s.io/v1/namespaces/{namespace}/resourceclaims"
+    refused = server.raw("POST", path, claim)
+    assert (refused.status, refused.reason) == (422, "Invalid")
+    assert refused.message == (
+        'ResourceClaim.resource.k8s.io "a" is invalid: spec.devices.requests[0].adminAccess: Forbidden: admin access '
+        "to devices requires the `resource.kubernetes.io/admin-access: true` label on the containing namespace"
+    )
+    labels = {"metadata": {"labels": {"resource.kubernetes.io/admin-access": "true"}}}
+    merge = {"Content-Type": "application/merge-patch+json"}
+    assert server.raw("PATCH", f"/api/v1/namespaces/{namespace}", labels, merge).status == 200
+    assert server.raw("POST", path, claim).status == 201

@@ -9,6 +9,7 @@ from tiphys.apiserver.admission.defaults import (
     RuntimeClassAdmission,
     StorageObjectInUseProtection,
 )
+from tiphys.apiserver.admission.devices import DeviceAdminAccess
 from tiphys.apiserver.admission.limit_ranges import LimitRanger
 from tiphys.apiserver.admission.namespaces import NamespaceLifecycle
 from tiphys.apiserver.admission.node_restriction import NodeRestriction
@@ -41,5 +42,6 @@ def default_plugins(lookup: Lookup, turns: QuotaTurns, toleration_seconds: int =
         PersistentVolumeClaimResize(lookup),
         RuntimeClassAdmission(lookup),
         DefaultIngressClass(lookup),
+        DeviceAdminAccess(lookup),
         QuotaAdmission(lookup, turns),
     )

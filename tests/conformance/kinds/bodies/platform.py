@@ -93,7 +93,8 @@ BODIES: Final[dict[str, Body]] = {
     "networking.k8s.io/v1/ServiceCIDR": Body(prepare=_network, status=_condition("example.com/Looked")),
     "discovery.k8s.io/v1/EndpointSlice": Body(
         {"addressType": "IPv4", "endpoints": [{"addresses": ["10.1.2.3"]}], "ports": [{"port": 80}]},
-        change={"ports": [{"port": 81}]},  # its generation counts changes of labels, too
+        change={"ports": [{"port": 81}]},
+        counted=True,
     ),
     "coordination.k8s.io/v1/Lease": Body(
         {"spec": {"holderIdentity": "a"}}, change={"spec": {"holderIdentity": "b", "leaseDurationSeconds": 5}}
