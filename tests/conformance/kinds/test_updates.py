@@ -133,8 +133,41 @@ WORKLOADS = [
         f'spec.managedBy: Invalid value: "example.com/b": {IMMUTABLE}',
     ),
 ]
+PARTS = [
+    update(
+        POD,
+        {"spec.containers[0].resources": {"requests": {"cpu": "1"}}},
+        {"spec.containers[0].resources.requests.cpu": "2"},
+        part="resize",
+    ),
+    update(
+        POD,
+        {"spec.containers[0].resources": {"requests": {"cpu": "1", "memory": "1Gi"}}},
+        {"spec.containers[0].resources.requests.cpu": ...},
+        "spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed",
+        part="resize",
+    ),
+    update(POD, {}, {"status.qosClass": "Guaranteed"}, "status.qosClass: Invalid value", starts=True, part="status"),
+    update(
+        POD,
+        {},
+        {"spec.ephemeralContainers": [{"name": "d", "image": "d", "terminationMessagePolicy": "File"}]},
+        part="ephemeralcontainers",
+    ),
+    update(
+        POD,
+        {},
+        {
+            "spec.ephemeralContainers": [
+                {"name": "d", "image": "d", "terminationMessagePolicy": "File", "ports": [{"containerPort": 1}]}
+            ]
+        },
+        "spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container",
+        part="ephemeralcontainers",
+    ),
+]
 
 
-@pytest.mark.parametrize("row", rows.params([*PODS, *DATA, *SERVICES, *WORKLOADS]))
+@pytest.mark.parametrize("row", rows.params([*PODS, *DATA, *SERVICES, *WORKLOADS, *PARTS]))
 def test_updates(server: RunningServer, namespace: str, row: Row) -> None:
     rows.run(server, namespace, row)
