@@ -397,13 +397,13 @@ CLUSTER = [
     ),
     bad(
         API,
-        {"spec.service.name": ""},
+        {"spec.service": {"namespace": "n", "name": ""}},
         "spec.service.name: Required value",
         name="v1.life.example.com",
     ),
     bad(
         API,
-        {"spec.caBundle": "YQ=="},
+        {"spec.service": {"namespace": "n", "name": "s"}, "spec.insecureSkipTLSVerify": True, "spec.caBundle": "YQ=="},
         "spec.insecureSkipTLSVerify: Invalid value: true: may not be true if caBundle is present",
         name="v1.life.example.com",
     ),

@@ -177,8 +177,6 @@ BODIES: Final[dict[str, Body]] = {
             "spec": {
                 "groupPriorityMinimum": 10,
                 "versionPriority": 10,
-                "insecureSkipTLSVerify": True,
-                "service": {"namespace": "default", "name": "none"},
             }
         },
         change={"spec": {"versionPriority": 11}},
