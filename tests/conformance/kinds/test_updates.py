@@ -147,6 +147,13 @@ PARTS = [
         "spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed",
         part="resize",
     ),
+    update(
+        POD,
+        {"spec.initContainers": [{"name": "i", "image": "i", "resources": {"requests": {"cpu": "1"}}}]},
+        {"spec.initContainers[0].resources.requests.cpu": "2"},
+        "spec: Forbidden: resources for non-sidecar init containers are immutable",
+        part="resize",
+    ),
     update(POD, {}, {"status.qosClass": "Guaranteed"}, "status.qosClass: Invalid value", starts=True, part="status"),
     update(
         POD,

@@ -19,17 +19,22 @@ def _ephemeral_containers(new: Any, old: Any) -> None:
 
 
 def _resize(new: Any, old: Any) -> None:
-    wanted = {c.name: c for c in new.spec.containers}
+    containers = _resized(new.spec.containers, old.spec.containers)
+    init_containers = _resized(new.spec.init_containers, old.spec.init_containers)
     _restore(new, old)
-    containers = tuple(
+    if (containers, init_containers) != (old.spec.containers, old.spec.init_containers):
+        new.spec = msgspec.structs.replace(old.spec, containers=containers, init_containers=init_containers)
+        new.metadata.generation = (old.metadata.generation or 0) + 1
+
+
+def _resized(new: tuple[Any, ...], old: tuple[Any, ...]) -> tuple[Any, ...]:
+    wanted = {c.name: c for c in new}
+    return tuple(
         msgspec.structs.replace(c, resources=wanted[c.name].resources, resize_policy=wanted[c.name].resize_policy)
         if c.name in wanted
         else c
-        for c in old.spec.containers
+        for c in old
     )
-    if containers != old.spec.containers:
-        new.spec = msgspec.structs.replace(old.spec, containers=containers)
-        new.metadata.generation = (old.metadata.generation or 0) + 1
 
 
 def _finalizers(new: Any, old: Any) -> None:
