@@ -1,9 +1,9 @@
 """CEL, the language of rules: expressions are checked against declared types, priced, and evaluated under a bound.
 
-Parsing, checking and evaluation are cel-expr-python's, the wheel of Google's C++ runtime. It has a type checker, and its
-parser and checker speak the sentences of cel-go, which upstream answers with, positions included; an expression compiles
-in 0.05 to 0.7 ms and evaluates in about 10 us; wheels exist for Python 3.11 to 3.14. What it lacks is made here, around
-it and never beside it:
+Parsing, checking and evaluation are cel-expr-python's, the wheel of Google's C++ runtime. It has a type checker, and
+its parser and checker speak the sentences of cel-go, which upstream answers with, positions included; an expression
+compiles in 0.05 to 0.7 ms and evaluates in about 10 us; wheels exist for Python 3.11 to 3.14. What it lacks is made
+here, around it and never beside it:
 
 - declarations: schemas as the types that the checker knows (protobuf messages made on the fly).
 - syntax: the checked tree, which the runtime hands out as cel.expr.CheckedExpr.
