@@ -71,8 +71,8 @@ def test_the_status_is_a_subresource(server: RunningServer) -> None:
 
 
 def test_custom_objects_are_watched(server: RunningServer) -> None:
-    """'[sig-api-machinery] CustomResourceDefinition Watch [Privileged:ClusterAdmin] CustomResourceDefinition Watch watch
-    on custom resource definition objects [Conformance]'"""
+    """'[sig-api-machinery] CustomResourceDefinition Watch [Privileged:ClusterAdmin] CustomResourceDefinition Watch
+    watch on custom resource definition objects [Conformance]'"""
     made = Defined(server, definition(version("v1"))).established()
     with server.watch(made.url("v1", tail="?watch=1")) as stream:
         for name in ("a", "b"):
