@@ -145,7 +145,7 @@ def _operation_2(operation: Operation) -> Document:
     answer: Document = {"description": "OK", "schema": _TEXT}
     if _known(operation.answer):
         answer = {"description": "OK", "schema": {"$ref": f"#/definitions/{operation.answer}"}}
-    consumes = operations.PATCH_TYPES if operation.method == "patch" else ("*/*",)
+    consumes = operations.consumed(operation)
     return {
         **_head(operation),
         "consumes": list(consumes),
@@ -171,7 +171,7 @@ def _operation_3(operation: Operation) -> Document:
     rendered = {**_head(operation), "parameters": parameters}
     if operation.body:
         schema = {"$ref": f"#/components/schemas/{operation.body}"} if _known(operation.body) else {"type": "object"}
-        types = operations.PATCH_TYPES if operation.method == "patch" else ("*/*",)
+        types = operations.consumed(operation)
         rendered["requestBody"] = {"content": {media_type: {"schema": schema} for media_type in types}}
         if operation.body != operations.DELETE_OPTIONS:
             rendered["requestBody"]["required"] = True

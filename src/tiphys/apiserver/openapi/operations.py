@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from tiphys.api.scheme import Resource, Subresource
+from tiphys.api.scheme import RESOURCES, Resource, Subresource
 from tiphys.apiserver.registry.deleting import ANSWERED_WITH_OBJECT
 
 META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1"
@@ -19,6 +19,7 @@ PATCH_TYPES: Final = (
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
+_BUILT_IN_GROUPS: Final = frozenset(resource.group for resource in RESOURCES)
 MEDIA_TYPES: Final = ("application/json", "application/yaml")
 STREAM_TYPES: Final = ("application/json;stream=watch",)
 
@@ -95,6 +96,15 @@ class Operation(NamedTuple):
     answer: str
     creates: bool
     tag: str
+
+
+def consumed(operation: Operation) -> tuple[str, ...]:
+    """The media types of a body. Custom resources know no strategic patch, and kubectl looks here for that."""
+    if operation.method != "patch":
+        return ("*/*",)
+    root, _, rest = operation.path.lstrip("/").partition("/")
+    built_in = root != "apis" or rest.partition("/")[0] in _BUILT_IN_GROUPS
+    return PATCH_TYPES if built_in else PATCH_TYPES[:-1]
 
 
 def of_resource(resource: Resource) -> Iterator[Operation]:

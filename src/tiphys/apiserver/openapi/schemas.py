@@ -21,6 +21,7 @@ _PACKAGE: Final = "kubernetes_validate"
 _RELEASE: Final = "v1.36.0-local"
 _INT_OR_STRING: Final = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 _QUANTITY: Final = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_NEWER: Final = frozenset({"allOf", "anyOf", "oneOf", "not", "nullable"})
 _GVK: Final = "x-kubernetes-group-version-kind"
 
 
@@ -110,6 +111,8 @@ def custom_definitions(resource: Resource, schema: Mapping[str, Any], *, version
     head: Schema = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
     gvk = {"group": resource.group, "version": resource.version}
     metadata = {"$ref": f"{root}{META}.ObjectMeta"}
+    if version == 2:
+        schema = _without_newer(schema)
     own = {name: value for name, value in schema.get("properties", {}).items() if name not in (*head, "metadata")}
     items = {"type": "array", "items": {"$ref": f"{root}{resource.definition}"}}
     return {
@@ -125,6 +128,30 @@ def custom_definitions(resource: Resource, schema: Mapping[str, Any], *, version
             _GVK: [{**gvk, "kind": f"{resource.kind}List"}],
         },
     }
+
+
+def _without_newer(schema: Mapping[str, Any]) -> Schema:
+    """A structural schema less what version 2 cannot say, so that its readers refuse nothing that is allowed.
+
+    What may be null has no type; what preserves unknown members has no members to hold others against.
+    """
+    made = {key: value for key, value in schema.items() if key not in _NEWER}
+    nullable = bool(schema.get("nullable"))
+    if nullable:
+        made.pop("type", None)
+    if nullable or schema.get("x-kubernetes-preserve-unknown-fields"):
+        for key in ("items", "properties", "required", "additionalProperties"):
+            made.pop(key, None)
+    properties: Mapping[str, Any] = made.get("properties", {})
+    if properties:
+        made["properties"] = {name: _without_newer(value) for name, value in properties.items()}
+        required = [n for n in made.get("required", ()) if not properties.get(n, {}).get("nullable")]
+        made.pop("required", None)
+        made |= {"required": required} if required else {}
+    for key in ("items", "additionalProperties"):
+        if isinstance(made.get(key), dict):
+            made[key] = _without_newer(made[key])
+    return made
 
 
 def _either(name: str, version: int) -> Schema:
