@@ -84,7 +84,7 @@ STRATEGIES: Final[dict[tuple[str, str], Strategy]] = {
     ("networking_v1", "Ingress"): _COUNTED,
     ("networking_v1", "IngressClass"): Strategy(generation=True),
     ("networking_v1", "NetworkPolicy"): Strategy(generation=True),
-    ("networking_v1", "ServiceCIDR"): Strategy(status=True, status_update=system.keep_metadata),
+    ("networking_v1", "ServiceCIDR"): _STATUS,
     ("discovery_v1", "EndpointSlice"): Strategy(generation=True, changed=_slice_changed),
     ("scheduling_v1", "PriorityClass"): Strategy(generation=True, changed=_never),
     ("storage_v1", "VolumeAttachment"): _STATUS,
