@@ -66,10 +66,12 @@ def webhooks(api_client: ApiClient, request: pytest.FixtureRequest) -> Iterator[
 
 
 def test_match_conditions_are_kept(webhooks: Webhooks) -> None:
-    """should be able to create and update validating (mutating) webhook configurations with match conditions:
-    "Register a mutating webhook configuration. Verify that the match conditions field are properly stored in the
-    api-server. Update the mutating webhook configuration and retrieve it; the retrieved object must contain the newly
-    update matchConditions fields."
+    """Kept as they were given, and changed.
+
+    '[sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should be able to create and update validating
+    webhook configurations with match conditions [Conformance]'
+    '[sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should be able to create and update mutating
+    webhook configurations with match conditions [Conformance]'
     """
     first = condition("!(request.resource.group == 'coordination.k8s.io' && request.resource.resource == 'leases')")
     made = webhooks.create(first)
@@ -82,9 +84,12 @@ def test_match_conditions_are_kept(webhooks: Webhooks) -> None:
 
 
 def test_bad_match_conditions_are_refused(webhooks: Webhooks) -> None:
-    """should reject validating (mutating) webhook configurations with invalid match conditions: "Creates a validating
-    webhook configuration with an invalid CEL expression in it's match conditions field. The api-server server should
-    reject the create request with a "compilation failed" error message."
+    """What does not compile is refused.
+
+    '[sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should reject validating webhook
+    configurations with invalid match conditions [Conformance]'
+    '[sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should reject mutating webhook
+    configurations with invalid match conditions [Conformance]'
     """
     with pytest.raises(ApiException) as failure:
         webhooks.create(condition(BAD))
