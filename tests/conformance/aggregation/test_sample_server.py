@@ -1,4 +1,8 @@
-"""The aggregator supports a sample server of a group of its own that runs in a pod, as any client sees it."""
+"""The aggregator and a sample server of a group of its own that runs in a pod, as any client sees it.
+
+'[sig-api-machinery] Aggregator Should be able to support the 1.17 Sample API Server using the current Aggregator
+[Conformance]'
+"""
 
 from __future__ import annotations
 
