@@ -201,6 +201,8 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     _r("admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", False, "", "api-extensions", ""),
     _r("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", False, "", "api-extensions", "status"),
     _r("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", False, "", "api-extensions", ""),
+    _r("admissionregistration.k8s.io", "v1", "MutatingAdmissionPolicy", "mutatingadmissionpolicies", False, "", "api-extensions", ""),
+    _r("admissionregistration.k8s.io", "v1", "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", False, "", "api-extensions", ""),
     _r("admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", False, "", "api-extensions", ""),
     _r("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False, "crd crds", "api-extensions", "status"),
     _r("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", False, "pc", "", ""),

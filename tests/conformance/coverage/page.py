@@ -18,9 +18,7 @@ PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "api-coverage.md"
 LEVEL: Final = "v1.36"
 UNSTABLE: Final = "alpha and beta versions are off, as upstream's are by default"
 NEWER: Final = f"not in {LEVEL}"
-POLICIES: Final = f"v1 since {LEVEL}; comes with the admission policies"
 MISSING: Final = "missing"
-_ADMISSION: Final = ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding")
 _SERVED_GROUPS: Final = {resource.group for resource in RESOURCES}
 _SERVED_VERSIONS: Final = {resource.api_version for resource in RESOURCES}
 
@@ -38,10 +36,7 @@ def gap(operation: Operation) -> str:
             return ""
         properties = facts.definitions()[resource.definition].get("properties", {})
         return MISSING if operation.subresource in properties else NEWER
-    kind = _kind(operation)
-    if kind in _ADMISSION:
-        return POLICIES
-    return MISSING if _defined(operation.group_version, kind) else NEWER
+    return MISSING if _defined(operation.group_version, _kind(operation)) else NEWER
 
 
 def _gap_of_group(operation: Operation) -> str:

@@ -34,5 +34,7 @@ def _is_unclassified(answer: Answer) -> bool:
     """True of refusals that upstream answers with 500 and no reason, and so do we; what failed inside has a reason."""
     if answer.status != 500:
         return False
+    if "protobuf" in answer.headers.get("content-type", ""):
+        return b"InternalError" not in answer.body
     told = yaml.safe_load(answer.body)  # which reads JSON as well
     return isinstance(told, dict) and told.get("kind") == "Status" and "reason" not in told

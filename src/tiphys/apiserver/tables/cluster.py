@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tiphys.api.types.admissionregistration_v1 import (
+    MutatingAdmissionPolicy,
+    MutatingAdmissionPolicyBinding,
     MutatingWebhookConfiguration,
     ValidatingAdmissionPolicy,
     ValidatingAdmissionPolicyBinding,
@@ -33,7 +35,13 @@ def policy(obj: ValidatingAdmissionPolicy, now: float) -> list[Any]:
     return [obj.metadata.name, len(obj.spec.validations), shown, age(obj.metadata.creation_timestamp, now)]
 
 
-def policy_binding(obj: ValidatingAdmissionPolicyBinding, now: float) -> list[Any]:
+def mutating_policy(obj: MutatingAdmissionPolicy, now: float) -> list[Any]:
+    kind = obj.spec.param_kind
+    shown = f"{kind.api_version}/{kind.kind}" if kind is not None else UNSET
+    return [obj.metadata.name, len(obj.spec.mutations), shown, age(obj.metadata.creation_timestamp, now)]
+
+
+def policy_binding(obj: ValidatingAdmissionPolicyBinding | MutatingAdmissionPolicyBinding, now: float) -> list[Any]:
     reference, shown = obj.spec.param_ref, UNSET
     if reference is not None:
         shown = f"{reference.namespace or '*'}/{reference.name}" if reference.name else UNSET
@@ -153,6 +161,14 @@ PRINTERS: Final = {
         policy,
     ),
     ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"): (
+        "Name|PolicyName|ParamRef|Age",
+        policy_binding,
+    ),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicies"): (
+        "Name|Mutations:integer|ParamKind|Age",
+        mutating_policy,
+    ),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"): (
         "Name|PolicyName|ParamRef|Age",
         policy_binding,
     ),

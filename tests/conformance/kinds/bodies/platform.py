@@ -28,6 +28,7 @@ HOOK: Final[dict[str, Any]] = {
     "admissionReviewVersions": ["v1"],
     "rules": [RULE],
 }
+PATCH: Final = "[JSONPatch{op: 'add', path: '/metadata/labels/x', value: 'y'}]"
 CONSTRAINTS: Final[dict[str, Any]] = {"resourceRules": [RULE]}
 REQUEST: Final[dict[str, Any]] = {"name": "r", "exactly": {"deviceClassName": "gpu.example.com"}}
 LIMITED: Final[dict[str, Any]] = {
@@ -145,7 +146,7 @@ BODIES: Final[dict[str, Body]] = {
             "spec": {
                 "matchConstraints": CONSTRAINTS,
                 "reinvocationPolicy": "Never",
-                "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}],
+                "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": PATCH}}],
             }
         },
         change={"spec": {"failurePolicy": "Ignore"}},
