@@ -1,0 +1,4 @@
+"""A running server for this folder's tests."""
+
+from tests.conformance.api.fixtures import namespace as namespace
+from tests.conformance.api.fixtures import server as server
