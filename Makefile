@@ -14,7 +14,7 @@ help:
 	@echo "make down    stop the cluster and leave the host as it was"
 	@echo "make status  what runs"
 	@echo "make bad-day hosts, links, disks and members of etcd fail under load, for MINUTES=10"
-	@echo "make bench   measure (BENCH=api|scheduler|kubelet|proxy|memory for one group)"
+	@echo "make bench   measure (BENCH=api|store|watch|scheduler|kubelet|proxy|dns|network|hosts|scale|memory for one group)"
 
 # The venv is made once and again whenever the locked requirements change.
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
