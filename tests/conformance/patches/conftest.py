@@ -1,4 +1,5 @@
 """A running server for this folder's tests."""
 
+from tests.conformance.api.fixtures import kubectl as kubectl
 from tests.conformance.api.fixtures import namespace as namespace
 from tests.conformance.api.fixtures import server as server
