@@ -133,10 +133,13 @@ class StatusManager:
                         entry.sent.pop(name, None)
                 backoff.reset()
             except ApiError as error:
-                if error.code in (404, 409, 422):
-                    _logger.debug("status refused", pod=entry.pod.metadata.name, error=error.message)
-                    if error.code != 422:
-                        entry.gone = True
+                if error.code == 422:
+                    # Said again with the next change: until then the API has an older status.
+                    _logger.warning("status refused", pod=entry.pod.metadata.name, error=error.message)
+                    return
+                if error.code in (404, 409):
+                    _logger.debug("the pod is another's or gone", pod=entry.pod.metadata.name, error=error.message)
+                    entry.gone = True
                     return
                 await self._again(entry, backoff, error.message)
             except (OSError, TimeoutError) as error:
