@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import msgspec
 import yaml
 
+from tiphys.api import errors
 from tiphys.apiserver import protobuf
 from tiphys.apiserver.negotiation import PROTOBUF, YAML, negotiate
 from tiphys.apiserver.routing import RequestInfo
@@ -72,7 +73,7 @@ def _written_error(request: Request, response: Response) -> None:
         return
     try:
         wanted = negotiate(accept)
-    except Exception:
+    except errors.ApiError:
         return
     if wanted.media_type == YAML:
         response.body = to_yaml(msgspec.json.decode(response.body))

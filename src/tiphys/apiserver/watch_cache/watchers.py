@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -26,12 +27,12 @@ class Renderer(Protocol):
         ...
 
 
-class ComparingRenderer:
+class ComparingRenderer(ABC):
     """A renderer that decides by itself what a change is to its watch: it is shown both versions of the object."""
 
+    @abstractmethod
     def change(self, full: bytes, previous: bytes) -> Chunk:
         """The frame of a MODIFIED event; `previous` is what the object was, with the event's revision."""
-        raise NotImplementedError
 
 
 class Watcher:
