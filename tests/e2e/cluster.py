@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.e2e import remains
+
 BIN = Path(sys.executable).parent
 
 
@@ -57,6 +59,8 @@ class Cluster:
         return done
 
     def up(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        remains.take_back()
+        remains.note(self.data_dir)
         return self.tiphys("up", *self.flags, *arguments)
 
     def down(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,7 @@ def _start(options: UpOptions) -> tuple[ClusterConfig, Hosts | None, bool]:
     resumed = supervision.ask(config) is not None
     if not resumed:
         _ports_free(config)
+        _addresses_free(config)
     cluster_config.save(config)
     if hosts is not None:
         from tiphys.cmd.hosts import record, underlay
@@ -95,6 +97,23 @@ def _ports_free(config: ClusterConfig) -> None:
     for flag, port in ports.items():
         if not cluster_config.port_free(port):
             raise ConfigError(f"port {port} is taken by another program: stop it, or choose another with {flag}")
+
+
+def _addresses_free(config: ClusterConfig) -> None:
+    """Pods whose addresses the machine takes for another network's would start, and be reached by nobody."""
+    if config.hollow:
+        return
+    from tiphys.cmd.hosts.underlay import routes
+
+    pods = ipaddress.IPv4Network(config.pod_cidr)
+    for destination, link in routes():
+        # Its own links are there already if its processes were killed, or the machine was.
+        if config.cluster_id not in link and ipaddress.IPv4Network(destination, strict=False).subnet_of(pods):
+            ours = "a cluster's (`tiphys down --data-dir …` takes that back); " if link.startswith("tiphys-") else ""
+            raise ConfigError(
+                f"the pods' range {pods} is in use here: {destination} is routed to {link or 'nowhere'}, {ours}"
+                "choose another with --pod-cidr"
+            )
 
 
 async def _until_ready(config: ClusterConfig) -> None:

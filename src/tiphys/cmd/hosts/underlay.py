@@ -29,8 +29,13 @@ _making = threading.Lock()
 
 def taken_ranges() -> list[str]:
     """Every range that this machine has a route to, the default one aside."""
-    routes = json.loads(_run(["ip", "-json", "-4", "route", "show", "table", "all"]) or "[]")
-    return [route["dst"] for route in routes if _is_range(route.get("dst", ""))]
+    return [destination for destination, _ in routes()]
+
+
+def routes() -> list[tuple[str, str]]:
+    """(range, link) of every route of this machine, the default one aside; the link is "" if it has none."""
+    found = json.loads(_run(["ip", "-json", "-4", "route", "show", "table", "all"]) or "[]")
+    return [(route["dst"], route.get("dev", "")) for route in found if _is_range(route.get("dst", ""))]
 
 
 def _is_range(text: str) -> bool:
