@@ -11,8 +11,10 @@ from tiphys.cmd.hosts import underlay
 from tiphys.cmd.up import _addresses_free
 
 
-def config(tmp_path: Path, **changes: int) -> ClusterConfig:
-    return ClusterConfig(data_dir=str(tmp_path), node_name="n", node_ip="192.0.2.9", pod_cidr="10.9.0.0/16", **changes)
+def config(tmp_path: Path, hollow_nodes: int = 0) -> ClusterConfig:
+    return ClusterConfig(
+        data_dir=str(tmp_path), node_name="n", node_ip="192.0.2.9", pod_cidr="10.9.0.0/16", hollow_nodes=hollow_nodes
+    )
 
 
 @pytest.mark.parametrize(
