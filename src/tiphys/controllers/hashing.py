@@ -17,8 +17,11 @@ def safe_encode(text: str) -> str:
 
 
 def short_hash(obj: Any, collision_count: int | None = None) -> str:
-    """Up to 10 characters that stand for an API object; another `collision_count` gives others."""
+    """Up to 10 characters that stand for an API object; another `collision_count` gives others.
+
+    None is 0: a StatefulSet whose first status was written between two tries has one first revision, not two.
+    """
     digest = hashlib.blake2b(codec.encode(obj), digest_size=4)
-    if collision_count is not None:
+    if collision_count:
         digest.update(collision_count.to_bytes(8, "little"))
     return safe_encode(str(int.from_bytes(digest.digest(), "little")))
