@@ -29,13 +29,14 @@ from tiphys.api.types.core_v1 import (
 from tiphys.api.types.meta_v1 import LabelSelector, ObjectMeta
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.evaluation import Evaluations
-from tiphys.scheduler.plugins import DEFAULT_PLUGINS
+from tiphys.scheduler.profiles import default_profile
 from tiphys.scheduler.template import PodInfo, Templates
 
 NODES = 5_000
 PODS = 10_000
 WRITERS = 32
 DEADLINE_SECONDS = 180
+PROFILE = default_profile()
 _SELECTOR = LabelSelector(match_labels={"app": "bench"})
 _ZONE, _HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 
@@ -90,7 +91,7 @@ def _algorithm(spec: dict[str, Any], pods: int) -> float:
     cluster, templates, rng = Cluster(), Templates(), random.Random(0)
     for index in range(NODES):
         cluster.add_node(_node(index))
-    evaluations = Evaluations(cluster, DEFAULT_PLUGINS)
+    evaluations = Evaluations(cluster, PROFILE.filters, PROFILE.scores)
     waiting = [_pod(index, spec) for index in range(pods)]
     started = time.perf_counter()
     for pod in waiting:

@@ -37,10 +37,11 @@ from tiphys.api.types.core_v1 import (
 from tiphys.api.types.meta_v1 import LabelSelector, LabelSelectorRequirement, ObjectMeta
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.evaluation import Evaluation, Evaluations
-from tiphys.scheduler.plugins import DEFAULT_PLUGINS
+from tiphys.scheduler.profiles import default_profile
 from tiphys.scheduler.template import PodInfo, Templates
 
 T = TypeVar("T")
+PROFILE = default_profile()
 KEYS = (reference.ZONE, reference.HOST, "rack")
 RED = LabelSelector(match_labels={"team": "red"})
 SELECTORS = (
@@ -196,7 +197,7 @@ class Simulation:
         for name, labels in self.world.namespaces.items():
             self.cluster.set_namespace(name, dict(labels))
         self.templates = Templates()
-        self.evaluations = Evaluations(self.cluster, DEFAULT_PLUGINS)
+        self.evaluations = Evaluations(self.cluster, PROFILE.filters, PROFILE.scores)
         self.infos: dict[str, PodInfo] = {}
         self.asked: list[Pod] = []
         self.made = 0

@@ -49,10 +49,11 @@ from tiphys.api.types.storage_v1 import (
 )
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.evaluation import Evaluations
-from tiphys.scheduler.plugins import DEFAULT_PLUGINS
+from tiphys.scheduler.profiles import default_profile
 from tiphys.scheduler.template import PodInfo, Templates
 from tiphys.scheduler.volumes import Plan
 
+PROFILE = default_profile()
 NAMESPACE = "default"
 HOST = "kubernetes.io/hostname"
 SIZES = ("1Gi", "2Gi", "3Gi", "5Gi")
@@ -184,7 +185,7 @@ class Simulation:
         self.world = reference.World()
         self.cluster = Cluster()
         self.templates = Templates()
-        self.evaluations = Evaluations(self.cluster, DEFAULT_PLUGINS)
+        self.evaluations = Evaluations(self.cluster, PROFILE.filters, PROFILE.scores)
         self.answers: Counter[str] = Counter()
         for name in CLASSES:
             self.seen(self.world.classes, self.maker.storage_class(name))
@@ -317,7 +318,7 @@ def test_reservations_are_exclusive_and_come_back() -> None:
         status = PersistentVolumeClaimStatus(phase="Pending")
         meta = ObjectMeta(name=name, namespace=NAMESPACE, uid=f"uid-{name}")
         cluster.volumes.observe(PersistentVolumeClaim(metadata=meta, spec=wanted, status=status))
-    templates, evaluations = Templates(), Evaluations(cluster, DEFAULT_PLUGINS)
+    templates, evaluations = Templates(), Evaluations(cluster, PROFILE.filters, PROFILE.scores)
 
     def info(name: str, claim: str) -> PodInfo:
         source = PersistentVolumeClaimVolumeSource(claim_name=claim)

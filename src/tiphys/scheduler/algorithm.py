@@ -10,9 +10,9 @@ from tiphys.scheduler import messages
 from tiphys.scheduler.arrays import ABSENT
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.evaluation import Diagnosis, Evaluations
-from tiphys.scheduler.framework import Plugin, Trigger
+from tiphys.scheduler.framework import Candidate, Disruption, Failure, Point, Refusal, Trigger
 from tiphys.scheduler.nominations import Nominations
-from tiphys.scheduler.preemption import Candidate, Disruption, preempt
+from tiphys.scheduler.profiles import Profile
 from tiphys.scheduler.queue import Group
 from tiphys.scheduler.template import PodInfo
 
@@ -40,14 +40,18 @@ class Unplaceable:
 
 
 class Algorithm:
-    """Decides. Changes nothing of the cluster."""
+    """Decides for the pods of one profile. Changes nothing of the cluster. `nominations`: shared by all profiles."""
 
-    def __init__(self, cluster: Cluster, plugins: Sequence[tuple[Plugin, int]], rng: random.Random) -> None:
+    def __init__(
+        self, cluster: Cluster, profile: Profile, rng: random.Random, nominations: Nominations | None = None
+    ) -> None:
         self.cluster = cluster
-        self.nominations = Nominations()
-        self.evaluations = Evaluations(cluster, plugins)
+        self.profile = profile
+        self.nominations = nominations if nominations is not None else Nominations()
+        self.evaluations = Evaluations(cluster, profile.filters, profile.scores)
         self._rng = rng
-        self._helped_by = {plugin.name: plugin.helped_by for plugin, _ in plugins}
+        self._post_filters = profile.at(Point.POST_FILTER)
+        self._helped_by = {plugin.name: plugin.helped_by for plugin in profile.plugins}
 
     def decide(self, info: PodInfo, budgets: Budgets) -> Placed | Unplaceable:
         """Where `info` goes."""
@@ -65,7 +69,7 @@ class Algorithm:
     def concerns(self, group: Group, trigger: Trigger) -> bool:
         """Whether an event is of a kind that may have made the group's pods schedulable."""
         rejected_by = group[1]
-        return not rejected_by or any(self._helped_by[name] & trigger for name in rejected_by)
+        return not rejected_by or any(self._helped_by.get(name, Trigger(0)) & trigger for name in rejected_by)
 
     def helps(self, group: Group, trigger: Trigger) -> bool:
         """Whether an event has made the group's pods schedulable: by its kind, and then by asking."""
@@ -84,12 +88,19 @@ class Algorithm:
         if self._waits_for_victims(info):
             message = messages.unavailable(diagnosis.nodes, reasons, messages.VICTIMS_TERMINATING, pod_reason=why)
             return Unplaceable(message, diagnosis.rejected_by, None)
-        outcome = preempt(info, diagnosis, cluster, self.evaluations, budgets())
-        if isinstance(outcome, Candidate):
-            message = messages.unavailable(diagnosis.nodes, reasons, pod_reason=why)
-            return Unplaceable(message, diagnosis.rejected_by, outcome)
-        message = messages.unavailable(diagnosis.nodes, reasons, outcome.message, pod_reason=why)
-        return Unplaceable(message, diagnosis.rejected_by, None)
+        outcome = self._post_filter(Failure(info, diagnosis, cluster, self.evaluations, budgets))
+        refusal = outcome.message if isinstance(outcome, Refusal) else ""
+        message = messages.unavailable(diagnosis.nodes, reasons, refusal, pod_reason=why)
+        return Unplaceable(message, diagnosis.rejected_by, outcome if isinstance(outcome, Candidate) else None)
+
+    def _post_filter(self, failure: Failure) -> Candidate | Refusal | None:
+        refusal: Refusal | None = None
+        for plugin in self._post_filters:
+            outcome = plugin.post_filter(failure)
+            if isinstance(outcome, Candidate):
+                return outcome
+            refusal = refusal or outcome
+        return refusal
 
     def _waits_for_victims(self, info: PodInfo) -> bool:
         """Whether pods are already being removed for it."""

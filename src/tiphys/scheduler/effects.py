@@ -72,6 +72,11 @@ class Effects:
         """Bind the pod to the node it was placed on. Raises ApiError, OSError or TimeoutError."""
         namespace, name = info.key
         await self._client.bind(namespace, name, info.uid, info.node_name)
+        self.bound(info)
+
+    def bound(self, info: PodInfo) -> None:
+        """Say that the pod was bound."""
+        namespace, name = info.key
         self._recorder.event(info.pod, NORMAL, "Scheduled", messages.assigned(namespace, name, info.node_name))
 
     async def report(self, pod: Pod, reason: str, message: str, nominated_node_name: str | None) -> None:

@@ -43,10 +43,13 @@ class Diagnosis(NamedTuple):
 class Evaluation:
     """Feasibility and score of every node for `template`. Call `refresh` before reading."""
 
-    def __init__(self, template: Template, cluster: Cluster, plugins: Sequence[tuple[Plugin, int]]) -> None:
+    def __init__(
+        self, template: Template, cluster: Cluster, filters: Sequence[Plugin], scores: Sequence[tuple[Plugin, int]]
+    ) -> None:
         self.template = template
         self._cluster = cluster
-        self._plugins = plugins
+        self._filter_plugins = filters
+        self._score_plugins = scores
         self._position = -1
         self._diagnosis: Diagnosis | None = None
         self._version: Version = (-1, -1, -1, -1)
@@ -132,13 +135,13 @@ class Evaluation:
         cluster, template = self._cluster, self.template
         # Asking for the vector may add a resource column, which moves the version.
         cluster.vector(template)
-        filters = [(plugin.name, plugin.filter(template, cluster)) for plugin, _ in self._plugins]
+        filters = [(plugin.name, plugin.filter(template, cluster)) for plugin in self._filter_plugins]
         self._filters: list[tuple[str, NodeFilter, int]] = [
             (name, node_filter, 1 << index)
             for index, (name, node_filter) in enumerate(filters)
             if node_filter is not None
         ]
-        scores = [(plugin.score(template, cluster), weight) for plugin, weight in self._plugins if weight]
+        scores = [(plugin.score(template, cluster), weight) for plugin, weight in self._score_plugins if weight]
         self._plain: list[tuple[NodeScore, int]] = [(s, w) for s, w in scores if s is not None and not s.normalized]
         self._normalized: list[tuple[NodeScore, int]] = [(s, w) for s, w in scores if s is not None and s.normalized]
         self._local_filters = [entry for entry in self._filters if entry[1].local]
@@ -201,18 +204,29 @@ class Evaluation:
 
 
 class Evaluations:
-    """The evaluations of the templates used last."""
+    """The evaluations of the templates used last.
 
-    def __init__(self, cluster: Cluster, plugins: Sequence[tuple[Plugin, int]]) -> None:
+    `filters` in the order in which a rejection is attributed; `scores` with the weight of each. Given as one sequence
+    of pairs, every plugin is asked for both.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        filters: Sequence[Plugin] | Sequence[tuple[Plugin, int]],
+        scores: Sequence[tuple[Plugin, int]] | None = None,
+    ) -> None:
         self._cluster = cluster
-        self._plugins = plugins
+        pairs = [entry if isinstance(entry, tuple) else (entry, 0) for entry in filters]
+        self._filters = tuple(plugin for plugin, _ in pairs)
+        self._scores = tuple(pairs if scores is None else scores)
         self._by_template: OrderedDict[int, Evaluation] = OrderedDict()
 
     def of(self, template: Template) -> Evaluation:
         """The template's evaluation, up to date."""
         found = self._by_template.get(template.id)
         if found is None:
-            found = self._by_template[template.id] = Evaluation(template, self._cluster, self._plugins)
+            found = self._by_template[template.id] = Evaluation(template, self._cluster, self._filters, self._scores)
             if len(self._by_template) > MAXIMUM_EVALUATIONS:
                 self._by_template.popitem(last=False)
         else:

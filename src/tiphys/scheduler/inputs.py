@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from tiphys.api.selectors import Selector, from_label_selector, from_labels
@@ -25,9 +25,8 @@ from tiphys.client.informer import without_managed_fields
 from tiphys.scheduler.cache import PodCache
 from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.default_spread import SpreadOwners
-from tiphys.scheduler.framework import Trigger
+from tiphys.scheduler.framework import Disruption, Trigger
 from tiphys.scheduler.nominations import Nominations
-from tiphys.scheduler.preemption import Disruption
 from tiphys.scheduler.queue import SchedulingQueue
 from tiphys.scheduler.template import PodInfo
 from tiphys.scheduler.volume_binder import VolumeBinder
@@ -42,7 +41,7 @@ class Inputs:
     def __init__(
         self,
         client: Client,
-        scheduler_name: str,
+        scheduler_names: frozenset[str],
         clock: Clock,
         queue: SchedulingQueue,
         cache: PodCache,
@@ -50,8 +49,10 @@ class Inputs:
         nominations: Nominations,
         happened: Callable[[Trigger], None],
         volumes: VolumeBinder,
+        stop_binding: Callable[[PodKey], None],
     ) -> None:
-        self._scheduler_name = scheduler_name
+        self._scheduler_names = scheduler_names
+        self._stop_binding = stop_binding
         self._clock = clock
         self._queue = queue
         self._cache = cache
@@ -75,9 +76,19 @@ class Inputs:
         ]
         self._add_handlers()
 
-    async def start(self, supervisor: Supervisor) -> None:
-        """Watch everything; returns when what decisions need is known. Nodes come before the pods on them."""
-        first: list[Informer[Any]] = [self._nodes, self._namespaces, self._services, *self._controllers, *self._storage]
+    async def start(self, supervisor: Supervisor, plugins: Iterable[Informer[Any]] = ()) -> None:
+        """Watch everything; returns when what decisions need is known. Nodes come before the pods on them.
+
+        `plugins`: what plugins asked for besides.
+        """
+        first: list[Informer[Any]] = [
+            self._nodes,
+            self._namespaces,
+            self._services,
+            *self._controllers,
+            *self._storage,
+            *plugins,
+        ]
         for informer in (*first, self._budgets):
             supervisor.spawn(informer.run, f"watch-{informer.view.resource.plural}")
         for informer in first:
@@ -183,12 +194,12 @@ class Inputs:
         key = (pod.metadata.namespace or "", pod.metadata.name or "")
         self._queue.remove(key)
         self._nominations.remove(key)
-        self._volumes.pod_gone(key)
+        self._stop_binding(key)
         if self._cache.gone(key) is not None:
             self._happened(Trigger.POD_GONE)
 
     def _ours(self, pod: Pod) -> bool:
-        return (pod.spec.scheduler_name or "default-scheduler") == self._scheduler_name
+        return (pod.spec.scheduler_name or "default-scheduler") in self._scheduler_names
 
 
 def _selector(controller: ReplicaSet | StatefulSet | ReplicationController) -> Selector:

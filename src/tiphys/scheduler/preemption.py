@@ -7,38 +7,16 @@ off a node, the answer is read, and they are put back before anything else happe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from tiphys.scheduler import messages
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.evaluation import Diagnosis, Evaluations
+from tiphys.scheduler.framework import Candidate, Disruption, Refusal
 from tiphys.scheduler.template import PodInfo
 
 MAXIMUM_CANDIDATES = 100
 _PRIORITY_OFFSET = 1 << 31
-
-
-class Disruption(NamedTuple):
-    """What a PodDisruptionBudget has left: pods it covers, and how many may go."""
-
-    covers: Callable[[PodInfo], bool]
-    allowed: int
-
-
-class Candidate(NamedTuple):
-    """A node and the pods to remove from it, by falling priority."""
-
-    row: int
-    victims: tuple[PodInfo, ...]
-    violations: int
-    """How many victims a disruption budget would not let go."""
-
-
-class Refusal(NamedTuple):
-    """Why preemption does not help, as the words that follow ``preemption: ``."""
-
-    message: str
 
 
 def preempt(

@@ -148,14 +148,28 @@ class SchedulingQueue:
         queued.failed_at = now
         self._retry(queued, now)
 
-    def restore(self, queued: QueuedPod, pod: Pod, now: float) -> None:
-        """A pod that was removed for a node did not get it; `pod` is its present state."""
+    def restore(self, queued: QueuedPod, pod: Pod, now: float, rejected_by: frozenset[str] = frozenset()) -> None:
+        """A pod that was removed for a node did not get it; `pod` is its present state.
+
+        `rejected_by`: it waits for what helps against them, as if no node had fit; empty: tried after the backoff.
+        """
         self.remove(queued.key)
         queued.pod = pod
+        self._pods[queued.key] = queued
+        if rejected_by and queued.info is not None:
+            queued.info.pod = pod
+            self.unschedulable(queued, rejected_by, now)
+            return
         queued.info = None
         queued.failed_at = now
-        self._pods[queued.key] = queued
         self._retry(queued, now)
+
+    def activate(self, key: PodKey) -> None:
+        """Try the pod now, if it is unschedulable or backs off."""
+        queued = self._pods.get(key)
+        if queued is not None and queued.place in ("unschedulable", "backoff"):
+            self._leave(queued)
+            self._activate(queued)
 
     def move(self, trigger: Trigger, helps: Callable[[Group, Trigger], bool], now: float) -> int:
         """Something happened: try the unschedulable groups that it `helps` again. Returns how many pods moved."""

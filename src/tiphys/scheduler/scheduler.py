@@ -12,29 +12,44 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Iterable
 
 from tiphys.api.errors import ApiError
-from tiphys.api.types.core_v1 import Node
+from tiphys.api.types.core_v1 import Pod
 from tiphys.base.clock import Clock, SystemClock
 from tiphys.base.logging import get_logger
 from tiphys.base.tasks import Supervisor
 from tiphys.client import Client, EventRecorder
 from tiphys.scheduler import metrics
 from tiphys.scheduler.algorithm import Algorithm, Placed
+from tiphys.scheduler.binding import Bindings
 from tiphys.scheduler.cache import PodCache
-from tiphys.scheduler.cluster import Cluster
+from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.config import SchedulerConfig
 from tiphys.scheduler.effects import SCHEDULER_ERROR, UNSCHEDULABLE, Calls, Effects
 from tiphys.scheduler.evaluation import MAXIMUM_EVALUATIONS
-from tiphys.scheduler.framework import Trigger
+from tiphys.scheduler.framework import Candidate, Rejected, Trigger
+from tiphys.scheduler.handle import Handle
 from tiphys.scheduler.inputs import Inputs
-from tiphys.scheduler.preemption import Candidate
-from tiphys.scheduler.queue import QueuedPod, SchedulingQueue
+from tiphys.scheduler.nominations import Nominations
+from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME, Profile
+from tiphys.scheduler.queue import Group, QueuedPod, SchedulingQueue
 from tiphys.scheduler.template import PodInfo, Templates
 from tiphys.scheduler.volume_binder import VolumeBinder
 
 MAXIMUM_CALLS_AHEAD = 2_000
 _logger = get_logger(__name__)
+
+
+class _Scheduling:
+    """What one profile's pods are scheduled with."""
+
+    def __init__(self, profile: Profile, algorithm: Algorithm, effects: Effects, recorder: EventRecorder) -> None:
+        self.name = profile.scheduler_name
+        self.profile = profile
+        self.algorithm = algorithm
+        self.effects = effects
+        self.recorder = recorder
 
 
 class Scheduler:
@@ -50,7 +65,8 @@ class Scheduler:
     ) -> None:
         self._config = config = config or SchedulerConfig()
         self._clock = clock or SystemClock()
-        self._templates = Templates()
+        self._client = client
+        self._templates = Templates(self._facts)
         self.cluster = Cluster()
         self.cache = PodCache(self.cluster, self._templates, assumed_seconds=config.assumed_seconds)
         self.queue = SchedulingQueue(
@@ -58,47 +74,72 @@ class Scheduler:
             maximum_backoff_seconds=config.maximum_backoff_seconds,
             unschedulable_seconds=config.unschedulable_seconds,
         )
-        self._algorithm = Algorithm(self.cluster, config.plugins, rng or random.Random())
-        self._recorder = EventRecorder(client, config.scheduler_name, config.host, clock=self._clock)
-        self._effects = Effects(client, self._recorder, config.scheduler_name, self._clock)
+        self._nominations = Nominations()
         self._calls = Calls(config.concurrent_calls)
         self._triggers = Trigger(0)
         self._wake = asyncio.Event()
-        self._volumes = VolumeBinder(client, self.cluster.volumes, self._clock, config.volume_bind_seconds)
+        self._volumes = VolumeBinder(client, self.cluster.volumes, self._clock)
+        recorder = EventRecorder(client, "scheduler", config.host, clock=self._clock)
+        self.handle = Handle(client, self.cluster, self._clock, recorder, self._volumes, self._happened, self._activate)
+        self._bindings = Bindings(self._calls, self.handle.waiting, self._clock, self._bound)
+        profiles = [make(self.handle) for make in config.profiles]
+        self._profiles = {profile.scheduler_name: self._scheduling(profile, rng) for profile in profiles}
         self._inputs = Inputs(
             client,
-            config.scheduler_name,
+            frozenset(self._profiles),
             self._clock,
             self.queue,
             self.cache,
             self.cluster,
-            self._algorithm.nominations,
+            self._nominations,
             self._happened,
             self._volumes,
+            self._bindings.stop,
         )
+
+    def _scheduling(self, profile: Profile, rng: random.Random | None) -> _Scheduling:
+        algorithm = Algorithm(self.cluster, profile, rng or random.Random(), self._nominations)
+        recorder = EventRecorder(self._client, profile.scheduler_name, self._config.host, clock=self._clock)
+        return _Scheduling(
+            profile, algorithm, Effects(self._client, recorder, profile.scheduler_name, self._clock), recorder
+        )
+
+    def _of(self, pod: Pod) -> _Scheduling:
+        return self._profiles[pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME]
+
+    def _facts(self, pod: Pod) -> dict[str, object]:
+        """Of a pod that is another scheduler's, nothing of ours depends on what only our plugins see."""
+        scheduling = self._profiles.get(pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME)
+        return scheduling.profile.facts(pod) if scheduling is not None else {}
 
     async def run(self) -> None:
         """Schedule until cancelled. A restart rebuilds everything from the API: what is bound, what waits."""
         try:
             async with Supervisor("scheduler") as supervisor:
-                await self._inputs.start(supervisor)
+                await self._inputs.start(supervisor, self.handle.informers.values())
                 self._adopt_nominations()
                 supervisor.spawn(self._decide, "decide")
                 await supervisor.wait()
         finally:
-            await self._volumes.close()
+            await self._bindings.close()
             await self._calls.close()
-            await self._recorder.close()
+            for recorder in (self.handle.recorder, *(scheduling.recorder for scheduling in self._profiles.values())):
+                await recorder.close()
 
     def _happened(self, trigger: Trigger) -> None:
         self._triggers |= trigger
+        self._wake.set()
+
+    def _activate(self, keys: Iterable[PodKey]) -> None:
+        for key in keys:
+            self.queue.activate(key)
         self._wake.set()
 
     def _adopt_nominations(self) -> None:
         for queued in self.queue:
             if queued.pod.status.nominated_node_name:
                 info = self._info(queued)
-                self._algorithm.nominations.set(info, queued.pod.status.nominated_node_name)
+                self._nominations.set(info, queued.pod.status.nominated_node_name)
 
     async def _decide(self) -> None:
         while True:
@@ -122,7 +163,12 @@ class Scheduler:
     def _move(self, trigger: Trigger, now: float) -> None:
         # Asking many groups takes longer than a turn may: then they are all tried, a turn at a time.
         few = self.queue.groups <= MAXIMUM_EVALUATIONS // 2
-        self.queue.move(trigger, self._algorithm.helps if few else self._algorithm.concerns, now)
+
+        def helps(group: Group, trigger: Trigger) -> bool:
+            algorithm = self._profiles[group[0].scheduler_name].algorithm
+            return (algorithm.helps if few else algorithm.concerns)(group, trigger)
+
+        self.queue.move(trigger, helps, now)
 
     async def _sleep(self) -> None:
         """Until something happens, or the next backoff is over."""
@@ -149,7 +195,7 @@ class Scheduler:
             except Exception as error:
                 # One pod the code cannot digest must not keep the others from their nodes.
                 _logger.exception("pod not scheduled", pod="/".join(queued.key))
-                self._count("error")
+                self._count("error", queued.pod)
                 self.queue.failed(queued, now)
                 self._report(queued, SCHEDULER_ERROR, f"scheduling failed: {error!r}", None)
             finished = time.perf_counter()
@@ -163,24 +209,21 @@ class Scheduler:
             # Deleted before it had a node: nothing to do, and it will be gone presently.
             self.queue.remove(queued.key)
             return
-        info = self._info(queued)
-        decision = self._algorithm.decide(info, self._inputs.disruptions)
+        info, scheduling = self._info(queued), self._of(pod)
+        decision = scheduling.algorithm.decide(info, self._inputs.disruptions)
         if isinstance(decision, Placed):
-            self._count("scheduled")
+            self._count("scheduled", pod)
             self.queue.remove(queued.key)
-            self._algorithm.nominations.remove(queued.key)
+            self._nominations.remove(queued.key)
             self.cache.assume(info, decision.node_name)
             self._triggers |= Trigger.POD_PLACED
-            if info.template.claims:
-                self._volumes.start(
-                    info, self._node(decision.node_name), lambda error: self._claims_ready(queued, info, error)
-                )
-            else:
-                self._calls.submit(lambda: self._bind(queued, info))
+            self._bindings.start(
+                info, scheduling.profile, scheduling.effects, lambda error: self._not_bound(queued, info, error)
+            )
             return
-        self._count("unschedulable")
+        self._count("unschedulable", pod)
         self.queue.unschedulable(queued, decision.rejected_by, now)
-        nominated = self._preempt(info, decision.preemption) if decision.preemption else None
+        nominated = self._preempt(info, decision.preemption, scheduling) if decision.preemption else None
         self._report(queued, UNSCHEDULABLE, decision.message, nominated)
 
     def _info(self, queued: QueuedPod) -> PodInfo:
@@ -189,42 +232,27 @@ class Scheduler:
             queued.info = PodInfo(queued.pod, self._templates.of(queued.pod, spread))
         return queued.info
 
-    def _preempt(self, info: PodInfo, candidate: Candidate) -> str:
+    def _preempt(self, info: PodInfo, candidate: Candidate, scheduling: _Scheduling) -> str:
         metrics.PREEMPTION_ATTEMPTS.inc()
         node_name = self.cluster.nodes.names[candidate.row]
-        nominations = self._algorithm.nominations
+        nominations, effects = self._nominations, scheduling.effects
         for other in nominations.lower(node_name, info.priority):
             nominations.remove(other.key)
-            self._calls.submit(lambda pod=other.pod: self._effects.clear_nomination(pod))  # type: ignore[misc]
+            self._calls.submit(lambda pod=other.pod: effects.clear_nomination(pod))  # type: ignore[misc]
         nominations.set(info, node_name)
         for victim in candidate.victims:
             if not victim.terminating:
-                self._calls.submit(lambda victim=victim: self._effects.remove(victim, info, node_name))  # type: ignore[misc]
+                self._calls.submit(lambda victim=victim: effects.remove(victim, info, node_name))  # type: ignore[misc]
         return node_name
 
     def _report(self, queued: QueuedPod, reason: str, message: str, nominated: str | None) -> None:
-        self._calls.submit(lambda: self._effects.report(queued.pod, reason, message, nominated))
+        effects = self._of(queued.pod).effects
+        self._calls.submit(lambda: effects.report(queued.pod, reason, message, nominated))
 
-    def _node(self, name: str) -> Node:
-        node = self.cluster.nodes.nodes[self.cluster.nodes.rows[name]]
-        assert node is not None
-        return node
-
-    def _claims_ready(self, queued: QueuedPod, info: PodInfo, error: Exception | None) -> None:
-        if error is None:
-            self._calls.submit(lambda: self._bind(queued, info))
-        else:
-            self._not_bound(queued, info, error)
-
-    async def _bind(self, queued: QueuedPod, info: PodInfo) -> None:
-        try:
-            await self._effects.bind(info)
-        except (ApiError, OSError, TimeoutError) as error:
-            self._not_bound(queued, info, error)
-        else:
-            self.cache.bound(info, self._clock.monotonic())
-            if self.queue.has_active:
-                self._wake.set()
+    def _bound(self, info: PodInfo) -> None:
+        self.cache.bound(info, self._clock.monotonic())
+        if self.queue.has_active:
+            self._wake.set()
 
     def _not_bound(self, queued: QueuedPod, info: PodInfo, error: Exception) -> None:
         """Give the room back and, unless the pod is gone or has a node by now, try again after a backoff."""
@@ -233,13 +261,19 @@ class Scheduler:
         self._happened(Trigger.POD_GONE)
         if isinstance(error, ApiError) and error.code == 404:
             return
-        self._count("error")
+        rejected = isinstance(error, Rejected) and error.unschedulable
+        self._count("unschedulable" if rejected else "error", info.pod)
         _logger.warning("binding failed", pod="/".join(info.key), node=info.node_name, error=str(error))
         pod = self._inputs.pod(info.key)
         if pod is None or pod.spec.node_name or pod.metadata.uid != info.uid:
             return
-        self.queue.restore(queued, pod, self._clock.monotonic())
+        now = self._clock.monotonic()
+        if isinstance(error, Rejected):
+            self.queue.restore(queued, pod, now, frozenset({error.plugin} if rejected else ()))
+            self._report(queued, UNSCHEDULABLE if rejected else SCHEDULER_ERROR, str(error), None)
+            return
+        self.queue.restore(queued, pod, now)
         self._report(queued, SCHEDULER_ERROR, f"binding rejected: {error}", None)
 
-    def _count(self, result: str) -> None:
-        metrics.ATTEMPTS.labels(result, self._config.scheduler_name).inc()
+    def _count(self, result: str, pod: Pod) -> None:
+        metrics.ATTEMPTS.labels(result, pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME).inc()

@@ -6,7 +6,7 @@ Ten thousand replicas are one template: it is compiled once, and what is known o
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -47,6 +47,7 @@ class Template:
         "claims",
         "containers",
         "default_spread",
+        "facts",
         "host_ports",
         "id",
         "images",
@@ -59,14 +60,18 @@ class Template:
         "preferences",
         "requests",
         "running",
+        "scheduler_name",
         "spread",
         "terminating",
         "tolerations",
     )
 
-    def __init__(self, pod: Pod, default_spread: Selector | None) -> None:
+    def __init__(self, pod: Pod, default_spread: Selector | None, facts: Mapping[str, object]) -> None:
         spec = pod.spec
+        #: What plugins look at beyond this: by plugin, what its `key` says of the pod.
+        self.facts: Final = facts
         self.id = next(_ids)
+        self.scheduler_name: Final = spec.scheduler_name or "default-scheduler"
         self.namespace: Final = pod.metadata.namespace or ""
         self.labels: Final = pod.metadata.labels
         self.node_selector: Final = spec.node_selector
@@ -139,27 +144,30 @@ class PodInfo:
 
 
 class Templates:
-    """Finds the template of a pod; forgets those no pod has any more."""
+    """Finds the template of a pod; forgets those no pod has any more. `facts`: what plugins look at besides."""
 
-    def __init__(self) -> None:
+    def __init__(self, facts: Callable[[Pod], Mapping[str, object]] | None = None) -> None:
+        self._facts = facts
         self._by_key: WeakValueDictionary[bytes, Template] = WeakValueDictionary()
 
     def of(self, pod: Pod, default_spread: Selector | None = None) -> Template:
         if pod.spec.topology_spread_constraints:
             default_spread = None
-        key = _key(pod, default_spread)
+        facts = self._facts(pod) if self._facts is not None else {}
+        key = _key(pod, default_spread, facts)
         template = self._by_key.get(key)
         if template is None:
-            template = self._by_key[key] = Template(pod, default_spread)
+            template = self._by_key[key] = Template(pod, default_spread, facts)
         return template
 
 
-def _key(pod: Pod, default_spread: Selector | None) -> bytes:
+def _key(pod: Pod, default_spread: Selector | None, facts: Mapping[str, object]) -> bytes:
     spec = pod.spec
     return _encode(
         (
             pod.metadata.namespace,
             pod.metadata.labels,
+            spec.scheduler_name,
             # The node of a pod that has one is not a wish: replicas share a template whether bound or not.
             spec.node_selector,
             spec.affinity,
@@ -172,6 +180,7 @@ def _key(pod: Pod, default_spread: Selector | None) -> bytes:
             [_container_key(container) for container in spec.containers],
             str(default_spread),
             claims_used(pod),
+            facts,
         )
     )
 

@@ -1,26 +1,23 @@
-"""Gets a placed pod's claims their volumes, and says when all have them: the part of VolumeBinding that takes time.
+"""Gets a placed pod's claims their volumes: the part of VolumeBinding that takes time.
 
-start ──reserve──► claimRefs and selected-node written ──claims observed bound──► done(None)
-            └─────────── refused, taken back, too late, pod gone ───────────────► done(error) or nothing
+reserve ──bind──► claimRefs and selected-node written ──claims observed bound──► returns; released
+    └───────────── refused, taken back, too late, pod gone ────────────────────► raises; release
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
 
 from tiphys.api import persistent_volumes as facts
-from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import Node, ObjectReference, PersistentVolume, PersistentVolumeClaim
 from tiphys.base.clock import Clock
 from tiphys.client import Client
 from tiphys.scheduler.template import PodInfo
 from tiphys.scheduler.volumes import ClaimKey, Plan, PodKey, VolumeTable, reachable
 
-Done = Callable[[Exception | None], None]
 _PREFIX = 'running PreBind plugin "VolumeBinding"'
 
 
@@ -29,26 +26,41 @@ class VolumesNotBound(TimeoutError):
 
 
 class VolumeBinder:
-    """One task a pod whose claims are not bound yet; none otherwise. Told of every change by `observed`."""
+    """Told of every change by `observed`. A pod without unbound claims costs nothing."""
 
-    def __init__(self, client: Client, table: VolumeTable, clock: Clock, bind_seconds: float) -> None:
+    def __init__(self, client: Client, table: VolumeTable, clock: Clock) -> None:
         self._client = client
         self._table = table
         self._clock = clock
-        self._bind_seconds = bind_seconds
-        self._tasks: dict[PodKey, asyncio.Task[None]] = {}
+        self._plans: dict[PodKey, tuple[Plan, Node]] = {}
         #: Who waits for a change of a claim, by its key, or of a volume, by ("", name).
         self._waiting: dict[ClaimKey, set[asyncio.Event]] = {}
 
-    def start(self, info: PodInfo, node: Node, done: Done) -> None:
-        """Have the claims of a pod placed on `node` bound; `done` is called at once if they are."""
+    def reserve(self, info: PodInfo, node: Node) -> None:
+        """Promise the pod, placed on `node`, the volumes its unbound claims get there; none if all are bound."""
         plan = self._table.plan(info.template.namespace, info.template.claims, node)
-        if not plan.bind and not plan.provision:
-            done(None)
-            return
-        self._table.reserve(info.key, plan)
-        task = asyncio.get_running_loop().create_task(self._run(info.key, plan, node, done), name="scheduler/volumes")
-        self._tasks[info.key] = task
+        if plan.bind or plan.provision:
+            self._table.reserve(info.key, plan)
+            self._plans[info.key] = (plan, node)
+
+    def release(self, key: PodKey) -> None:
+        """The pod has what it was promised, or will not get it. Idempotent."""
+        promised = self._plans.pop(key, None)
+        if promised is not None:
+            self._table.release(key, promised[0])
+
+    def is_promised(self, key: PodKey) -> bool:
+        """Whether the pod's claims must be bound before it is."""
+        return key in self._plans
+
+    async def bind(self, key: PodKey, timeout_seconds: float) -> None:
+        """Have the claims of a pod bound. Raises ApiError, OSError, and VolumesNotBound, also when it takes too long.
+
+        What is under way stays when it is cancelled: another pod may use the claims.
+        """
+        plan, node = self._plans[key]
+        await self._bind(plan, node, timeout_seconds)
+        self.release(key)
 
     def observed(self, obj: Any) -> None:
         """An object of a storage kind came, changed or went: the table has it already."""
@@ -56,38 +68,13 @@ class VolumeBinder:
             for event in self._waiting.get((obj.metadata.namespace or "", obj.metadata.name or ""), ()):
                 event.set()
 
-    def pod_gone(self, key: PodKey) -> None:
-        """Nobody waits for its volumes any more. What is under way stays: another pod may use the claims."""
-        task = self._tasks.get(key)
-        if task is not None:
-            task.cancel()
-
-    async def close(self) -> None:
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
-    async def _run(self, key: PodKey, plan: Plan, node: Node, done: Done) -> None:
-        error: Exception | None = None
-        try:
-            await self._bind(plan, node)
-        except (ApiError, OSError, TimeoutError) as failure:
-            error = failure
-        finally:
-            if self._tasks.get(key) is asyncio.current_task():
-                del self._tasks[key]
-            self._table.release(key, plan)
-        done(error)
-
-    async def _bind(self, plan: Plan, node: Node) -> None:
+    async def _bind(self, plan: Plan, node: Node, timeout_seconds: float) -> None:
         # Listened for before anything is written: the answer may be observed before the write returns.
         event = asyncio.Event()
         keys = [*plan.claims, *(("", volume) for _, volume in plan.bind)]
         for key in keys:
             self._waiting.setdefault(key, set()).add(event)
-        timer = asyncio.ensure_future(self._clock.sleep(self._bind_seconds))
+        timer = asyncio.ensure_future(self._clock.sleep(timeout_seconds))
         timer.add_done_callback(lambda _: event.set())
         try:
             for claim_key, volume_name in plan.bind:

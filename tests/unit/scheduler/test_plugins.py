@@ -14,6 +14,7 @@ from tiphys.scheduler.algorithm import Algorithm, Placed, Unplaceable
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.framework import Plugin
 from tiphys.scheduler.plugins import DEFAULT_PLUGINS
+from tiphys.scheduler.profiles import Profile, default_profile
 from tiphys.scheduler.template import PodInfo, Templates
 
 _DOCUMENT = Path(__file__).parents[3] / "docs" / "scheduler.md"
@@ -35,7 +36,8 @@ def test_the_documented_plugin_works() -> None:
         if rack:
             made.metadata.labels["rack"] = rack
         world.add_node(made)
-    algorithm = Algorithm(world, (*DEFAULT_PLUGINS, (documented_plugin(), 0)), random.Random(0))
+    plugins = [*((kind(), weight) for kind, weight in DEFAULT_PLUGINS), (documented_plugin(), 0)]
+    algorithm = Algorithm(world, Profile.of("default-scheduler", plugins), random.Random(0))
     wanted = pod("a")
     info = PodInfo(wanted, Templates().of(wanted))
     assert algorithm.decide(info, list) == Placed("n2")
@@ -54,7 +56,7 @@ def test_a_node_that_has_the_image_is_preferred() -> None:
             made.status.images = (ContainerImage(names=("docker.io/library/i:latest", "i:latest"), size_bytes=2 << 30),)
         world.add_node(made)
     wanted = pod("a")
-    algorithm = Algorithm(world, DEFAULT_PLUGINS, random.Random(0))
+    algorithm = Algorithm(world, default_profile(), random.Random(0))
     assert algorithm.decide(PodInfo(wanted, Templates().of(wanted)), list) == Placed("n2")
 
 
@@ -64,5 +66,5 @@ def test_ties_are_broken_at_random() -> None:
         world.add_node(node(f"n{number}"))
     wanted = pod("a")
     info = PodInfo(wanted, Templates().of(wanted))
-    algorithm = Algorithm(world, DEFAULT_PLUGINS, random.Random(0))
+    algorithm = Algorithm(world, default_profile(), random.Random(0))
     assert len({str(algorithm.decide(info, list)) for _ in range(50)}) == 5

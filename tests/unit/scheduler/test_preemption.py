@@ -11,9 +11,8 @@ from tests.unit.scheduler.objects import node, pod
 from tiphys.api.types.core_v1 import Pod, Taint
 from tiphys.scheduler.algorithm import Algorithm, Placed, Unplaceable
 from tiphys.scheduler.cluster import Cluster
-from tiphys.scheduler.framework import Trigger
-from tiphys.scheduler.plugins import DEFAULT_PLUGINS
-from tiphys.scheduler.preemption import Disruption
+from tiphys.scheduler.framework import Disruption, Trigger
+from tiphys.scheduler.profiles import default_profile
 from tiphys.scheduler.template import PodInfo, Templates
 
 
@@ -21,7 +20,7 @@ class Setup:
     def __init__(self) -> None:
         self.cluster = Cluster()
         self.templates = Templates()
-        self.algorithm = Algorithm(self.cluster, DEFAULT_PLUGINS, random.Random(0))
+        self.algorithm = Algorithm(self.cluster, default_profile(), random.Random(0))
         self.budgets: list[Disruption] = []
 
     def info(self, made: Pod) -> PodInfo:

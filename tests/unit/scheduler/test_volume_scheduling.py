@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -34,10 +35,14 @@ from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.controllers.config import ControllerManagerConfig
 from tiphys.controllers.manager import ControllerManager
 from tiphys.scheduler.cache import PodCache
+from tiphys.scheduler.plugins.volume_binding import VolumeBindingArgs
+from tiphys.scheduler.profiles import default_profile
 from tiphys.testing.control_plane import ControlPlane, control_plane
 
 CONTROLLERS = ("persistentvolume-binder-controller", "local-path-provisioner-controller")
-IMPATIENT = dataclasses.replace(FAST, volume_bind_seconds=0.05)
+IMPATIENT = dataclasses.replace(
+    FAST, profiles=(partial(default_profile, args={"VolumeBinding": VolumeBindingArgs(bind_timeout_seconds=0)}),)
+)
 SCHEDULER = "system:kube-scheduler"
 
 

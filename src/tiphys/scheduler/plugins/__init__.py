@@ -4,6 +4,7 @@ What may enter: arithmetic on the cluster's columns. No I/O, no clock, no state 
 """
 
 from tiphys.scheduler.framework import Plugin
+from tiphys.scheduler.plugins.default_preemption import DefaultPreemption
 from tiphys.scheduler.plugins.image_locality import ImageLocality
 from tiphys.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from tiphys.scheduler.plugins.node_affinity import NodeAffinity
@@ -12,24 +13,27 @@ from tiphys.scheduler.plugins.node_resources import NodeResourcesBalancedAllocat
 from tiphys.scheduler.plugins.node_unschedulable import NodeUnschedulable
 from tiphys.scheduler.plugins.node_volume_limits import NodeVolumeLimits
 from tiphys.scheduler.plugins.pod_topology_spread import PodTopologySpread
+from tiphys.scheduler.plugins.scheduling_gates import SchedulingGates
 from tiphys.scheduler.plugins.taint_toleration import TaintToleration
 from tiphys.scheduler.plugins.volume_binding import VolumeBinding
 from tiphys.scheduler.plugins.volume_restrictions import VolumeRestrictions
 from tiphys.scheduler.plugins.volume_zone import VolumeZone
 
-DEFAULT_PLUGINS: tuple[tuple[Plugin, int], ...] = (
-    (NodeUnschedulable(), 0),
-    (TaintToleration(), 3),
-    (NodeAffinity(), 2),
-    (NodePorts(), 0),
-    (NodeResourcesFit(), 1),
-    (VolumeRestrictions(), 0),
-    (NodeVolumeLimits(), 0),
-    (VolumeBinding(), 0),
-    (VolumeZone(), 0),
-    (PodTopologySpread(), 2),
-    (InterPodAffinity(), 2),
-    (NodeResourcesBalancedAllocation(), 1),
-    (ImageLocality(), 1),
+DEFAULT_PLUGINS: tuple[tuple[type[Plugin], int], ...] = (
+    (SchedulingGates, 0),
+    (NodeUnschedulable, 0),
+    (TaintToleration, 3),
+    (NodeAffinity, 2),
+    (NodePorts, 0),
+    (NodeResourcesFit, 1),
+    (VolumeRestrictions, 0),
+    (NodeVolumeLimits, 0),
+    (VolumeBinding, 0),
+    (VolumeZone, 0),
+    (PodTopologySpread, 2),
+    (InterPodAffinity, 2),
+    (NodeResourcesBalancedAllocation, 1),
+    (ImageLocality, 1),
+    (DefaultPreemption, 0),
 )
 """Each with its score's weight, in the order in which a rejection is attributed."""

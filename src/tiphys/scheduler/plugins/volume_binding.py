@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from tiphys.api import persistent_volumes as facts
@@ -17,7 +18,7 @@ from tiphys.api.types.storage_v1 import StorageClass
 from tiphys.scheduler.arrays import Bools, Ints, Rows
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.framework import NodeFilter, Plugin, Trigger
-from tiphys.scheduler.template import Template
+from tiphys.scheduler.template import PodInfo, Template
 from tiphys.scheduler.volumes import ClaimUse, VolumeTable, provisionable
 
 UNBOUND_IMMEDIATE: Final = "pod has unbound immediate PersistentVolumeClaims"
@@ -27,9 +28,17 @@ NOT_ENOUGH_SPACE: Final = "node(s) did not have enough free storage"
 NO_VOLUME: Final = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
 
 
+class VolumeBindingArgs(msgspec.Struct, rename="camel", forbid_unknown_fields=True, frozen=True):
+    """Upstream's VolumeBindingArgs."""
+
+    bind_timeout_seconds: int = 600
+    """How long a pod waits for its claims to be bound to volumes before it is scheduled anew."""
+
+
 class VolumeBinding(Plugin):
     name = "VolumeBinding"
     helped_by = Trigger.NODE_ADDED | Trigger.NODE_CHANGED | Trigger.STORAGE_CHANGED
+    args_type = VolumeBindingArgs
 
     def filter(self, template: Template, cluster: Cluster) -> NodeFilter | None:
         if not template.claims:
@@ -46,6 +55,20 @@ class VolumeBinding(Plugin):
         if claims.immediate:
             return _Refused(UNBOUND_IMMEDIATE)
         return _Filter(_Answers(cluster).of(claims.bound, claims.delayed))
+
+    def reserve(self, info: PodInfo, node_name: str) -> None:
+        if info.template.claims:
+            nodes = self.handle.cluster.nodes
+            self.handle.volumes.reserve(info, nodes.nodes[nodes.rows[node_name]])
+
+    def unreserve(self, info: PodInfo, node_name: str) -> None:
+        self.handle.volumes.release(info.key)
+
+    def has_work(self, info: PodInfo) -> bool:
+        return bool(self.handle.volumes.is_promised(info.key))
+
+    async def pre_bind(self, info: PodInfo, node_name: str) -> None:
+        await self.handle.volumes.bind(info.key, self.args.bind_timeout_seconds)
 
 
 def _problem(namespace: str, use: ClaimUse, claim: PersistentVolumeClaim | None) -> str:
