@@ -71,9 +71,14 @@ class Algorithm:
         rejected_by = group[1]
         return not rejected_by or any(self._helped_by.get(name, Trigger(0)) & trigger for name in rejected_by)
 
-    def helps(self, group: Group, trigger: Trigger) -> bool:
-        """Whether an event has made the group's pods schedulable: by its kind, and then by asking."""
-        return self.concerns(group, trigger) and bool(self.evaluations.of(group[0]).feasible().any())
+    def helps(self, group: Group, trigger: Trigger) -> bool | None:
+        """Whether an event has made the group's pods schedulable: by its kind, and then by asking.
+
+        None: no, but it is of a kind that may have changed why they are not.
+        """
+        if not self.concerns(group, trigger):
+            return False
+        return bool(self.evaluations.of(group[0]).feasible().any()) or None
 
     def _unplaceable(
         self, info: PodInfo, diagnosis: Diagnosis, blocked: Sequence[int], budgets: Budgets

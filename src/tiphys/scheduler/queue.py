@@ -7,7 +7,9 @@
                └──backoff over── backoff ◄──moved by an event, backoff not over──┘
 
 Pure: time comes as an argument, in seconds of a monotonic clock. Order is upstream's PrioritySort: priority, then age.
-Unschedulable pods are grouped by template and by who rejected them: an event is judged once a group.
+Unschedulable pods are grouped by template and by who rejected them: an event is judged once a group. An event that
+does not help may still change why they wait: then one of the group is tried again after a while, and if it hears
+something else than before, so are the others.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from tiphys.scheduler.cluster import PodKey
 from tiphys.scheduler.framework import Trigger
 from tiphys.scheduler.template import PodInfo, Template
 
+STALE_SECONDS = 5.0
+"""How long what unschedulable pods say of themselves may be out of date before one of them looks again."""
 PLACES = ("active", "backoff", "unschedulable", "gated")
 Group = tuple[Template, frozenset[str]]
 
@@ -29,7 +33,7 @@ Group = tuple[Template, frozenset[str]]
 class QueuedPod:
     """A pod that has no node yet. `info` is made when it is first popped."""
 
-    __slots__ = ("attempts", "failed_at", "group", "info", "key", "place", "pod", "queued_at")
+    __slots__ = ("attempts", "failed_at", "group", "info", "key", "message", "place", "pod", "queued_at")
 
     def __init__(self, pod: Pod, now: float) -> None:
         self.key: PodKey = (pod.metadata.namespace or "", pod.metadata.name or "")
@@ -39,6 +43,8 @@ class QueuedPod:
         self.attempts = 0
         self.info: PodInfo | None = None
         self.group: Group | None = None
+        #: Why it is unschedulable, as last reported.
+        self.message = ""
         self.place = ""  # active, backoff, unschedulable, gated, or "" while being scheduled
 
 
@@ -61,6 +67,8 @@ class SchedulingQueue:
         self._active: list[tuple[int, float, int, QueuedPod]] = []
         self._backoff: list[tuple[float, int, QueuedPod]] = []
         self._groups: dict[Group, dict[PodKey, QueuedPod]] = {}
+        #: When a group of which only the reasons may have changed has a look: in order of it.
+        self._stale: dict[Group, float] = {}
 
     def __len__(self) -> int:
         return len(self._pods)
@@ -131,15 +139,28 @@ class SchedulingQueue:
         """How many groups of unschedulable pods there are."""
         return len(self._groups)
 
-    def unschedulable(self, queued: QueuedPod, rejected_by: frozenset[str], now: float) -> None:
+    def unschedulable(self, queued: QueuedPod, rejected_by: frozenset[str], now: float, message: str = "") -> None:
         """No node fits; wait for an event that may help against `rejected_by`. Its `info` is set."""
         assert queued.info is not None
         if self._pods.get(queued.key) is not queued:
             return
+        news, queued.message = message != queued.message and bool(queued.message), message
         queued.failed_at = now
         queued.place = "unschedulable"
         queued.group = (queued.info.template, rejected_by)
-        self._groups.setdefault(queued.group, {})[queued.key] = queued
+        group = self._groups.setdefault(queued.group, {})
+        group[queued.key] = queued
+        if news:
+            self._look_again(queued)
+
+    def _look_again(self, informed: QueuedPod) -> None:
+        """One pod heard something new: those like it that were told otherwise are out of date."""
+        assert informed.group is not None
+        like = [group for group in self._groups if group[0] is informed.group[0]]
+        for other in [other for group in like for other in self._groups[group].values()]:
+            if other.message != informed.message:
+                self._leave(other)
+                self._activate(other)
 
     def failed(self, queued: QueuedPod, now: float) -> None:
         """Something other than the lack of a node went wrong: try again after the backoff."""
@@ -171,10 +192,18 @@ class SchedulingQueue:
             self._leave(queued)
             self._activate(queued)
 
-    def move(self, trigger: Trigger, helps: Callable[[Group, Trigger], bool], now: float) -> int:
-        """Something happened: try the unschedulable groups that it `helps` again. Returns how many pods moved."""
+    def move(self, trigger: Trigger, helps: Callable[[Group, Trigger], bool | None], now: float) -> int:
+        """Something happened: try the unschedulable groups that it `helps` again. Returns how many pods moved.
+
+        `helps` is None for a group that is not helped, but whose reasons may be others now.
+        """
         moved = 0
-        for group in [group for group in self._groups if helps(group, trigger)]:
+        for group in list(self._groups):
+            answer = helps(group, trigger)
+            if answer is None:
+                self._stale.setdefault(group, now + STALE_SECONDS)
+            if not answer:
+                continue
             for queued in list(self._groups[group].values()):
                 self._retry(queued, now)
                 moved += 1
@@ -186,6 +215,11 @@ class SchedulingQueue:
             queued = heapq.heappop(self._backoff)[-1]
             if queued.place == "backoff":
                 self._activate(queued)
+        for group in [group for group, due in self._stale.items() if due <= now]:
+            del self._stale[group]
+            if (first := next(iter(self._groups.get(group, {}).values()), None)) is not None:
+                self._leave(first)
+                self._activate(first)
         limit = now - self._unschedulable_seconds
         for group in list(self._groups.values()):
             # In order of failure: the first is the oldest.
@@ -199,6 +233,7 @@ class SchedulingQueue:
         moments = [
             next(iter(group.values())).failed_at + self._unschedulable_seconds for group in self._groups.values()
         ]
+        moments += self._stale.values()
         while self._backoff and self._backoff[0][-1].place != "backoff":
             heapq.heappop(self._backoff)
         if self._backoff:

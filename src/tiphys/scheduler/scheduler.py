@@ -164,7 +164,7 @@ class Scheduler:
         # Asking many groups takes longer than a turn may: then they are all tried, a turn at a time.
         few = self.queue.groups <= MAXIMUM_EVALUATIONS // 2
 
-        def helps(group: Group, trigger: Trigger) -> bool:
+        def helps(group: Group, trigger: Trigger) -> bool | None:
             algorithm = self._profiles[group[0].scheduler_name].algorithm
             return (algorithm.helps if few else algorithm.concerns)(group, trigger)
 
@@ -222,7 +222,7 @@ class Scheduler:
             )
             return
         self._count("unschedulable", pod)
-        self.queue.unschedulable(queued, decision.rejected_by, now)
+        self.queue.unschedulable(queued, decision.rejected_by, now, decision.message)
         nominated = self._preempt(info, decision.preemption, scheduling) if decision.preemption else None
         self._report(queued, UNSCHEDULABLE, decision.message, nominated)
 

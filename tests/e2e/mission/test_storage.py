@@ -157,7 +157,9 @@ def test_a_pod_goes_nowhere_without_its_data(whole_hosts: HostsCluster, namespac
         conditions = {c["type"]: c for c in found["status"].get("conditions", ())}
         text = conditions.get("PodScheduled", {}).get("message", "")
         others = len(cluster.ready()) - 1
-        return f"{others} node(s) had volume node affinity conflict" in text and "untolerated taint" in text
+        assert f"{others} node(s) had volume node affinity conflict" in text, found["status"]
+        assert "untolerated taint" in text, text
+        return True
 
     eventually(says_why, "the pod waits for the host that has its volume", 60)
     cluster.start(host)

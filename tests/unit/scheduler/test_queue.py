@@ -8,7 +8,7 @@ import pytest
 from tests.unit.scheduler.objects import pod
 from tiphys.api.types.core_v1 import PodSchedulingGate
 from tiphys.scheduler.framework import Trigger
-from tiphys.scheduler.queue import QueuedPod, SchedulingQueue
+from tiphys.scheduler.queue import STALE_SECONDS, QueuedPod, SchedulingQueue
 from tiphys.scheduler.template import PodInfo, Templates
 
 FIT = frozenset({"NodeResourcesFit"})
@@ -30,10 +30,12 @@ def pop(queue: SchedulingQueue) -> QueuedPod:
     return queued
 
 
-def fail(queue: SchedulingQueue, templates: Templates, now: float) -> QueuedPod:
+def fail(
+    queue: SchedulingQueue, templates: Templates, now: float, message: str = "", rejected_by: frozenset[str] = FIT
+) -> QueuedPod:
     queued = pop(queue)
     queued.info = PodInfo(queued.pod, templates.of(queued.pod))
-    queue.unschedulable(queued, FIT, now)
+    queue.unschedulable(queued, rejected_by, now, message)
     return queued
 
 
@@ -137,3 +139,26 @@ def test_a_pod_removed_while_being_scheduled_does_not_come_back(queue: Schedulin
     queue.failed(queued, 0)
     assert len(queue) == 0
     assert queue.next_flush() is None
+
+
+def test_one_of_a_group_looks_again_when_its_reasons_may_be_others(
+    queue: SchedulingQueue, templates: Templates
+) -> None:
+    for name in ("a", "b", "c"):
+        queue.add(pod(name), 0)
+        fail(queue, templates, 0, "0/2 nodes")
+    assert queue.move(Trigger.NODE_CHANGED, lambda group, trigger: None, 100) == 0
+    assert queue.next_flush() == 100 + STALE_SECONDS
+    queue.flush(100 + STALE_SECONDS)
+    assert (queue.counts()["active"], queue.counts()["unschedulable"]) == (1, 2)
+    # It hears the same: the others sleep on.
+    fail(queue, templates, 106, "0/2 nodes")
+    assert queue.counts()["unschedulable"] == 3
+    queue.move(Trigger.NODE_CHANGED, lambda group, trigger: None, 200)
+    queue.flush(300)
+    # It hears something else, of others even: so do they, once.
+    fail(queue, templates, 206, "0/3 nodes", frozenset({"TaintToleration"}))
+    assert queue.counts()["active"] == 2
+    fail(queue, templates, 206, "0/3 nodes", frozenset({"TaintToleration"}))
+    fail(queue, templates, 206, "0/3 nodes", frozenset({"TaintToleration"}))
+    assert queue.counts()["unschedulable"] == 3
