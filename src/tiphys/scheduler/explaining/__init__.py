@@ -1,0 +1,12 @@
+"""Why a pod has no node, and what would give it one: from a pod and the cluster's columns, computed and not guessed.
+
+What may enter: reasons, groups of nodes, remedies and the words for them. No I/O, no clock. A remedy is only offered
+after the filters were run again with it, and the cluster is left as it was.
+"""
+
+from tiphys.scheduler.explaining.explain import explain
+from tiphys.scheduler.explaining.explanation import Explanation, Verdict
+from tiphys.scheduler.explaining.model import Model
+from tiphys.scheduler.explaining.words import render
+
+__all__ = ["Explanation", "Model", "Verdict", "explain", "render"]

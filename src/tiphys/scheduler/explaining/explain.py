@@ -1,0 +1,151 @@
+"""The whole answer for one pod: what it is, which nodes reject it and why, and what would help. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+import numpy as np
+from msgspec.structs import replace
+
+from tiphys.api.types.core_v1 import Pod, PodCondition
+from tiphys.scheduler.explaining import started
+from tiphys.scheduler.explaining.details import detail
+from tiphys.scheduler.explaining.explanation import Explanation, NodeGroup, PluginReason, Verdict, bounded, shorten
+from tiphys.scheduler.explaining.groups import Group, examples, group, reasons_of, shared_labels, shared_taints
+from tiphys.scheduler.explaining.model import Judgement, Model, Reason
+from tiphys.scheduler.explaining.remedies import Scene
+from tiphys.scheduler.explaining.search import search
+from tiphys.scheduler.nodes import NodeTable
+
+DEFAULT_SCHEDULER: Final = "default-scheduler"
+MAXIMUM_NAMED_GROUPS: Final = 40
+
+
+def explain(pod: Pod, model: Model, schedulers: Collection[str] = (DEFAULT_SCHEDULER,)) -> Explanation:
+    """Why `pod` is where it is. `schedulers` are those known to run. Leaves the model's cluster as it was."""
+    base = _base(pod)
+    if (settled := started.settled(pod, base)) is not None:
+        return bounded(settled)
+    plugin, gate = model.profile.gate(pod)
+    if gate:
+        gates = (PluginReason(plugin=plugin, reason=shorten(gate)),)
+        summary = f"It is held back: {_gated(pod, gate)}."
+        return bounded(replace(base, verdict=Verdict.GATED, reasons=gates, summary=summary))
+    judgement = model.judge(pod)
+    reasons = reasons_of(judgement, model.cluster)
+    groups = group(judgement, reasons)
+    base = replace(
+        base,
+        nodes=model.cluster.nodes.count,
+        fits=len(judgement.rows),
+        reasons=_plugin_reasons(judgement, reasons, model),
+        groups=tuple(_group(found, judgement, model) for found in groups[:MAXIMUM_NAMED_GROUPS]),
+    )
+    if len(groups) > MAXIMUM_NAMED_GROUPS:
+        base = replace(base, left_out={"groups": len(groups) - MAXIMUM_NAMED_GROUPS})
+    name = pod.spec.scheduler_name or DEFAULT_SCHEDULER
+    if name not in schedulers and not base.reported:
+        said = f"It waits for a scheduler called {name}, and none of that name has looked at it"
+        return bounded(replace(base, verdict=Verdict.UNKNOWN_SCHEDULER, summary=f"{said}."))
+    if not base.nodes:
+        return bounded(replace(base, verdict=Verdict.NO_NODES, summary="There is no node at all."))
+    if base.fits:
+        return bounded(_would_fit(pod, base, judgement, model.cluster.nodes))
+    remedies = search(Scene(pod, model, judgement), groups)
+    return bounded(_unschedulable(pod, replace(base, remedies=tuple(remedies)), judgement))
+
+
+def _base(pod: Pod) -> Explanation:
+    condition = scheduled_condition(pod)
+    return Explanation(
+        subject=f"pod/{pod.metadata.name}",
+        namespace=pod.metadata.namespace or "",
+        verdict=Verdict.UNSCHEDULABLE,
+        summary="",
+        owner=next((f"{o.kind}/{o.name}" for o in pod.metadata.owner_references if o.controller), ""),
+        since=pod.metadata.creation_timestamp or "",
+        reported=shorten(condition.message or "", 1000) if condition is not None else "",
+    )
+
+
+def scheduled_condition(pod: Pod) -> PodCondition | None:
+    return next((condition for condition in pod.status.conditions if condition.type == "PodScheduled"), None)
+
+
+def _gated(pod: Pod, said: str) -> str:
+    gates = ", ".join(gate.name for gate in pod.spec.scheduling_gates)
+    if not gates:
+        return shorten(said)
+    return f"its scheduling gates are not removed yet ({shorten(gates)}); whoever put them there must remove them"
+
+
+def _would_fit(pod: Pod, base: Explanation, judgement: Judgement, nodes: NodeTable) -> Explanation:
+    name = nodes.names[int(judgement.rows[0])]
+    count = f"{base.fits} of {base.nodes} nodes" if base.fits > 1 else f"node {name}"
+    if pod.status.nominated_node_name:
+        said = f"It waits for the pods that are being removed for it on node {pod.status.nominated_node_name}"
+        return replace(base, verdict=Verdict.WAITING, summary=f"{said}.")
+    said = f"Nothing stands in its way now: {count} would take it, so the scheduler should place it within seconds"
+    notes = ("If it stays pending, the scheduler does not run, or holds it back after a failed attempt.",)
+    return replace(base, verdict=Verdict.SCHEDULABLE, summary=f"{said}.", notes=notes)
+
+
+def _unschedulable(pod: Pod, base: Explanation, judgement: Judgement) -> Explanation:
+    notes: list[str] = []
+    nominated = pod.status.nominated_node_name
+    if nominated:
+        notes.append(f"It is promised the room of less important pods that are being removed on node {nominated}.")
+    if pod.spec.preemption_policy == "Never":
+        notes.append("It may not have less important pods removed for it: its preemptionPolicy is Never.")
+    if judgement.pod_reasons:
+        said = "; ".join(words for _, words in judgement.pod_reasons)
+        return replace(base, summary=f"No node can take it, whatever the nodes are like: {said}.", notes=tuple(notes))
+    which = "The only node does not take it" if base.nodes == 1 else f"None of the {base.nodes} nodes takes it"
+    most = max(base.reasons, key=lambda reason: reason.nodes, default=None)
+    said = f"{which}: {_leading(base, most)}" if most is not None else which
+    return replace(base, summary=f"{said}.", notes=tuple(notes))
+
+
+def _leading(base: Explanation, most: PluginReason) -> str:
+    first = base.groups[0].reasons if base.groups else (most,)
+    words = " and ".join(dict.fromkeys(reason.reason for reason in first[:3]))
+    if base.nodes == 1 or len(base.groups) == 1:
+        return words
+    return f"closest are {base.groups[0].nodes} that have {words}" if base.groups else words
+
+
+def _plugin_reasons(judgement: Judgement, reasons: list[Reason], model: Model) -> tuple[PluginReason, ...]:
+    """By plugin: what each says of how many nodes. Taints are counted together here, and told apart in the groups."""
+    about_pod = [PluginReason(plugin=plugin, reason=shorten(words)) for plugin, words in judgement.pod_reasons]
+    merged: dict[tuple[str, str], Reason] = {}
+    for reason in reasons:
+        key = (reason.plugin, reason.words)
+        known = merged.get(key)
+        merged[key] = reason if known is None else known._replace(rows=known.rows | reason.rows, subject="")
+    found = []
+    for reason in merged.values():
+        rows = np.flatnonzero(reason.rows)
+        told = detail(reason, rows, judgement.template, model.cluster)
+        found.append(PluginReason(plugin=reason.plugin, reason=shorten(reason.words), nodes=len(rows), detail=told))
+    return (*about_pod, *sorted(found, key=lambda reason: (-reason.nodes, reason.plugin, reason.reason)))
+
+
+def _group(found: Group, judgement: Judgement, model: Model) -> NodeGroup:
+    cluster, template = model.cluster, judgement.template
+    told = tuple(
+        PluginReason(
+            plugin=reason.plugin,
+            reason=shorten(reason.words),
+            nodes=len(found.rows),
+            detail=detail(reason, found.rows, template, cluster),
+        )
+        for reason in found.reasons[:8]
+    )
+    return NodeGroup(
+        nodes=len(found.rows),
+        reasons=told,
+        labels=shared_labels(found.rows, cluster, tuple(template.node_selector)[:2]),
+        taints=shared_taints(found.rows, cluster),
+        examples=examples(found.rows, cluster),
+    )

@@ -1,0 +1,174 @@
+"""Which changes make the pod fit: candidates of one or two steps, each tried on the model; the smallest are kept.
+
+groups, few reasons first ──fixers──► candidates ──tried one by one──► remedies
+                                └──► pairs, for nodes that two plugins reject ──tried──┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from tiphys.api.errors import ApiError
+from tiphys.scheduler.arrays import Ints
+from tiphys.scheduler.explaining.explanation import MAXIMUM_EXAMPLES, Change, Remedy, shorten
+from tiphys.scheduler.explaining.groups import Group
+from tiphys.scheduler.explaining.remedies import FIXERS, Candidate, Scene, add_node
+
+MAXIMUM_STEPS: Final = 2
+MAXIMUM_GROUPS: Final = 16
+MAXIMUM_TRIALS: Final = 240
+"""How often the filters are run at most: about a millisecond each at 5,000 nodes."""
+MAXIMUM_OF_A_KIND: Final = 2
+MAXIMUM_PAIRS_BESIDE_SINGLES: Final = 2
+
+
+class Found(NamedTuple):
+    """A candidate that works."""
+
+    candidate: Candidate
+    nodes: tuple[str, ...]
+
+
+def search(scene: Scene, groups: list[Group]) -> list[Remedy]:
+    """Remedies that work, the smallest first."""
+    trials = _Trials(scene)
+    singles = trials.working(_singles(scene, groups))
+    pairs = trials.working(_pairs(scene, groups, trials))
+    if not singles and not pairs:
+        pairs = trials.working(_with_new_node(scene))
+    alone = {_identity(found.candidate.changes) for found in singles}
+    kept = _best(singles)
+    small = [
+        found
+        for found in pairs
+        # What one of its halves does alone needs no other half.
+        if not any(_identity(part) in alone for part in _halves(found.candidate))
+    ]
+    kept += _best(small)[: MAXIMUM_PAIRS_BESIDE_SINGLES if kept else None]
+    return [_remedy(found) for found in kept]
+
+
+class _Trials:
+    """Tries candidates, each once, within the bound."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._left = MAXIMUM_TRIALS
+        self._known: dict[bytes, Found | None] = {}
+
+    def working(self, candidates: Iterable[Candidate]) -> list[Found]:
+        found = []
+        for candidate in candidates:
+            key = _identity(candidate.changes)
+            if key in self._known:
+                continue
+            if self._left <= 0:
+                break
+            self._known[key] = result = self._try(candidate)
+            if result is not None:
+                found.append(result)
+        return found
+
+    def works(self, candidate: Candidate) -> bool:
+        """Whether it is known to work."""
+        return self._known.get(_identity(candidate.changes)) is not None
+
+    def _try(self, candidate: Candidate) -> Found | None:
+        self._left -= 1
+        try:
+            nodes = self._scene.model.fitting(self._scene.pod, candidate.changes)
+        except ApiError:
+            # Two changes that do not go together, such as of something that the other removes.
+            return None
+        return Found(candidate, nodes) if nodes else None
+
+
+def _singles(scene: Scene, groups: list[Group]) -> Iterator[Candidate]:
+    for group in groups[:MAXIMUM_GROUPS]:
+        plugins = list(dict.fromkeys(reason.plugin for reason in group.reasons))
+        if len(plugins) == 1:
+            yield from _of_plugin(scene, group, plugins[0], group.rows)
+    yield from add_node(scene)
+
+
+def _pairs(scene: Scene, groups: list[Group], trials: _Trials) -> Iterator[Candidate]:
+    for group in groups[:MAXIMUM_GROUPS]:
+        plugins = list(dict.fromkeys(reason.plugin for reason in group.reasons))
+        if len(plugins) != MAXIMUM_STEPS:
+            continue
+        for first in _of_plugin(scene, group, plugins[0], group.rows):
+            rows = group.rows if first.rows is None else first.rows
+            for second in _of_plugin(scene, group, plugins[1], rows):
+                if first.steps + second.steps <= MAXIMUM_STEPS and not trials.works(first) and not trials.works(second):
+                    yield _both(first, second)
+
+
+def _with_new_node(scene: Scene) -> Iterator[Candidate]:
+    """A new node and a change of the pod: for what no empty node of today's kinds could take."""
+    for new in add_node(scene):
+        with scene.model.changed(scene.pod, new.changes):
+            row = scene.cluster.nodes.rows[new.changes[0].name]
+            judgement = scene.model.judge(scene.pod)
+            there = Scene(scene.pod, scene.model, judgement)
+            plugins = [name for name, rejected in judgement.rejects.items() if rejected[row]]
+            if judgement.pod_reasons or len(plugins) != 1:
+                continue
+            reasons = tuple(reason for reason in judgement.reasons() if reason.rows[row])
+            rows = np.array([row])
+            second = [c for c in _of_plugin(there, Group(rows, reasons), plugins[0], rows) if c.rows is None]
+        for candidate in second:
+            if new.steps + candidate.steps <= MAXIMUM_STEPS:
+                yield _both(candidate, new)
+
+
+def _of_plugin(scene: Scene, group: Group, plugin: str, rows: Ints) -> Iterator[Candidate]:
+    for fixer in FIXERS.get(plugin, ()):
+        yield from fixer(scene, group, rows)
+
+
+def _both(first: Candidate, second: Candidate) -> Candidate:
+    return Candidate(
+        f"{first.kind}+{second.kind}",
+        f"{first.text}, and {second.text}",
+        (*first.changes, *second.changes),
+        first.weight + second.weight,
+        None,
+        first.steps + second.steps,
+    )
+
+
+def _best(found: list[Found]) -> list[Found]:
+    """The lightest first, at most a few of a kind."""
+    found = sorted(found, key=lambda f: (f.candidate.steps, f.candidate.weight, -len(f.nodes), f.candidate.text))
+    kinds: dict[str, int] = {}
+    kept = []
+    for one in found:
+        kinds[one.candidate.kind] = kinds.get(one.candidate.kind, 0) + 1
+        if kinds[one.candidate.kind] <= MAXIMUM_OF_A_KIND:
+            kept.append(one)
+    return kept
+
+
+def _halves(candidate: Candidate) -> Iterator[tuple[Change, ...]]:
+    for index in range(1, len(candidate.changes)):
+        yield candidate.changes[:index]
+        yield candidate.changes[index:]
+
+
+def _identity(changes: tuple[Change, ...]) -> bytes:
+    return msgspec.json.encode(changes)
+
+
+def _remedy(found: Found) -> Remedy:
+    candidate = found.candidate
+    return Remedy(
+        kind=candidate.kind,
+        text=shorten(candidate.text, 600),
+        changes=candidate.changes,
+        nodes=len(found.nodes),
+        examples=tuple(sorted(found.nodes)[:MAXIMUM_EXAMPLES]),
+    )

@@ -1,0 +1,81 @@
+"""An explanation as text that a person reads in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tiphys.scheduler.explaining.explanation import Explanation, NodeGroup, Remedy, Verdict
+
+_INDENT = "  "
+
+
+def render(explanation: Explanation) -> str:
+    """Several lines, without a newline at the end."""
+    return "\n".join(_lines(explanation))
+
+
+def _lines(explanation: Explanation) -> Iterator[str]:
+    state = {Verdict.UNSCHEDULABLE: "Pending", Verdict.SCHEDULABLE: "Pending"}.get(
+        explanation.verdict, str(explanation.verdict)
+    )
+    where = f"{explanation.subject} in namespace {explanation.namespace}"
+    yield f"{where}: {state}. {explanation.summary}"
+    if explanation.containers:
+        yield ""
+        for container in explanation.containers:
+            yield f"{_INDENT}{container.name} ({container.state}): {container.detail}"
+    if explanation.verdict is Verdict.UNSCHEDULABLE:
+        yield from _why(explanation)
+    if explanation.remedies:
+        yield ""
+        yield "What would make it fit (each alone; all were tried on a model of the cluster):"
+        for number, remedy in enumerate(explanation.remedies, 1):
+            yield f"{_INDENT}{number}. {_remedy(remedy)}"
+        if explanation.owner:
+            yield f"{_INDENT}Changes of the pod belong into {explanation.owner} or what made that."
+    elif explanation.verdict is Verdict.UNSCHEDULABLE:
+        yield ""
+        yield "No single change, and no two together, were found that would make it fit."
+    for pod in explanation.pods:
+        yield f"{_INDENT}{pod.name}: {pod.verdict}. {pod.summary}"
+    for note in explanation.notes:
+        yield ""
+        yield note
+    left_out = ", ".join(f"{count} {name}" for name, count in explanation.left_out.items() if count)
+    if left_out:
+        yield ""
+        yield f"(Not shown: {left_out}.)"
+
+
+def _why(explanation: Explanation) -> Iterator[str]:
+    yield ""
+    yield f"What stands in the way ({explanation.nodes} nodes; one can be counted under several):"
+    width = max((len(f"{reason.nodes:,}") for reason in explanation.reasons), default=1)
+    for reason in explanation.reasons:
+        count = f"{reason.nodes:,}".rjust(width) if reason.nodes else "-".rjust(width)
+        detail = f": {reason.detail}" if reason.detail else ""
+        yield f"{_INDENT}{count}  {reason.reason}{detail}  [{reason.plugin}]"
+    if explanation.groups:
+        yield ""
+        yield "By groups of nodes, those with least in the way first:"
+        for group in explanation.groups:
+            yield from _group(group)
+
+
+def _group(group: NodeGroup) -> Iterator[str]:
+    labels = ", ".join(f"{key}={'|'.join(values)}" for key, values in group.labels.items())
+    taints = f" tainted {', '.join(group.taints)}" if group.taints else ""
+    more = ", …" if group.nodes > len(group.examples) else ""
+    named = f" with {labels}" if labels else ""
+    noun = "node" if group.nodes == 1 else "nodes"
+    yield f"{_INDENT}{group.nodes:,} {noun}{named}{taints} ({', '.join(group.examples)}{more})"
+    for reason in group.reasons:
+        detail = f": {reason.detail}" if reason.detail else ""
+        yield f"{_INDENT * 3}{reason.reason}{detail}"
+
+
+def _remedy(remedy: Remedy) -> str:
+    text = remedy.text[:1].upper() + remedy.text[1:]
+    if remedy.nodes == 1:
+        return f"{text}. Then {remedy.examples[0]} takes it."
+    return f"{text}. Then {remedy.nodes:,} nodes take it ({', '.join(remedy.examples)}, …)."
