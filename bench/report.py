@@ -30,16 +30,17 @@ class Row:
         return self.figure <= self.goal if self.less_is_better else self.figure >= self.goal
 
     def line(self) -> str:
+        """The row as people and programs read it: it ends in the figure, without separators, and the unit."""
         beside = [f"upstream {_number(self.upstream)}"] if self.upstream is not None else []
         beside += [f"goal {_number(self.goal)}"] if self.goal is not None else []
-        mark = {True: "", False: "  <-- short of the goal", None: ""}[self.met]
-        return f"{self.name}: {_number(self.figure)} {self.unit} ({', '.join(beside) or 'no reference'}){mark}"
+        if self.met is False:
+            beside.append("SHORT OF THE GOAL")
+        words = f" ({', '.join(beside)})" if beside else ""
+        return f"{self.name}{words}: {_number(self.figure)} {self.unit}"
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+def _number(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 @dataclass
