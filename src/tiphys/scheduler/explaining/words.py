@@ -76,6 +76,8 @@ def _group(group: NodeGroup) -> Iterator[str]:
 
 def _remedy(remedy: Remedy) -> str:
     text = remedy.text[:1].upper() + remedy.text[1:]
+    if not remedy.nodes:
+        return f"{text}."
     if remedy.nodes == 1:
         return f"{text}. Then {remedy.examples[0]} takes it."
     return f"{text}. Then {remedy.nodes:,} nodes take it ({', '.join(remedy.examples)}, …)."
