@@ -1,0 +1,36 @@
+"""A failure on a cluster is told with what the cluster said."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+
+import pytest
+
+from tests.e2e.cluster import Cluster
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed and report.when == "call":
+        for cluster in _clusters(item):
+            # The cluster may be what is broken.
+            with contextlib.suppress(Exception):
+                pods = cluster.kubectl("get", "pods", "-A", "-o", "wide", check=False, timeout_seconds=10)
+                report.sections.append((f"pods of {cluster.data_dir}", pods.stdout + pods.stderr))
+                unready = cluster.kubectl(
+                    "get", "pods", "-A", "--field-selector=status.phase=Pending", "-o", "json", check=False,
+                    timeout_seconds=10,
+                )  # fmt: skip
+                report.sections.append(("pending pods", unready.stdout[:20_000]))
+            with contextlib.suppress(OSError):
+                report.sections.append((f"logs of {cluster.data_dir}", cluster.logs()))
+    return report
+
+
+def _clusters(item: pytest.Item) -> list[Cluster]:
+    values = getattr(item, "funcargs", {}).values()
+    return list({id(value): value for value in values if isinstance(value, Cluster)}.values())
