@@ -102,7 +102,7 @@ class Inputs:
 
     def disruptions(self) -> list[Disruption]:
         """The disruption budgets, for preemption."""
-        return [_disruption(budget) for budget in self._budgets.list()]
+        return [disruption(budget) for budget in self._budgets.list()]
 
     def _add_handlers(self) -> None:
         self._nodes.add_handler(
@@ -162,7 +162,7 @@ class Inputs:
         self.owners.set_service(service.metadata.namespace or "", service.metadata.name or "", selector)
 
     def _controller_seen(self, controller: Any) -> None:
-        self.owners.set_controller(controller.metadata.uid, _selector(controller))
+        self.owners.set_controller(controller.metadata.uid, selector_of(controller))
 
     def _pod_added(self, pod: Pod) -> None:
         if pod.spec.node_name:
@@ -202,13 +202,15 @@ class Inputs:
         return (pod.spec.scheduler_name or "default-scheduler") in self._scheduler_names
 
 
-def _selector(controller: ReplicaSet | StatefulSet | ReplicationController) -> Selector:
+def selector_of(controller: ReplicaSet | StatefulSet | ReplicationController) -> Selector:
+    """The pods that a controller counts as its own."""
     if isinstance(controller, ReplicationController):
         return from_labels(controller.spec.selector)
     return from_label_selector(controller.spec.selector)
 
 
-def _disruption(budget: PodDisruptionBudget) -> Disruption:
+def disruption(budget: PodDisruptionBudget) -> Disruption:
+    """What preemption must know of a budget."""
     namespace, selector = budget.metadata.namespace, from_label_selector(budget.spec.selector)
 
     def covers(info: PodInfo) -> bool:

@@ -1,0 +1,203 @@
+"""A cluster as of one moment, ready to be decided on: from objects in memory, from a file, or read through the API.
+
+    objects ──from_objects──► Snapshot ──► cluster (columns), pending (in the queue's order), algorithm(profile)
+    Client ──read──┘  file ──snapshot_file.load──┘
+
+Nothing here writes to a cluster. Decisions change `cluster`; ask `copy` for one that is as it was read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from tiphys.api.errors import ApiError
+from tiphys.api.types.apps_v1 import ReplicaSet, StatefulSet
+from tiphys.api.types.core_v1 import (
+    Namespace,
+    Node,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    Pod,
+    ReplicationController,
+    Service,
+)
+from tiphys.api.types.policy_v1 import PodDisruptionBudget
+from tiphys.api.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity, StorageClass
+from tiphys.client import Client
+from tiphys.scheduler import snapshot_file
+from tiphys.scheduler.algorithm import Algorithm
+from tiphys.scheduler.cluster import Cluster, PodKey
+from tiphys.scheduler.default_spread import SpreadOwners
+from tiphys.scheduler.framework import Disruption
+from tiphys.scheduler.inputs import disruption, selector_of
+from tiphys.scheduler.nominations import Nominations
+from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME, Profile, ProfileMaker, default_profile
+from tiphys.scheduler.template import PodInfo, Templates
+
+T = TypeVar("T")
+_STORAGE: Final[tuple[type[Any], ...]] = (
+    PersistentVolume,
+    PersistentVolumeClaim,
+    StorageClass,
+    CSIDriver,
+    CSINode,
+    CSIStorageCapacity,
+)
+_SPREADING: Final[tuple[type[Any], ...]] = (ReplicaSet, StatefulSet, ReplicationController)
+_FINISHED: Final = ("Succeeded", "Failed")
+_UNFINISHED: Final = "status.phase!=Succeeded,status.phase!=Failed"
+_PAGE: Final = 2_000
+
+
+class Snapshot:
+    """A cluster's objects, and what the scheduler makes of them."""
+
+    def __init__(self, objects: Iterable[Any], profiles: Sequence[ProfileMaker] = (default_profile,)) -> None:
+        """`objects`: typed, of any kinds; those that nothing depends on are kept aside. `profiles` as in
+        SchedulerConfig: made without a Handle."""
+        self.objects: dict[type[Any], dict[PodKey, Any]] = _sorted(objects)
+        """By kind, then by (namespace, name), in that order."""
+        self.profiles: dict[str, Profile] = {}
+        """By scheduler name."""
+        for make in profiles:
+            profile = make(None)
+            self.profiles[profile.scheduler_name] = profile
+        self.cluster = Cluster()
+        self.owners = SpreadOwners()
+        self.nominations = Nominations()
+        self.pending: list[PodInfo] = []
+        """The pods of our profiles that have no node and wait for one, gated ones included, as they would be queued:
+        by priority, then by age."""
+        self.foreign: list[Pod] = []
+        """The pods without a node that wait for a scheduler we know nothing of."""
+        self._makers = tuple(profiles)
+        self._templates = Templates(self._facts)
+        self._observe()
+
+    @classmethod
+    def from_objects(cls, objects: Iterable[Any], profiles: Sequence[ProfileMaker] = (default_profile,)) -> Snapshot:
+        """Of typed objects."""
+        return cls(objects, profiles)
+
+    @classmethod
+    def load(cls, path: Path, profiles: Sequence[ProfileMaker] = (default_profile,)) -> Snapshot:
+        """Of a file: see `snapshot_file`. Raises SnapshotFileError."""
+        return cls(snapshot_file.load(path), profiles)
+
+    @classmethod
+    async def read(cls, client: Client, profiles: Sequence[ProfileMaker] = (default_profile,)) -> Snapshot:
+        """Of a cluster, through any apiserver, by LISTs only. Raises ApiError, OSError or TimeoutError.
+
+        Kinds that it does not serve, or the user may not read, count as none, but nodes, pods and namespaces.
+        """
+        return cls(await read_objects(client), profiles)
+
+    def copy(self, profiles: Sequence[ProfileMaker] | None = None) -> Snapshot:
+        """The same objects, as they were read; `profiles`: other ones."""
+        return Snapshot(self.all(), self._makers if profiles is None else profiles)
+
+    def all(self) -> Iterable[Any]:
+        """Every object, by kind."""
+        return (obj for of_kind in self.objects.values() for obj in of_kind.values())
+
+    def of(self, kind: type[T]) -> dict[PodKey, T]:
+        """The objects of a kind, by (namespace, name)."""
+        return self.objects.get(kind, {})
+
+    def dump(self, path: Path) -> int:
+        """Write it to a file that `load` reads: returns the number of objects. Raises SnapshotFileError."""
+        return snapshot_file.dump((obj for obj in self.all() if type(obj) in snapshot_file.KINDS), path)
+
+    def algorithm(self, profile: str = DEFAULT_SCHEDULER_NAME, rng: random.Random | None = None) -> Algorithm:
+        """What decides for the pods of that scheduler name, on `cluster`. The same `rng` (None: seed 0), the same
+        choices. Raises KeyError if no profile has the name."""
+        return Algorithm(self.cluster, self.profiles[profile], rng or random.Random(0), self.nominations)
+
+    def info(self, pod: Pod) -> PodInfo:
+        """The pod as the scheduler sees it, not placed anywhere."""
+        spread = None if pod.spec.node_name else self.owners.selector_of(pod)
+        return PodInfo(pod, self._templates.of(pod, spread))
+
+    def disruptions(self) -> list[Disruption]:
+        """The disruption budgets, as preemption wants them."""
+        return [disruption(budget) for budget in self.of(PodDisruptionBudget).values()]
+
+    def _facts(self, pod: Pod) -> dict[str, object]:
+        profile = self.profiles.get(pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME)
+        return profile.facts(pod) if profile is not None else {}
+
+    def _observe(self) -> None:
+        cluster = self.cluster
+        for node in self.of(Node).values():
+            cluster.add_node(node)
+        for namespace in self.of(Namespace).values():
+            cluster.set_namespace(namespace.metadata.name or "", namespace.metadata.labels)
+        for stored in (obj for kind in _STORAGE for obj in self.of(kind).values()):
+            cluster.volumes.observe(stored)
+        for (where, name), service in self.of(Service).items():
+            self.owners.set_service(where, name, service.spec.selector)
+        for controller in (obj for kind in _SPREADING for obj in self.of(kind).values()):
+            self.owners.set_controller(controller.metadata.uid or "", selector_of(controller))
+        for pod in self.of(Pod).values():
+            self._observe_pod(pod)
+        self.pending.sort(key=queue_order)
+
+    def _observe_pod(self, pod: Pod) -> None:
+        if pod.status.phase in _FINISHED:
+            return
+        if pod.spec.node_name:
+            self.cluster.place(info := self.info(pod), info.node_name)
+        elif pod.metadata.deletion_timestamp is not None:
+            return
+        elif (pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME) not in self.profiles:
+            self.foreign.append(pod)
+        else:
+            info = self.info(pod)
+            self.pending.append(info)
+            if pod.status.nominated_node_name:
+                self.nominations.set(info, pod.status.nominated_node_name)
+
+
+def queue_order(info: PodInfo) -> tuple[int, str, PodKey]:
+    """Sorts pods as the queue does: the most important first, then the oldest."""
+    return (-info.priority, info.pod.metadata.creation_timestamp or "", info.key)
+
+
+async def read_objects(client: Client) -> list[Any]:
+    """Everything placement depends on: see `Snapshot.read`. The lists are taken one after the other, not at once."""
+    required = [await _all(client, kind) for kind in snapshot_file.REQUIRED_KINDS]
+    optional = await asyncio.gather(*(_optional(client, kind) for kind in snapshot_file.OPTIONAL_KINDS))
+    return [obj for found in (*required, *optional) for obj in found]
+
+
+async def _all(client: Client, kind: type[T]) -> list[T]:
+    found: list[T] = []
+    more = ""
+    selector = _UNFINISHED if kind is Pod else ""
+    while True:
+        page = await client.list(kind, field_selector=selector, limit=_PAGE, continue_=more)
+        found += map(snapshot_file.without_managed_fields, page.items)
+        more = page.metadata.continue_ or ""
+        if not more:
+            return found
+
+
+async def _optional(client: Client, kind: type[Any]) -> list[Any]:
+    try:
+        return await _all(client, kind)
+    except ApiError as error:
+        if error.code in (403, 404):
+            return []
+        raise
+
+
+def _sorted(objects: Iterable[Any]) -> dict[type[Any], dict[PodKey, Any]]:
+    found: defaultdict[type[Any], dict[PodKey, Any]] = defaultdict(dict)
+    for obj in objects:
+        found[type(obj)][(obj.metadata.namespace or "", obj.metadata.name or "")] = obj
+    return {kind: dict(sorted(of_kind.items())) for kind, of_kind in found.items()}
