@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tiphys.api.types.core_v1 import NodeSelectorRequirement, NodeSelectorTerm
+from tiphys.api.types.core_v1 import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from tiphys.scheduler.arrays import Bools
 from tiphys.scheduler.nodes import NodeTable
 from tiphys.scheduler.template import Template
@@ -20,11 +20,16 @@ def matches_node(template: Template, nodes: NodeTable) -> Bools:
         labels = nodes.labels(key)
         allowed &= labels.table_of((value,), accept=True)[labels.column]
     if template.node_affinity is not None:
-        some = np.zeros(nodes.size, np.bool_)
-        for term in template.node_affinity.node_selector_terms:
-            some |= matches_term(term, nodes)
-        allowed &= some
+        allowed &= matches_any(template.node_affinity, nodes)
     return allowed
+
+
+def matches_any(selector: NodeSelector, nodes: NodeTable) -> Bools:
+    """Which nodes one of the selector's terms selects."""
+    some = np.zeros(nodes.size, np.bool_)
+    for term in selector.node_selector_terms:
+        some |= matches_term(term, nodes)
+    return some
 
 
 def matches_term(term: NodeSelectorTerm, nodes: NodeTable) -> Bools:

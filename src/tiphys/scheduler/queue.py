@@ -215,9 +215,9 @@ class SchedulingQueue:
             queued = heapq.heappop(self._backoff)[-1]
             if queued.place == "backoff":
                 self._activate(queued)
-        for group in [group for group, due in self._stale.items() if due <= now]:
-            del self._stale[group]
-            if (first := next(iter(self._groups.get(group, {}).values()), None)) is not None:
+        for stale in [stale for stale, due in self._stale.items() if due <= now]:
+            del self._stale[stale]
+            if (first := next(iter(self._groups.get(stale, {}).values()), None)) is not None:
                 self._leave(first)
                 self._activate(first)
         limit = now - self._unschedulable_seconds

@@ -35,7 +35,7 @@ from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.controllers.config import ControllerManagerConfig
 from tiphys.controllers.manager import ControllerManager
 from tiphys.scheduler.cache import PodCache
-from tiphys.scheduler.plugins.volume_binding import VolumeBindingArgs
+from tiphys.scheduler.plugin_args import VolumeBindingArgs
 from tiphys.scheduler.profiles import default_profile
 from tiphys.testing.control_plane import ControlPlane, control_plane
 

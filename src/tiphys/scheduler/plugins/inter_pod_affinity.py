@@ -14,23 +14,24 @@ from tiphys.scheduler.arrays import Bools, Ints, Rows
 from tiphys.scheduler.cluster import Change, Cluster
 from tiphys.scheduler.domains import DomainCounts, Weigh, follow
 from tiphys.scheduler.framework import MAXIMUM_SCORE, NodeFilter, NodeScore, Plugin, Trigger
+from tiphys.scheduler.plugin_args import InterPodAffinityArgs
 from tiphys.scheduler.template import Template
 from tiphys.scheduler.terms import AffinityTerm, Namespaces
-
-HARD_AFFINITY_WEIGHT = 1
-"""What an existing pod's required affinity to the one being placed is worth as a preference."""
 
 
 class InterPodAffinity(Plugin):
     name = "InterPodAffinity"
     helped_by = Trigger.NODE_ADDED | Trigger.NODE_CHANGED | Trigger.POD_PLACED | Trigger.POD_GONE | Trigger.POD_CHANGED
+    args_type = InterPodAffinityArgs
 
     def filter(self, template: Template, cluster: Cluster) -> NodeFilter | None:
         filter_ = _Filter(template, cluster)
         return filter_ if filter_.matters else None
 
     def score(self, template: Template, cluster: Cluster) -> NodeScore | None:
-        score = _Score(template, cluster)
+        if self.args.ignore_preferred_terms_of_existing_pods and not template.preferences:
+            return None
+        score = _Score(template, cluster, self.args.hard_pod_affinity_weight)
         return score if score.keys else None
 
 
@@ -99,14 +100,16 @@ class _Score(NodeScore):
     local = False
     normalized = True
 
-    def __init__(self, template: Template, cluster: Cluster) -> None:
+    def __init__(self, template: Template, cluster: Cluster, hard_weight: int) -> None:
         namespaces = cluster.namespaces
         self.keys = {term.topology_key for term in template.preferences}
         for other in cluster.placed_with_terms:
-            for term in (*other.preferences, *other.affinity):
+            for term in (*other.preferences, *(other.affinity if hard_weight else ())):
                 if term.matches(template, namespaces):
                     self.keys.add(term.topology_key)
-        self._counts = [DomainCounts(cluster, key, _attraction(template, key, namespaces)) for key in sorted(self.keys)]
+        self._counts = [
+            DomainCounts(cluster, key, _attraction(template, key, namespaces, hard_weight)) for key in sorted(self.keys)
+        ]
         self._size = cluster.nodes.size
 
     def score(self, rows: Rows) -> Ints:
@@ -147,7 +150,7 @@ def _objection(template: Template, key: str, namespaces: Namespaces) -> Weigh:
     return weigh
 
 
-def _attraction(template: Template, key: str, namespaces: Namespaces) -> Weigh:
+def _attraction(template: Template, key: str, namespaces: Namespaces, hard_weight: int) -> Weigh:
     """What a pod of another template is worth to `template` in its domain by `key`."""
     known: dict[int, int] = {}
     own = [term for term in template.preferences if term.topology_key == key]
@@ -158,7 +161,7 @@ def _attraction(template: Template, key: str, namespaces: Namespaces) -> Weigh:
             weight = sum(term.weight for term in own if term.matches(other, namespaces))
             for term in (*other.preferences, *other.affinity):
                 if term.topology_key == key and term.matches(template, namespaces):
-                    weight += term.weight or HARD_AFFINITY_WEIGHT
+                    weight += term.weight or hard_weight
             known[other.id] = weight
         return weight
 

@@ -16,38 +16,40 @@ from tiphys.scheduler.cluster import Change, Cluster
 from tiphys.scheduler.domains import DomainCounts, follow
 from tiphys.scheduler.framework import MAXIMUM_SCORE, NodeFilter, NodeScore, Plugin, Trigger
 from tiphys.scheduler.node_match import matches_node
+from tiphys.scheduler.plugin_args import SYSTEM_DEFAULTING, PodTopologySpreadArgs
 from tiphys.scheduler.template import Template
 from tiphys.scheduler.terms import SpreadConstraint
 from tiphys.scheduler.tolerations import NO_EXECUTE, NO_SCHEDULE, untolerated
 
 HOSTNAME = "kubernetes.io/hostname"
 ZONE = "topology.kubernetes.io/zone"
-_DEFAULTS = ((HOSTNAME, 3), (ZONE, 5))
+SYSTEM_DEFAULTS = (
+    TopologySpreadConstraint(topology_key=HOSTNAME, max_skew=3, when_unsatisfiable="ScheduleAnyway"),
+    TopologySpreadConstraint(topology_key=ZONE, max_skew=5, when_unsatisfiable="ScheduleAnyway"),
+)
 
 
 class PodTopologySpread(Plugin):
     name = "PodTopologySpread"
     helped_by = Trigger.NODE_ADDED | Trigger.NODE_CHANGED | Trigger.POD_PLACED | Trigger.POD_GONE | Trigger.POD_CHANGED
+    args_type = PodTopologySpreadArgs
 
     def filter(self, template: Template, cluster: Cluster) -> NodeFilter | None:
-        hard = tuple(constraint for constraint in template.spread if constraint.hard)
+        hard = tuple(constraint for constraint in self._constraints(template) if constraint.hard)
         return _Hard(template, hard, cluster) if hard else None
 
     def score(self, template: Template, cluster: Cluster) -> NodeScore | None:
-        soft = tuple(constraint for constraint in template.spread if not constraint.hard)
-        if soft:
-            return _Soft(template, soft, cluster, every_key=True)
-        if template.default_spread is None or template.spread:
-            return None
-        defaults = tuple(
-            SpreadConstraint(
-                TopologySpreadConstraint(topology_key=key, max_skew=skew, when_unsatisfiable="ScheduleAnyway"),
-                template.default_spread,
-                template.namespace,
-            )
-            for key, skew in _DEFAULTS
-        )
-        return _Soft(template, defaults, cluster, every_key=False)
+        soft = tuple(constraint for constraint in self._constraints(template) if not constraint.hard)
+        every_key = bool(template.spread) or self.args.defaulting_type != SYSTEM_DEFAULTING
+        return _Soft(template, soft, cluster, every_key=every_key) if soft else None
+
+    def _constraints(self, template: Template) -> tuple[SpreadConstraint, ...]:
+        """The pod's own; else the profile's, for pods that belong to something."""
+        if template.spread or template.default_spread is None:
+            return template.spread
+        own = self.args.defaulting_type != SYSTEM_DEFAULTING
+        defaults = self.args.default_constraints if own else SYSTEM_DEFAULTS
+        return tuple(SpreadConstraint(each, template.default_spread, template.namespace) for each in defaults)
 
 
 def _counts(

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
 import numpy as np
 
 from tiphys.api import persistent_volumes as facts
@@ -18,6 +17,7 @@ from tiphys.api.types.storage_v1 import StorageClass
 from tiphys.scheduler.arrays import Bools, Ints, Rows
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.framework import NodeFilter, Plugin, Trigger
+from tiphys.scheduler.plugin_args import VolumeBindingArgs
 from tiphys.scheduler.template import PodInfo, Template
 from tiphys.scheduler.volumes import ClaimUse, VolumeTable, provisionable
 
@@ -26,13 +26,6 @@ NODE_CONFLICT: Final = "node(s) had volume node affinity conflict"
 BIND_CONFLICT: Final = "node(s) didn't find available persistent volumes to bind"
 NOT_ENOUGH_SPACE: Final = "node(s) did not have enough free storage"
 NO_VOLUME: Final = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
-
-
-class VolumeBindingArgs(msgspec.Struct, rename="camel", forbid_unknown_fields=True, frozen=True):
-    """Upstream's VolumeBindingArgs."""
-
-    bind_timeout_seconds: int = 600
-    """How long a pod waits for its claims to be bound to volumes before it is scheduled anew."""
 
 
 class VolumeBinding(Plugin):
