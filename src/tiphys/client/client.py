@@ -7,7 +7,7 @@ Errors of every call: `ApiError` (what the server answered), `OSError` (no answe
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
@@ -163,9 +163,14 @@ class Client:
         options = DeleteOptions(kind="DeleteOptions", api_version="v1", propagation_policy=propagation_policy or None)
         await self._ask("DELETE", path_of(view_of(kind).resource, namespace) + query, codec.encode(options))
 
-    async def bind(self, namespace: str, name: str, uid: str, node_name: str) -> None:
-        """Assign a pod to a node; ApiError 409 if it is assigned already or `uid` is another pod's."""
-        meta = ObjectMeta(name=name, namespace=namespace, uid=uid or None)
+    async def bind(
+        self, namespace: str, name: str, uid: str, node_name: str, *, annotations: Mapping[str, str] | None = None
+    ) -> None:
+        """Assign a pod to a node; ApiError 409 if it is assigned already or `uid` is another pod's.
+
+        `annotations` are given to the pod by the same write.
+        """
+        meta = ObjectMeta(name=name, namespace=namespace, uid=uid or None, annotations=dict(annotations or {}))
         binding = Binding(metadata=meta, target=ObjectReference(kind="Node", name=node_name))
         await self._ask("POST", path_of(view_of(Pod).resource, namespace, name, "binding"), codec.encode(binding))
 

@@ -71,7 +71,9 @@ class Effects:
     async def bind(self, info: PodInfo) -> None:
         """Bind the pod to the node it was placed on. Raises ApiError, OSError or TimeoutError."""
         namespace, name = info.key
-        await self._client.bind(namespace, name, info.uid, info.node_name)
+        # What the pod carries of why it had no node ends by the write that gives it one.
+        over = {messages.WHY_ANNOTATION: ""} if messages.WHY_ANNOTATION in info.pod.metadata.annotations else None
+        await self._client.bind(namespace, name, info.uid, info.node_name, annotations=over)
         self.bound(info)
 
     def bound(self, info: PodInfo) -> None:
@@ -79,19 +81,28 @@ class Effects:
         namespace, name = info.key
         self._recorder.event(info.pod, NORMAL, "Scheduled", messages.assigned(namespace, name, info.node_name))
 
-    async def report(self, pod: Pod, reason: str, message: str, nominated_node_name: str | None) -> None:
+    async def report(
+        self,
+        pod: Pod,
+        reason: str,
+        message: str,
+        nominated_node_name: str | None,
+        why: Callable[[], str] | None = None,
+    ) -> None:
         """Say why the pod is not scheduled: an event, and the PodScheduled condition unless it says so already.
 
-        `nominated_node_name`: None leaves what is there.
+        `nominated_node_name`: None leaves what is there. `why`: the same for programs, an annotation of that write.
         """
         self._recorder.event(pod, WARNING, "FailedScheduling", message)
         status: dict[str, Any] = {}
+        annotations: dict[str, str] = {}
         current = next((c for c in pod.status.conditions if c.type == POD_SCHEDULED), None)
         if current is None or (current.status, current.reason, current.message) != ("False", reason, message):
             status["conditions"] = [self._condition(current, reason, message, pod.metadata.generation)]
+            annotations = {messages.WHY_ANNOTATION: why()} if why is not None else {}
         if nominated_node_name is not None and nominated_node_name != (pod.status.nominated_node_name or ""):
             status["nominatedNodeName"] = nominated_node_name or None
-        await self._patch(pod, status)
+        await self._patch(pod, status, annotations)
 
     async def clear_nomination(self, pod: Pod) -> None:
         """The node is no longer kept for the pod."""
@@ -134,11 +145,12 @@ class Effects:
             condition["observedGeneration"] = generation
         return condition
 
-    async def _patch(self, pod: Pod, status: dict[str, Any]) -> None:
+    async def _patch(self, pod: Pod, status: dict[str, Any], annotations: dict[str, str] | None = None) -> None:
         if not status:
             return
         meta = pod.metadata
-        body = {"metadata": {"uid": meta.uid}, "status": status}
+        named: dict[str, Any] = {"uid": meta.uid, "annotations": annotations} if annotations else {"uid": meta.uid}
+        body = {"metadata": named, "status": status}
         try:
             await self._client.patch(
                 Pod, meta.name or "", meta.namespace or "", body, type="strategic", subresource="status"

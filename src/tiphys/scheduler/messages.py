@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+WHY_ANNOTATION = "scheduler.tiphys.io/why"
+"""On a pod that has no node: the reasons, for programs. Empty once it has one."""
 NO_NODES = "no nodes available to schedule pods"
 NO_VICTIMS = "No preemption victims found for incoming pod"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import Pod
@@ -28,6 +29,7 @@ from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.config import SchedulerConfig
 from tiphys.scheduler.effects import SCHEDULER_ERROR, UNSCHEDULABLE, Calls, Effects
 from tiphys.scheduler.evaluation import MAXIMUM_EVALUATIONS
+from tiphys.scheduler.explaining.carried import CarriedReasons
 from tiphys.scheduler.framework import Candidate, Rejected, Trigger
 from tiphys.scheduler.handle import Handle
 from tiphys.scheduler.inputs import Inputs
@@ -50,6 +52,7 @@ class _Scheduling:
         self.algorithm = algorithm
         self.effects = effects
         self.recorder = recorder
+        self.reasons = CarriedReasons(algorithm.cluster, profile.filters)
 
 
 class Scheduler:
@@ -224,7 +227,12 @@ class Scheduler:
         self._count("unschedulable", pod)
         self.queue.unschedulable(queued, decision.rejected_by, now, decision.message)
         nominated = self._preempt(info, decision.preemption, scheduling) if decision.preemption else None
-        self._report(queued, UNSCHEDULABLE, decision.message, nominated)
+        # Computed when it is sent, and only if it is: most attempts find that the pod says it already.
+        why = partial(self._why, scheduling.reasons, info)
+        self._report(queued, UNSCHEDULABLE, decision.message, nominated, why)
+
+    def _why(self, reasons: CarriedReasons, info: PodInfo) -> str:
+        return reasons.of(info.template, self._clock.monotonic())
 
     def _info(self, queued: QueuedPod) -> PodInfo:
         if queued.info is None:
@@ -245,9 +253,16 @@ class Scheduler:
                 self._calls.submit(lambda victim=victim: effects.remove(victim, info, node_name))  # type: ignore[misc]
         return node_name
 
-    def _report(self, queued: QueuedPod, reason: str, message: str, nominated: str | None) -> None:
+    def _report(
+        self,
+        queued: QueuedPod,
+        reason: str,
+        message: str,
+        nominated: str | None,
+        why: Callable[[], str] | None = None,
+    ) -> None:
         effects = self._of(queued.pod).effects
-        self._calls.submit(lambda: effects.report(queued.pod, reason, message, nominated))
+        self._calls.submit(lambda: effects.report(queued.pod, reason, message, nominated, why))
 
     def _bound(self, info: PodInfo) -> None:
         self.cache.bound(info, self._clock.monotonic())

@@ -158,10 +158,10 @@ async def test_a_failed_binding_is_tried_again(plane: ControlPlane, monkeypatch:
     client = plane.client_as("system:kube-scheduler")
     bind, failures = client.bind, [conflict("pods", "a", "busy"), OSError("gone")]
 
-    async def flaky(*arguments: str) -> None:
+    async def flaky(*arguments: str, **more: Any) -> None:
         if failures:
             raise failures.pop()
-        await bind(*arguments)
+        await bind(*arguments, **more)
 
     monkeypatch.setattr(client, "bind", flaky)
     await add_pod(plane, "a", cpu="1")

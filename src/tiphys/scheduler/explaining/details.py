@@ -40,7 +40,7 @@ def _resources(reason: Reason, rows: Ints, template: Template, cluster: Cluster)
     allocatable = nodes.allocatable[rows, column]
     free = allocatable - nodes.requested[rows, column]
     best = int(free.argmax())
-    asks = f"asks for {amounts.readable(name, asked)}"
+    asks = f"asks for {amounts.readable(name, asked)}" + ("" if amounts.is_bytes(name) else f" {name}")
     if not allocatable.any():
         return f"{asks}, and none of these nodes has any"
     most = amounts.readable(name, max(0, int(free[best])))

@@ -79,7 +79,10 @@ def group(judgement: Judgement, reasons: Sequence[Reason]) -> list[Group]:
 
 
 def shared_labels(rows: Ints, cluster: Cluster, more: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
-    """The labels that name these nodes: all have the key, in few values; `more` are keys the pod itself speaks of."""
+    """The labels that name these nodes: all have the key, in few values, and in fewer than the whole cluster has.
+
+    `more` are keys the pod itself speaks of.
+    """
     found: dict[str, tuple[str, ...]] = {}
     nodes = cluster.nodes
     for key in dict.fromkeys((*more, *TELLING)):
@@ -87,7 +90,9 @@ def shared_labels(rows: Ints, cluster: Cluster, more: Iterable[str] = ()) -> dic
             continue
         labels = nodes.labels(key)
         present = np.unique(labels.column[rows])
-        if present[0] >= 0 and len(present) <= MAXIMUM_VALUES:
+        if present[0] < 0 or len(present) > MAXIMUM_VALUES:
+            continue
+        if not np.array_equal(present, np.unique(labels.column[nodes.active])):
             found[shorten(key, 100)] = tuple(labels.values[number] for number in present)
     return found
 

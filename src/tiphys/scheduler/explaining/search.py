@@ -40,14 +40,9 @@ def search(scene: Scene, groups: list[Group]) -> list[Remedy]:
     pairs = trials.working(_pairs(scene, groups, trials))
     if not singles and not pairs:
         pairs = trials.working(_with_new_node(scene))
-    alone = {_identity(found.candidate.changes) for found in singles}
     kept = _best(singles)
-    small = [
-        found
-        for found in pairs
-        # What one of its halves does alone needs no other half.
-        if not any(_identity(part) in alone for part in _halves(found.candidate))
-    ]
+    # What one half does alone needs no other half.
+    small = [found for found in pairs if not any(map(trials.helps, _halves(found.candidate)))]
     kept += _best(small)[: MAXIMUM_PAIRS_BESIDE_SINGLES if kept else None]
     return [_remedy(found) for found in kept]
 
@@ -68,10 +63,16 @@ class _Trials:
                 continue
             if self._left <= 0:
                 break
-            self._known[key] = result = self._try(candidate)
-            if result is not None:
+            if (result := self._try(candidate)) is not None:
                 found.append(result)
         return found
+
+    def helps(self, changes: tuple[Change, ...]) -> bool:
+        """Whether these changes are enough; tried if that is not known."""
+        key = _identity(changes)
+        if key not in self._known:
+            self._try(Candidate("", "", changes, 0))
+        return self._known[key] is not None
 
     def works(self, candidate: Candidate) -> bool:
         """Whether it is known to work."""
@@ -83,8 +84,10 @@ class _Trials:
             nodes = self._scene.model.fitting(self._scene.pod, candidate.changes)
         except ApiError:
             # Two changes that do not go together, such as of something that the other removes.
-            return None
-        return Found(candidate, nodes) if nodes else None
+            nodes = ()
+        result = Found(candidate, nodes) if nodes else None
+        self._known[_identity(candidate.changes)] = result
+        return result
 
 
 def _singles(scene: Scene, groups: list[Group]) -> Iterator[Candidate]:

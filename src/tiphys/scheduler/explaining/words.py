@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tiphys.scheduler.explaining.explanation import Explanation, NodeGroup, Remedy, Verdict
 
 _INDENT = "  "
+_GROUPS = 6
 
 
 def render(explanation: Explanation) -> str:
@@ -41,7 +42,9 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     for note in explanation.notes:
         yield ""
         yield note
-    left_out = ", ".join(f"{count} {name}" for name, count in explanation.left_out.items() if count)
+    left_out = ", ".join(
+        f"{count} {name}" for name, count in explanation.left_out.items() if count and name != "groups"
+    )
     if left_out:
         yield ""
         yield f"(Not shown: {left_out}.)"
@@ -58,8 +61,11 @@ def _why(explanation: Explanation) -> Iterator[str]:
     if explanation.groups:
         yield ""
         yield "By groups of nodes, those with least in the way first:"
-        for group in explanation.groups:
+        for group in explanation.groups[:_GROUPS]:
             yield from _group(group)
+        more = explanation.left_out.get("groups", 0) + max(0, len(explanation.groups) - _GROUPS)
+        if more:
+            yield f"{_INDENT}and {more} more groups"
 
 
 def _group(group: NodeGroup) -> Iterator[str]:

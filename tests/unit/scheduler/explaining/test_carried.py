@@ -1,0 +1,93 @@
+"""What an unschedulable pod carries, by itself and through a real apiserver."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.unit.scheduler.explaining.clusters import model, on
+from tests.unit.scheduler.objects import node, pod
+from tests.unit.scheduler.test_scheduler import add_node, add_pod, node_of, scheduling, until
+from tiphys.api.errors import ApiError
+from tiphys.api.types.core_v1 import Pod, ServiceAccount, Taint
+from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.scheduler.explaining.carried import FRESH_SECONDS, MAXIMUM_BYTES, CarriedReasons
+from tiphys.scheduler.messages import WHY_ANNOTATION
+from tiphys.scheduler.template import PodInfo
+from tiphys.testing.control_plane import ControlPlane, control_plane
+
+ZONE = "topology.kubernetes.io/zone"
+
+
+@pytest.fixture
+async def plane() -> AsyncIterator[ControlPlane]:
+    async with control_plane() as running:
+        try:
+            await running.client.create(ServiceAccount(metadata=ObjectMeta(name="default", namespace="default")))
+        except ApiError as error:
+            assert error.code == 409
+        yield running
+
+
+def test_reasons_and_groups_in_one_line() -> None:
+    taint = Taint(key="dedicated", value="x", effect="NoSchedule")
+    there = model([node("n1", zone="a"), node("n2", zone="b", taints=(taint,)), node("n3", zone="b", taints=(taint,))])
+    carried = CarriedReasons(there.cluster, there.plugins)
+    assert json.loads(carried.of(there.template_of(pod("p", cpu="9")), 0.0)) == {
+        "nodes": 3,
+        "reasons": [
+            {"plugin": "NodeResourcesFit", "reason": "Insufficient cpu", "nodes": 3},
+            {"plugin": "TaintToleration", "reason": "node(s) had untolerated taint(s)", "nodes": 2},
+        ],
+        "groups": [
+            {
+                "nodes": 2,
+                "reasons": [1, 0],
+                "taints": "dedicated=x:NoSchedule",
+                "labels": {ZONE: ["b"]},
+                "example": "n2",
+            },
+            {"nodes": 1, "reasons": [0], "labels": {ZONE: ["a"]}, "example": "n1"},
+        ],
+    }
+
+
+def test_it_is_made_once_for_all_pods_of_a_template_and_again_when_the_cluster_changed() -> None:
+    there = model([node("n1", cpu="1")])
+    carried = CarriedReasons(there.cluster, there.plugins)
+    template = there.template_of(pod("p", cpu="2", memory="6Gi"))
+    first = carried.of(template, 0.0)
+    assert carried.of(template, 9.0) is first
+    there.cluster.place(PodInfo(on("n1", busy := pod("b", memory="4Gi")), there.template_of(busy)), "n1")
+    assert carried.of(template, FRESH_SECONDS / 2) is first
+    assert "Insufficient memory" in carried.of(template, FRESH_SECONDS)
+
+
+def test_it_is_bounded() -> None:
+    nodes = []
+    for index in range(300):
+        taint = Taint(key=f"owner.example.com/{'x' * 40}-{index}", value="y" * 60, effect="NoSchedule")
+        nodes.append(node(f"node-{'n' * 200}-{index}", zone=f"zone-{'z' * 50}-{index}", taints=(taint,)))
+    there = model(nodes)
+    text = CarriedReasons(there.cluster, there.plugins).of(there.template_of(pod("p", cpu="9")), 0.0)
+    carried = json.loads(text)
+    assert len(text) <= MAXIMUM_BYTES
+    assert len(carried["groups"]) + carried["leftOut"] == 300 and carried["reasons"][0]["nodes"] == 300
+
+
+async def test_the_pod_carries_it_until_it_has_a_node(plane: ControlPlane) -> None:
+    await add_node(plane, "small", cpu="1")
+    async with scheduling(plane.client_as("system:kube-scheduler")):
+        await add_pod(plane, "big", cpu="2")
+
+        async def carried() -> Any:
+            return (await plane.client.get(Pod, "big", "default")).metadata.annotations.get(WHY_ANNOTATION)
+
+        value = json.loads(await until(carried))
+        assert value["reasons"] == [{"plugin": "NodeResourcesFit", "reason": "Insufficient cpu", "nodes": 1}]
+        await add_node(plane, "large", cpu="4")
+        assert await until(lambda: node_of(plane, "big")) == "large"
+        assert await carried() == ""
