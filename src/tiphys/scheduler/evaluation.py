@@ -164,7 +164,14 @@ class Evaluation:
                 filters_moved[index] |= node_filter.changed(change)
             for index, score in enumerate(self._wide_scores):
                 scores_moved[index] |= score.changed(change)
-        rows = np.array(sorted({change.row for change in changes}), np.int64)
+        touched = {change.row for change in changes}
+        rows: Rows
+        if len(touched) == 1:
+            # The usual case, and a slice costs less than an index array.
+            row = changes[0].row
+            rows = slice(row, row + 1)
+        else:
+            rows = np.array(sorted(touched), np.int64)
         self._judge(self._local_filters, rows)
         self._weigh(rows)
         if any(filters_moved):

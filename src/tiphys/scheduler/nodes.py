@@ -70,11 +70,11 @@ class NodeTable:
         self.resources: dict[str, int] = {name: column for column, name in enumerate(_RESOURCES)}
         self.active: Bools = np.zeros(self.size, np.bool_)
         self.unschedulable: Bools = np.zeros(self.size, np.bool_)
-        #: Shape (size, resources); columns by `resources`.
-        self.allocatable: Ints = np.zeros((self.size, len(_RESOURCES)), np.int64)
+        #: Shape (size, resources); columns by `resources`, each contiguous: that is how they are computed with.
+        self.allocatable: Ints = np.zeros((self.size, len(_RESOURCES)), np.int64, order="F")
         self.requested: Ints = np.zeros_like(self.allocatable)
         #: Shape (size, 2): cpu and memory requested, with defaults for pods that request none; for scores only.
-        self.nonzero: Ints = np.zeros((self.size, 2), np.int64)
+        self.nonzero: Ints = np.zeros((self.size, 2), np.int64, order="F")
         #: Each node's taints as an index into `taint_sets`.
         self.taints: Ints = np.zeros(self.size, np.int64)
         self.taint_sets: list[Taints] = [()]
