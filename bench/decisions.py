@@ -8,6 +8,7 @@ import time
 from bench import workload
 from bench.report import Report, Row
 from bench.workload import MakePod
+from tiphys.base.allocator import keep_freed_memory
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.evaluation import Evaluations
 from tiphys.scheduler.profiles import default_profile
@@ -28,6 +29,7 @@ KINDS: tuple[tuple[str, MakePod, int | None, float | None, float | None], ...] =
 
 def rows(report: Report, nodes: int, *, judged: bool) -> None:
     """One row a kind of pod; `judged`: beside upstream's figure and the goal."""
+    keep_freed_memory()  # as the scheduler's process does
     for name, make, pods, upstream, goal in KINDS:
         figure = per_second(nodes, nodes - 1 if pods is None else pods, make)
         title = f"scheduler's algorithm, {nodes:,} nodes, {name}"

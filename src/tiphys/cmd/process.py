@@ -48,10 +48,12 @@ async def _apiserver(config: ClusterConfig, _: Path) -> AsyncIterator[Callable[[
 
 @contextlib.asynccontextmanager
 async def _scheduler(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    from tiphys.base.allocator import keep_freed_memory
     from tiphys.client.leader_election import ElectionConfig, LeaderElector
     from tiphys.scheduler.config import SchedulerConfig
     from tiphys.scheduler.scheduler import Scheduler
 
+    keep_freed_memory()
     async with _client(credentials) as client:
 
         async def work() -> None:
