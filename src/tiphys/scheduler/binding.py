@@ -20,6 +20,7 @@ from tiphys.scheduler.cluster import PodKey
 from tiphys.scheduler.effects import Calls, Effects
 from tiphys.scheduler.framework import Plugin, Point, Rejected, Wait
 from tiphys.scheduler.handle import WaitingPods
+from tiphys.scheduler.plugins.built_in import DefaultBinder
 from tiphys.scheduler.profiles import Profile
 from tiphys.scheduler.template import PodInfo
 
@@ -114,6 +115,9 @@ class Bindings:
     async def _bind(self, info: PodInfo, profile: Profile, effects: Effects, failed: Failed) -> None:
         try:
             for plugin in profile.at(Point.BIND):
+                if isinstance(plugin, DefaultBinder):
+                    await effects.bind(info)
+                    break
                 with _named(plugin):
                     done = await plugin.bind(info, info.node_name)
                 if done:

@@ -23,7 +23,7 @@ class ResourceSpec(msgspec.Struct, rename="camel", frozen=True, gc=False):
     """A resource that a score looks at, and how much it counts."""
 
     name: str = ""
-    weight: int = 0
+    weight: int = 1
 
 
 class UtilizationShapePoint(msgspec.Struct, rename="camel", frozen=True, gc=False):

@@ -4,6 +4,7 @@ What may enter: arithmetic on the cluster's columns. No I/O, no clock, no state 
 """
 
 from tiphys.scheduler.framework import Plugin
+from tiphys.scheduler.plugins.built_in import DefaultBinder, NodeName, PrioritySort
 from tiphys.scheduler.plugins.default_preemption import DefaultPreemption
 from tiphys.scheduler.plugins.image_locality import ImageLocality
 from tiphys.scheduler.plugins.inter_pod_affinity import InterPodAffinity
@@ -21,7 +22,9 @@ from tiphys.scheduler.plugins.volume_zone import VolumeZone
 
 DEFAULT_PLUGINS: tuple[tuple[type[Plugin], int], ...] = (
     (SchedulingGates, 0),
+    (PrioritySort, 0),
     (NodeUnschedulable, 0),
+    (NodeName, 0),
     (TaintToleration, 3),
     (NodeAffinity, 2),
     (NodePorts, 0),
@@ -32,8 +35,12 @@ DEFAULT_PLUGINS: tuple[tuple[type[Plugin], int], ...] = (
     (VolumeZone, 0),
     (PodTopologySpread, 2),
     (InterPodAffinity, 2),
+    (DefaultPreemption, 0),
     (NodeResourcesBalancedAllocation, 1),
     (ImageLocality, 1),
-    (DefaultPreemption, 0),
+    (DefaultBinder, 0),
 )
 """Each with its score's weight, in the order in which a rejection is attributed."""
+
+REGISTRY: dict[str, type[Plugin]] = {kind.name: kind for kind, _ in DEFAULT_PLUGINS}
+"""By name, all plugins of our own."""

@@ -36,14 +36,15 @@ class NodeResourcesFit(Plugin):
 
     def score(self, template: Template, cluster: Cluster) -> NodeScore | None:
         strategy = self.args.scoring_strategy
+        resources = strategy.resources or CPU_AND_MEMORY
         if strategy.type == LEAST_ALLOCATED:
-            if strategy.resources == CPU_AND_MEMORY:
+            if resources == CPU_AND_MEMORY:
                 return _LeastAllocated(template, cluster)
-            return _Strategy(template, cluster, strategy.resources, _least)
+            return _Strategy(template, cluster, resources, _least)
         if strategy.type == MOST_ALLOCATED:
-            return _Strategy(template, cluster, strategy.resources, _most)
+            return _Strategy(template, cluster, resources, _most)
         shape = strategy.requested_to_capacity_ratio.shape
-        return _Ratio(template, cluster, strategy.resources, _broken_line(shape))
+        return _Ratio(template, cluster, resources, _broken_line(shape))
 
     def _is_ignored(self, resource: str) -> bool:
         group, slash, _ = resource.partition("/")
@@ -55,7 +56,7 @@ class NodeResourcesBalancedAllocation(Plugin):
     args_type = NodeResourcesBalancedAllocationArgs
 
     def score(self, template: Template, cluster: Cluster) -> NodeScore | None:
-        names = [resource.name for resource in self.args.resources]
+        names = [resource.name for resource in self.args.resources or CPU_AND_MEMORY]
         if not any(template.requests.get(name) for name in names):
             # A pod that requests none of them changes no balance.
             return None
@@ -161,11 +162,13 @@ Grade = Callable[[Ints, Ints], Ints]
 
 
 def _least(requested: Ints, allocatable: Ints) -> Ints:
-    return np.maximum(allocatable - requested, 0) * MAXIMUM_SCORE // np.maximum(allocatable, 1)
+    grades: Ints = np.maximum(allocatable - requested, 0) * MAXIMUM_SCORE // np.maximum(allocatable, 1)
+    return grades
 
 
 def _most(requested: Ints, allocatable: Ints) -> Ints:
-    return np.minimum(requested, allocatable) * MAXIMUM_SCORE // np.maximum(allocatable, 1)
+    grades: Ints = np.minimum(requested, allocatable) * MAXIMUM_SCORE // np.maximum(allocatable, 1)
+    return grades
 
 
 def _broken_line(shape: Sequence[UtilizationShapePoint]) -> Grade:

@@ -1,0 +1,211 @@
+"""What a file says, what is wrong with it, and the profiles it means."""
+
+# ruff: noqa: E501 (a row a case)
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tiphys.scheduler.configuration import ConfigurationError, profile_makers, read, scheduler_config
+from tiphys.scheduler.framework import Point
+from tiphys.scheduler.plugins import REGISTRY
+from tiphys.scheduler.profiles import Profile, default_profile
+
+HEAD = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"
+
+
+def profiles(text: str) -> list[Profile]:
+    return [make(None) for make in profile_makers(read(HEAD + text, REGISTRY), REGISTRY)]
+
+
+def one(text: str) -> Profile:
+    (profile,) = profiles(text)
+    return profile
+
+
+def names(profile: Profile, point: Point) -> list[str]:
+    return [plugin.name for plugin in profile.at(point)]
+
+
+def wrong(text: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        profile_makers(read(HEAD + text, REGISTRY), REGISTRY)
+    return str(caught.value)
+
+
+def test_nothing_said_is_the_default() -> None:
+    profile, default = one(""), default_profile()
+    assert profile.scheduler_name == "default-scheduler"
+    for point in Point:
+        assert names(profile, point) == names(default, point)
+    assert [(p.name, w) for p, w in profile.scores] == [(p.name, w) for p, w in default.scores]
+
+
+def test_backoffs_and_host() -> None:
+    said = read(HEAD + "podInitialBackoffSeconds: 2\npodMaxBackoffSeconds: 4\n", REGISTRY)
+    config = scheduler_config(said, REGISTRY, host="h")
+    assert (config.initial_backoff_seconds, config.maximum_backoff_seconds, config.host) == (2.0, 4.0, "h")
+
+
+def test_several_profiles_share_nothing_but_their_defaults() -> None:
+    bins, spread = profiles("""
+profiles:
+- schedulerName: bins
+  plugins:
+    score:
+      disabled: [{name: PodTopologySpread}]
+      enabled: [{name: NodeResourcesFit, weight: 5}]
+  pluginConfig:
+  - name: NodeResourcesFit
+    args:
+      apiVersion: kubescheduler.config.k8s.io/v1
+      kind: NodeResourcesFitArgs
+      scoringStrategy: {type: MostAllocated, resources: [{name: cpu, weight: 2}, {name: nvidia.com/gpu}]}
+- schedulerName: spread
+""")
+    assert [p.scheduler_name for p in (bins, spread)] == ["bins", "spread"]
+    assert "PodTopologySpread" in names(bins, Point.FILTER)
+    assert "PodTopologySpread" not in names(bins, Point.SCORE)
+    assert {p.name: w for p, w in bins.scores}["NodeResourcesFit"] == 5
+    fit = next(p for p in bins.plugins if p.name == "NodeResourcesFit")
+    assert fit.args.scoring_strategy.type == "MostAllocated"
+    assert [(r.name, r.weight) for r in fit.args.scoring_strategy.resources] == [("cpu", 2), ("nvidia.com/gpu", 1)]
+    assert names(spread, Point.SCORE) == names(default_profile(), Point.SCORE)
+
+
+def test_multi_point_is_laid_over_the_defaults() -> None:
+    profile = one("""
+profiles:
+- plugins:
+    multiPoint:
+      disabled: [{name: ImageLocality}, {name: TaintToleration}]
+      enabled: [{name: NodeAffinity, weight: 7}, {name: TaintToleration}]
+    score:
+      enabled: [{name: InterPodAffinity, weight: 9}]
+""")
+    scores = [(p.name, w) for p, w in profile.scores]
+    # Chosen at the point first; a default keeps its place with another weight; what is added comes last.
+    assert scores == [
+        ("InterPodAffinity", 9),
+        ("NodeAffinity", 7),
+        ("NodeResourcesFit", 1),
+        ("PodTopologySpread", 2),
+        ("NodeResourcesBalancedAllocation", 1),
+        ("TaintToleration", 1),
+    ]
+    assert names(profile, Point.FILTER)[-1] == "TaintToleration"
+
+
+def test_a_point_can_have_only_what_is_chosen_there() -> None:
+    profile = one("""
+profiles:
+- plugins:
+    filter: {disabled: [{name: "*"}], enabled: [{name: NodeResourcesFit}]}
+    score: {disabled: [{name: "*"}]}
+    postFilter: {disabled: [{name: DefaultPreemption}]}
+""")
+    assert names(profile, Point.FILTER) == ["NodeResourcesFit"]
+    assert profile.scores == ()
+    assert profile.at(Point.POST_FILTER) == ()
+    assert names(profile, Point.PRE_BIND) == names(default_profile(), Point.PRE_BIND)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("paralellism: 3", 'strict decoding error: unknown field "paralellism"'),
+        ("parallelism: 0", "parallelism: Invalid value: 0: should be an integer value greater than zero"),
+        ("parallelism: 1\nparallelism: 2", 'key "parallelism" already set in map'),
+        ("percentageOfNodesToScore: 101", "percentageOfNodesToScore: Invalid value: 101: not in valid range [0-100]"),
+        ("podInitialBackoffSeconds: 0", "podInitialBackoffSeconds: Invalid value: 0: must be greater than 0"),
+        ("podMaxBackoffSeconds: 0", "must be greater than or equal to PodInitialBackoffSeconds"),
+        ("profiles: [{schedulerName: a}, {schedulerName: a}]", 'profiles[1].schedulerName: Duplicate value: "a"'),
+        ("profiles: [{schedulerName: a}, {}]", "profiles[1].schedulerName: Required value"),
+        ("profiles: [{schedulerName: A}]", 'profiles[0].schedulerName: Invalid value: "A"'),
+        ("extenders: [{urlPrefix: x}]", "extenders: Forbidden: HTTP extenders are not supported"),
+        ("leaderElection: {leaseDuration: 5s}", "LeaseDuration must be greater than RenewDeadline"),
+        ("leaderElection: {leaseDuration: soon}", 'leaderElection.leaseDuration: Invalid value: "soon"'),
+        ("parallelism: many", "parallelism: Expected `int | null`, got `str`"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_path(text: str, words: str) -> None:
+    assert words in wrong(text)
+
+
+@pytest.mark.parametrize(
+    ("plugins", "words"),
+    [
+        ("filter: {enabled: [{name: Nobody}]}", 'plugins.filter.enabled[0].name: Not found: "Nobody"'),
+        ("score: {disabled: [{name: Nobody}]}", 'plugins.score.disabled[0].name: Not found: "Nobody"'),
+        ("permit: {enabled: [{name: NodePorts}]}", 'Invalid value: "NodePorts": plugin does not extend permit'),
+        ("score: {enabled: [{name: NodeAffinity}, {name: NodeAffinity}]}", 'Duplicate value: "NodeAffinity"'),
+        ("score: {enabled: [{name: NodeAffinity, weight: -1}]}", "enabled[0].weight: Invalid value: -1"),
+        (
+            "queueSort: {enabled: [{name: NodeAffinity}]}",
+            'queueSort.enabled[0].name: Unsupported value: "NodeAffinity"',
+        ),
+        ("queueSort: {disabled: [{name: '*'}]}", "queueSort: Required value: no queue sort plugin is enabled"),
+        ("bind: {disabled: [{name: DefaultBinder}]}", "at least one bind plugin is needed for profile with scheduler"),
+    ],
+)
+def test_plugins_that_cannot_be(plugins: str, words: str) -> None:
+    assert words in wrong(f"profiles: [{{plugins: {{{plugins}}}}}]")
+
+
+@pytest.mark.parametrize(
+    ("plugin", "args", "words"),
+    [
+        ("Nobody", "{}", 'profiles[0].pluginConfig[0].name: Not found: "Nobody"'),
+        ("NodePorts", "{a: 1}", "profiles[0].pluginConfig[0].args: NodePorts takes no args"),
+        ("NodeResourcesFit", "{ignored: []}", 'unknown field "profiles[0].pluginConfig[0].args.ignored"'),
+        ("NodeResourcesFit", "{kind: PodTopologySpreadArgs}", "args.kind: must be NodeResourcesFitArgs here"),
+        ("NodeResourcesFit", "{ignoredResourceGroups: [a/b]}", "resource group name can't contain '/'"),
+        ("NodeResourcesFit", "{scoringStrategy: {type: Best}}", 'scoringStrategy.type: Unsupported value: "Best"'),
+        ("NodeResourcesFit", "{scoringStrategy: {resources: [{name: cpu, weight: 101}]}}", "not in valid range [1, 100]"),
+        ("NodeResourcesFit", "{scoringStrategy: {resources: [{name: cpu}, {name: cpu}]}}", 'Duplicate value: "cpu"'),
+        ("NodeResourcesFit", "{scoringStrategy: {type: RequestedToCapacityRatio}}", "at least one point must be specified"),
+        (
+            "NodeResourcesFit",
+            "{scoringStrategy: {type: RequestedToCapacityRatio, requestedToCapacityRatio: {shape: "
+            "[{utilization: 5, score: 11}, {utilization: 5, score: 1}]}}}",
+            "shape[1].utilization: Invalid value: 5: utilization values must be sorted in increasing order",
+        ),
+        ("NodeResourcesBalancedAllocation", "{resources: [{name: cpu, weight: 2}]}", "weight: Invalid value: 2: must be 1"),
+        ("InterPodAffinity", "{hardPodAffinityWeight: 101}", "hardPodAffinityWeight: Invalid value: 101"),
+        ("DefaultPreemption", "{minCandidateNodesPercentage: 0, minCandidateNodesAbsolute: 0}", "at the same time"),
+        ("DefaultPreemption", "{minCandidateNodesPercentage: 101}", "not in valid range [0, 100]"),
+        ("PodTopologySpread", "{defaultConstraints: [{topologyKey: z, maxSkew: 1, whenUnsatisfiable: ScheduleAnyway}]}", "when .defaultConstraints are not empty"),
+        ("PodTopologySpread", "{defaultingType: List, defaultConstraints: [{topologyKey: z, maxSkew: 0, whenUnsatisfiable: ScheduleAnyway}]}", "defaultConstraints[0].maxSkew: Invalid value: 0"),
+        ("PodTopologySpread", "{defaultingType: List, defaultConstraints: [{topologyKey: z, maxSkew: 1, whenUnsatisfiable: ScheduleAnyway, labelSelector: {}}]}", "must not define a selector"),
+        ("VolumeBinding", "{bindTimeoutSeconds: -1}", "should not be a negative value"),
+        ("NodeAffinity", "{addedAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 101, preference: {}}]}}", "args.addedAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight: Invalid value: 101"),
+    ],
+)  # fmt: skip
+def test_args_that_cannot_be(plugin: str, args: str, words: str) -> None:
+    assert words in wrong(f"profiles: [{{pluginConfig: [{{name: {plugin}, args: {args}}}]}}]")
+
+
+def test_a_config_given_twice_is_refused() -> None:
+    twice = "{name: NodeAffinity, args: {}}"
+    assert "repeated config for plugin NodeAffinity" in wrong(f"profiles: [{{pluginConfig: [{twice}, {twice}]}}]")
+
+
+@pytest.mark.parametrize("text", ["", "- a", "kind: Pod\napiVersion: v1", "kind: [", HEAD.replace("/v1", "/v1beta3")])
+def test_something_else_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError):
+        read(text, REGISTRY)
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    lines = wrong("parallelism: 0\npodInitialBackoffSeconds: 0\nprofiles: [{schedulerName: A}]").splitlines()
+    assert len(lines) == 3
+
+
+def test_json_is_read_too() -> None:
+    import json
+
+    data: Any = yaml.safe_load(HEAD + "profiles: [{schedulerName: j}]")
+    assert read(json.dumps(data), REGISTRY).configuration.profiles[0].scheduler_name == "j"
