@@ -87,14 +87,27 @@ def _stands_alone(data_dir: Path | None, kubeconfig: Path | None) -> bool:
     return data_dir is None and (kubeconfig is not None or "KUBERNETES_SERVICE_HOST" in os.environ)
 
 
-def scheduler(data_dir: DataDir = None, kubeconfig: Kubeconfig = None, leader_elect: LeaderElect = True) -> None:
+def scheduler(
+    data_dir: DataDir = None,
+    kubeconfig: Kubeconfig = None,
+    leader_elect: LeaderElect = True,
+    config: Annotated[Path | None, typer.Option("--config", help="A KubeSchedulerConfiguration (YAML, JSON).")] = None,
+) -> None:
     """Run the scheduler alone, against any apiserver."""
+    from tiphys.cmd.scheduler import settings, text_of
+
+    text = text_of("--config", config)
+    if kubeconfig is None and (named := settings(text, host="").connection.kubeconfig):
+        kubeconfig = Path(named)
     if not _stands_alone(data_dir, kubeconfig):
-        _in_cluster_dir("scheduler", data_dir, kubeconfig, leader_elect=leader_elect)
+        more = {"scheduler_config": text} if text else {}
+        _in_cluster_dir("scheduler", data_dir, kubeconfig, leader_elect=leader_elect, **more)
         return
     from tiphys.cmd import standalone
 
-    _alone("scheduler", standalone.scheduler(standalone.credentials(kubeconfig), leader_elect=leader_elect))
+    credentials = standalone.credentials(kubeconfig)
+    more = {"configuration": text} if text else {}
+    _alone("scheduler", standalone.scheduler(credentials, leader_elect=leader_elect, **more))
 
 
 def controller_manager(

@@ -69,6 +69,8 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How long a node may be silent before it counts as lost; kubelets renew their leases often enough for it."""
     default_unreachable_toleration_seconds: int = 300
     """How long pods that do not say otherwise stay bound to a node that is lost or not ready."""
+    scheduler_config: str = ""
+    """The text of the scheduler's KubeSchedulerConfiguration; "": upstream's defaults."""
 
     def __post_init__(self) -> None:
         services, pods = _network("--service-cidr", self.service_cidr), _network("--pod-cidr", self.pod_cidr)

@@ -43,6 +43,7 @@ class UpOptions:
     network_backend: Literal["vxlan", "routes", ""] = ""
     node_monitor_grace_period: int = 50
     default_unreachable_toleration_seconds: int = 300
+    scheduler_config: str = ""
     given: frozenset[str] = frozenset()
 
     @property
@@ -98,6 +99,7 @@ def _fresh(options: UpOptions, data_dir: Path) -> tuple[ClusterConfig, Hosts | N
         network_backend=options.network_backend or ("routes" if options.has_hosts else "vxlan"),
         node_monitor_grace_period_seconds=options.node_monitor_grace_period,
         default_unreachable_toleration_seconds=options.default_unreachable_toleration_seconds,
+        scheduler_config=options.scheduler_config,
     )
     if not options.has_hosts:
         return config, None
@@ -150,6 +152,7 @@ def _differences(options: UpOptions, existing: ClusterConfig, hosts: Hosts | Non
         "--ingress": existing.ingress,
         "--node-monitor-grace-period": existing.node_monitor_grace_period_seconds,
         "--default-unreachable-toleration-seconds": existing.default_unreachable_toleration_seconds,
+        "--scheduler-config": existing.scheduler_config,
         "--nodes": len(hosts.of("worker")) if hosts else 0,
         "--control-planes": len(hosts.of("server")) if hosts else 0,
         "--etcd-members": len(hosts.etcd) if hosts else 0,
@@ -162,7 +165,9 @@ def _differences(options: UpOptions, existing: ClusterConfig, hosts: Hosts | Non
         asked = getattr(options, flag.removeprefix("--").replace("-", "_"))
         if flag == "--hollow-nodes" and not existing.hollow:
             continue  # without --hollow it means nothing
-        if asked != has[flag]:
+        if asked != has[flag] and flag == "--scheduler-config":
+            yield flag, "FILE", "another" if has[flag] else "none"
+        elif asked != has[flag]:
             yield flag, _text(asked), _text(has[flag])
 
 

@@ -84,8 +84,12 @@ def up(
             "--default-unreachable-toleration-seconds", min=0, help="How long pods then stay bound to it by default."
         ),
     ] = 300,
+    scheduler_config: Annotated[
+        Path | None, typer.Option("--scheduler-config", help="The scheduler's KubeSchedulerConfiguration.")
+    ] = None,
 ) -> None:
     """Start a cluster on this machine, or bring it back; then run the demo. Safe to run again."""
+    from tiphys.cmd.scheduler import text_of
     from tiphys.cmd.up import UpOptions
     from tiphys.cmd.up import up as start
 
@@ -113,6 +117,7 @@ def up(
             network_backend=_network_backend(network_backend),
             node_monitor_grace_period=grace_period,
             default_unreachable_toleration_seconds=toleration,
+            scheduler_config=text_of("--scheduler-config", scheduler_config),
             given=_given(context),
         )
     )

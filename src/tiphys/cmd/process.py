@@ -50,18 +50,19 @@ async def _apiserver(config: ClusterConfig, _: Path) -> AsyncIterator[Callable[[
 async def _scheduler(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     from tiphys.base.allocator import keep_freed_memory
     from tiphys.client.leader_election import ElectionConfig, LeaderElector
-    from tiphys.scheduler.config import SchedulerConfig
+    from tiphys.cmd.scheduler import settings
     from tiphys.scheduler.scheduler import Scheduler
 
+    said = settings(config.scheduler_config, host=config.node_name)
     keep_freed_memory()
     async with _client(credentials) as client:
 
         async def work() -> None:
-            await Scheduler(client, SchedulerConfig(host=config.node_name)).run()
+            await Scheduler(client, said.scheduler).run()
 
         async def elected() -> None:
             # A lost lease ends the work by an exception; whoever runs this then waits for the lease again.
-            election = ElectionConfig("kube-scheduler", election_identity(config))
+            election = ElectionConfig(identity=election_identity(config), **said.election_fields())
             await LeaderElector(client, election).run(work)
 
         yield elected if config.leader_elect else work
@@ -169,16 +170,28 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def main(components: list[str], data_dir: Path, credentials: Path | None = None, *, leader_elect: bool = False) -> None:
+def main(
+    components: list[str],
+    data_dir: Path,
+    credentials: Path | None = None,
+    *,
+    leader_elect: bool = False,
+    scheduler_config: str = "",
+) -> None:
     """Run in the foreground; raises ConfigError with a line that says what is wrong when it cannot start.
 
     `leader_elect` makes scheduler and controllers wait for their leases, even if the cluster's settings do not.
+    `scheduler_config` is the text of a KubeSchedulerConfiguration, instead of the cluster's.
     """
     configure(level=os.environ.get("TIPHYS_LOG_LEVEL", "INFO"))
     if unknown := [name for name in components if name not in COMPONENTS]:
         raise ConfigError(f"no component {unknown[0]!r}: one of {', '.join(COMPONENTS)}")
     config = load(data_dir.resolve())
-    config = msgspec.structs.replace(config, leader_elect=leader_elect or config.leader_elect)
+    config = msgspec.structs.replace(
+        config,
+        leader_elect=leader_elect or config.leader_elect,
+        scheduler_config=scheduler_config or config.scheduler_config,
+    )
     uvloop.run(run(components, config, credentials))
 
 

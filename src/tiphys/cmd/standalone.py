@@ -61,19 +61,25 @@ async def _client(config: ClientConfig) -> AsyncIterator[Client]:
 
 
 @contextlib.asynccontextmanager
-async def scheduler(config: ClientConfig, *, leader_elect: bool) -> AsyncIterator[Work]:
-    """The scheduler, once it leads if others run too."""
-    from tiphys.scheduler.config import SchedulerConfig
+async def scheduler(config: ClientConfig, *, leader_elect: bool, configuration: str = "") -> AsyncIterator[Work]:
+    """The scheduler, once it leads if others run too. What the configuration's text says of elections goes first."""
+    from tiphys.base.allocator import keep_freed_memory
+    from tiphys.cmd.scheduler import settings
     from tiphys.scheduler.scheduler import Scheduler
 
+    keep_freed_memory()
     host = socket.gethostname()
+    said = settings(configuration, host=host)
+    if said.election.leader_elect is not None:
+        leader_elect = said.election.leader_elect
     async with _client(config) as client:
 
         async def work() -> None:
-            await Scheduler(client, SchedulerConfig(host=host)).run()
+            await Scheduler(client, said.scheduler).run()
 
         async def elected() -> None:
-            await LeaderElector(client, ElectionConfig("kube-scheduler", f"{host}_{uuid.uuid4()}")).run(work)
+            election = ElectionConfig(identity=f"{host}_{uuid.uuid4()}", **said.election_fields())
+            await LeaderElector(client, election).run(work)
 
         yield elected if leader_elect else work
 

@@ -1,0 +1,58 @@
+"""The scheduler's settings: from a KubeSchedulerConfiguration, with the plugins that are installed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tiphys.cmd.config import ConfigError
+from tiphys.scheduler.config import SchedulerConfig
+from tiphys.scheduler.configuration import ConfigurationError, read, scheduler_config
+from tiphys.scheduler.configuration.types import ClientConnection, LeaderElection
+from tiphys.scheduler.configuration.validation import seconds
+from tiphys.scheduler.plugins import REGISTRY
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a configuration file says to the process that runs the scheduler."""
+
+    scheduler: SchedulerConfig
+    election: LeaderElection
+    connection: ClientConnection
+
+    def election_fields(self) -> dict[str, Any]:
+        """For an ElectionConfig, all but the identity."""
+        election = self.election
+        return {
+            "name": election.resource_name,
+            "namespace": election.resource_namespace,
+            "lease_duration_seconds": seconds(election.lease_duration) or 15.0,
+            "renew_deadline_seconds": seconds(election.renew_deadline) or 10.0,
+            "retry_period_seconds": seconds(election.retry_period) or 2.0,
+        }
+
+
+def settings(text: str, *, host: str, flag: str = "--config") -> Settings:
+    """`text` is the file's; "" for upstream's defaults. Raises ConfigError with all that is wrong."""
+    if not text:
+        return Settings(SchedulerConfig(host=host), LeaderElection(), ClientConnection())
+    try:
+        said = read(text, REGISTRY)
+        made = scheduler_config(said, REGISTRY, host=host)
+    except ConfigurationError as error:
+        raise ConfigError(f"{flag}: {error}") from error
+    return Settings(made, said.configuration.leader_election, said.configuration.client_connection)
+
+
+def text_of(flag: str, path: Path | None) -> str:
+    """A configuration file's text after a look whether it can be used; "" for no file. Raises ConfigError."""
+    if path is None:
+        return ""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{flag}: {error}") from None
+    settings(text, host="", flag=flag)
+    return text

@@ -1,0 +1,45 @@
+"""A scheduler's configuration file on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tiphys.cmd.config import ConfigError
+from tiphys.cmd.scheduler import settings, text_of
+
+_HEAD = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"
+
+
+def test_what_the_file_says_of_elections_and_connections() -> None:
+    said = settings(
+        _HEAD + "leaderElection: {leaderElect: false, resourceName: mine, leaseDuration: 1m}\n"
+        "clientConnection: {kubeconfig: /k}\npodMaxBackoffSeconds: 3\n",
+        host="h",
+    )
+    assert said.election.leader_elect is False
+    assert said.election_fields() == {
+        "name": "mine",
+        "namespace": "kube-system",
+        "lease_duration_seconds": 60.0,
+        "renew_deadline_seconds": 10.0,
+        "retry_period_seconds": 2.0,
+    }
+    assert (said.connection.kubeconfig, said.scheduler.maximum_backoff_seconds, said.scheduler.host) == ("/k", 3.0, "h")
+
+
+def test_without_a_file_all_is_upstreams_default() -> None:
+    said = settings("", host="h")
+    assert said.election_fields()["name"] == "kube-scheduler"
+    assert len(said.scheduler.profiles) == 1
+
+
+def test_a_file_that_cannot_be_used_is_refused_by_the_flags_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--scheduler-config: .*No such file"):
+        text_of("--scheduler-config", tmp_path / "missing")
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(_HEAD + "parallelism: -1\n")
+    with pytest.raises(ConfigError, match="--config: parallelism: Invalid value: -1"):
+        text_of("--config", wrong)
+    assert text_of("--config", None) == ""
