@@ -40,7 +40,7 @@ from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME, Profile, ProfileMa
 from tiphys.scheduler.template import PodInfo, Templates
 
 T = TypeVar("T")
-_STORAGE: Final[tuple[type[Any], ...]] = (
+_STORAGE: Final = (
     PersistentVolume,
     PersistentVolumeClaim,
     StorageClass,
@@ -48,7 +48,7 @@ _STORAGE: Final[tuple[type[Any], ...]] = (
     CSINode,
     CSIStorageCapacity,
 )
-_SPREADING: Final[tuple[type[Any], ...]] = (ReplicaSet, StatefulSet, ReplicationController)
+_SPREADING: Final = (ReplicaSet, StatefulSet, ReplicationController)
 _FINISHED: Final = ("Succeeded", "Failed")
 _UNFINISHED: Final = "status.phase!=Succeeded,status.phase!=Failed"
 _PAGE: Final = 2_000
@@ -131,21 +131,35 @@ class Snapshot:
         profile = self.profiles.get(pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME)
         return profile.facts(pod) if profile is not None else {}
 
+    def observe(self, obj: Any, *, gone: bool = False) -> None:
+        """An object that is no pod came, changed or went: `cluster` and `owners` follow. `objects` is not touched."""
+        where, name = obj.metadata.namespace or "", obj.metadata.name or ""
+        if isinstance(obj, Node):
+            self._observe_node(obj, gone=gone)
+        elif isinstance(obj, Namespace):
+            self.cluster.set_namespace(name, None if gone else obj.metadata.labels)
+        elif isinstance(obj, _STORAGE):
+            self.cluster.volumes.observe(obj, gone=gone)
+        elif isinstance(obj, Service):
+            self.owners.set_service(where, name, None if gone else obj.spec.selector)
+        elif isinstance(obj, _SPREADING):
+            self.owners.set_controller(obj.metadata.uid or "", None if gone else selector_of(obj))
+
     def _observe(self) -> None:
-        cluster = self.cluster
-        for node in self.of(Node).values():
-            cluster.add_node(node)
-        for namespace in self.of(Namespace).values():
-            cluster.set_namespace(namespace.metadata.name or "", namespace.metadata.labels)
-        for stored in (obj for kind in _STORAGE for obj in self.of(kind).values()):
-            cluster.volumes.observe(stored)
-        for (where, name), service in self.of(Service).items():
-            self.owners.set_service(where, name, service.spec.selector)
-        for controller in (obj for kind in _SPREADING for obj in self.of(kind).values()):
-            self.owners.set_controller(controller.metadata.uid or "", selector_of(controller))
+        for obj in (obj for kind, of_kind in self.objects.items() if kind is not Pod for obj in of_kind.values()):
+            self.observe(obj)
         for pod in self.of(Pod).values():
             self._observe_pod(pod)
         self.pending.sort(key=queue_order)
+
+    def _observe_node(self, node: Node, *, gone: bool) -> None:
+        name = node.metadata.name or ""
+        if gone:
+            self.cluster.remove_node(name)
+        elif name in self.cluster.nodes.rows:
+            self.cluster.update_node(node)
+        else:
+            self.cluster.add_node(node)
 
     def _observe_pod(self, pod: Pod) -> None:
         if pod.status.phase in _FINISHED:

@@ -1,0 +1,122 @@
+"""Places what waits, as the scheduler would: by priority, then age; victims leave at once and are made again.
+
+waiting ──decide──► placed
+   ▲        ├─────► victims leave, and the pod is tried again ──► their owners make them again ──┐
+   │        └─────► fits nowhere ──again, if something that came or went since makes it fit──┐   │
+   └─────────────────────────────────────────────────────────────────────────────────────────┴───┘
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from typing import Final
+
+from tiphys.scheduler.algorithm import Algorithm, Placed, Unplaceable
+from tiphys.scheduler.framework import Candidate
+from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME
+from tiphys.scheduler.simulation.outcome import Cause, Victim
+from tiphys.scheduler.simulation.world import Case, World, named
+from tiphys.scheduler.template import PodInfo, Template
+
+MAXIMUM_PREEMPTIONS: Final = 3
+"""How often one pod may have others removed for it: once is enough, unless a plugin takes back what it said."""
+_Alike = tuple[Template, int, str, str]
+
+
+class Placing:
+    """Decides on a world. The same `rng`, the same choices."""
+
+    def __init__(self, world: World, rng: random.Random) -> None:
+        self._world = world
+        self._algorithms: dict[str, Algorithm] = {
+            name: world.snapshot.algorithm(name, rng) for name in world.snapshot.profiles
+        }
+        #: What was last said of pods that are alike, and the world's epoch then.
+        self._failed: dict[_Alike, tuple[int, Unplaceable]] = {}
+        self._preemptions: dict[PodInfo, int] = {}
+
+    def settle(self) -> None:
+        """Until nothing that waits fits."""
+        world = self._world
+        cases = list(world.waiting.values())
+        while cases:
+            placed = self._pass(cases)
+            # A pod that came or went may be what another one waited for.
+            cases = [case for case in world.waiting.values() if placed and self._would_fit(case)]
+
+    def _pass(self, cases: list[Case]) -> bool:
+        world, placed = self._world, False
+        heap = [(-case.info.priority, case.order, case) for case in cases]
+        heapq.heapify(heap)
+        while heap:
+            _, _, case = heapq.heappop(heap)
+            if world.waiting.get(case.info.key) is not case or self._is_gated(case):
+                continue
+            decision = self._decide(case.info)
+            if isinstance(decision, Placed):
+                world.snapshot.nominations.remove(case.info.key)
+                world.place(case.info, decision.node_name)
+                placed = True
+                continue
+            case.reason, case.plugins = decision.message, decision.rejected_by
+            if decision.preemption is not None and self._may_preempt(case.info):
+                again = self._preempt(case.info, decision.preemption)
+                for other in (case, *again):
+                    heapq.heappush(heap, (-other.info.priority, other.order, other))
+        return placed
+
+    def _decide(self, info: PodInfo) -> Placed | Unplaceable:
+        """As the profile says; a pod just like one that was refused, with nothing changed since, is refused too."""
+        world, spec = self._world, info.pod.spec
+        nominated = world.snapshot.nominations.node_of(info.key) or info.pod.status.nominated_node_name or ""
+        alike = (info.template, info.priority, spec.preemption_policy or "", nominated)
+        known = self._failed.get(alike)
+        if known is not None and known[0] == world.epoch:
+            return known[1]
+        algorithm = self._algorithms[info.template.scheduler_name]
+        decision = algorithm.decide(info, world.snapshot.disruptions)
+        if isinstance(decision, Unplaceable) and decision.preemption is None:
+            self._failed[alike] = (world.epoch, decision)
+        return decision
+
+    def _is_gated(self, case: Case) -> bool:
+        pod = case.info.pod
+        profile = self._world.snapshot.profiles[pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME]
+        plugin, reason = profile.gate(pod)
+        case.gated = bool(plugin)
+        if plugin:
+            case.reason, case.plugins = reason, frozenset((plugin,))
+        return case.gated
+
+    def _would_fit(self, case: Case) -> bool:
+        if case.gated:
+            return False
+        evaluations = self._algorithms[case.info.template.scheduler_name].evaluations
+        return bool(evaluations.of(case.info.template).feasible().any())
+
+    def _may_preempt(self, info: PodInfo) -> bool:
+        count = self._preemptions[info] = self._preemptions.get(info, 0) + 1
+        return count <= MAXIMUM_PREEMPTIONS
+
+    def _preempt(self, info: PodInfo, candidate: Candidate) -> list[Case]:
+        """The victims leave; returns those that are made again."""
+        world = self._world
+        nominations = world.snapshot.nominations
+        node_name = world.cluster.nodes.names[candidate.row]
+        for other in nominations.lower(node_name, info.priority):
+            nominations.remove(other.key)
+        nominations.set(info, node_name)
+        again: list[Case] = []
+        for victim in candidate.victims:
+            owner = world.owner(victim.pod)
+            world.victims.append(
+                Victim(pod=named(victim.key), owner=owner, node=node_name, by=named(info.key), recreated=bool(owner))
+            )
+            world.preempted.append(victim)
+            world.take_off(victim)
+            if owner:
+                world.make_again(victim, Cause.PREEMPTED)
+                again.append(world.waiting[victim.key])
+        world.epoch += 1
+        return again
