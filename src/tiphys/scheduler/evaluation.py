@@ -1,28 +1,33 @@
-"""What is known of all nodes for one template, kept true by what changed.
+"""What is known of all nodes for one template, put together from what the plugins say of them.
 
-    new ──first use──► all plugins, all rows
-     ▲                       │
-     └─version moved─┐       ▼
-                     └── current ──pod came or went──► that row again; all rows again of a plugin whose counts moved
+    plugins that look at no labels ──Judgement──► shared by all templates of one shape ─┐
+                                                                                       ├─► feasible, totals ──► a node
+    spreading, affinity to pods, … ──Judgement──► the template's own ───────────────────┘
 
-Ten thousand pods of one template cost ten thousand times one row, not ten thousand times all of them.
+A template that nobody wants to be near or away from has nothing of its own: deciding for it costs what its shape does,
+however many templates there are.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tiphys.scheduler.arrays import ABSENT, ALL, Bools, Ints, Rows
-from tiphys.scheduler.cluster import Change, Cluster, Version
-from tiphys.scheduler.framework import NodeFilter, NodeScore, Plugin
+from tiphys.scheduler.cluster import Cluster
+from tiphys.scheduler.framework import Plugin
+from tiphys.scheduler.judgement import Asked, Judgement, rows_of
 from tiphys.scheduler.template import Template
 
 MAXIMUM_EVALUATIONS = 128
+"""At least so many templates' evaluations are kept."""
+_MOST_EVALUATIONS = 4_096
+_MAXIMUM_BYTES = 64 << 20
+_BYTES_A_NODE = 4 * 8
 _NOT_ACTIVE = 1 << 40
 
 
@@ -44,30 +49,46 @@ class Evaluation:
     """Feasibility and score of every node for `template`. Call `refresh` before reading."""
 
     def __init__(
-        self, template: Template, cluster: Cluster, filters: Sequence[Plugin], scores: Sequence[tuple[Plugin, int]]
+        self, template: Template, cluster: Cluster, shared: Judgement, own: Judgement | None, bare: Evaluation | None
     ) -> None:
+        """`bare`: what is to be said if `own` has nothing to add; both None for that evaluation itself."""
         self.template = template
         self._cluster = cluster
-        self._filter_plugins = filters
-        self._score_plugins = scores
-        self._position = -1
+        self._shared = shared
+        self._own = own
+        self._bare = bare
+        #: The cluster's position and both generations, as last taken in; -1 for what has nothing to say.
+        self._seen = (-1, -1, -1)
         self._diagnosis: Diagnosis | None = None
-        self._version: Version = (-1, -1, -1, -1)
-        self._start()
+        #: The score from what does not normalize, -1 where infeasible. It may be `bare`'s.
+        self._masked: Ints = np.zeros(0, np.int64)
 
     def refresh(self) -> None:
         """Take in what changed since the last time."""
-        cluster = self._cluster
-        version = cluster.version(self.template)
-        if cluster.position == self._position and version == self._version:
+        own, bare = self._own, self._bare
+        if own is not None and bare is not None:
+            own.refresh()
+            if own.is_empty:
+                bare.refresh()
+                if self._seen != bare._seen:
+                    self._seen, self._masked, self._diagnosis = bare._seen, bare._masked, None
+                return
+        self._shared.refresh()
+        before = self._seen
+        self._seen = (
+            self._cluster.position,
+            self._shared.generation,
+            -1 if own is None else own.generation,
+        )
+        if self._seen == before:
             return
         self._diagnosis = None
-        changes = cluster.changes_since(self._position)
-        if changes is None or version != self._version:
-            self._start()
-            return
-        self._position = cluster.position
-        self._follow(changes)
+        changes = self._cluster.changes_since(before[0]) if self._seen[1:] == before[1:] else None
+        if changes is None:
+            self._masked = np.where(self._rejects(ALL) == 0, self._base(ALL), -1)
+        else:
+            rows = rows_of(changes)
+            self._masked[rows] = np.where(self._rejects(rows) == 0, self._base(rows), -1)
 
     def select(self, rng: random.Random, blocked: Sequence[int] = ()) -> int:
         """The row of the best node, one of them at random if several are; ABSENT if none is feasible.
@@ -86,11 +107,11 @@ class Evaluation:
 
     def feasible(self) -> Bools:
         """Which rows can take a pod of the template."""
-        feasible: Bools = self._rejects == 0
+        feasible: Bools = self._masked >= 0
         return feasible
 
     def takes(self, row: int) -> bool:
-        return bool(self._rejects[row] == 0)
+        return bool(self._masked[row] >= 0)
 
     def totals(self) -> Ints:
         """Each node's weighted score, -1 where infeasible. A copy."""
@@ -107,7 +128,8 @@ class Evaluation:
         return self._diagnosis
 
     def _diagnose(self, candidates: Ints) -> Diagnosis:
-        for name, node_filter, _ in self._filters:
+        asked = sorted((entry for part in self._parts for entry in part.asked), key=_bit)
+        for name, node_filter, _ in asked:
             if node_filter.pod_reason:
                 nobody = np.zeros(0, np.int64)
                 return Diagnosis(
@@ -116,9 +138,9 @@ class Evaluation:
         reasons: Counter[str] = Counter()
         rejected_by: set[str] = set()
         resolvable: list[Ints] = []
-        left = self._rejects[candidates]
+        left = self._rejects(candidates)
         first = left & -left
-        for name, node_filter, bit in self._filters:
+        for name, node_filter, bit in asked:
             rows = candidates[first == bit]
             if not len(rows):
                 continue
@@ -131,83 +153,40 @@ class Evaluation:
         helpable = np.sort(np.concatenate(resolvable)) if resolvable else np.zeros(0, np.int64)
         return Diagnosis(self._cluster.nodes.count, reasons, frozenset(rejected_by), helpable)
 
-    def _start(self) -> None:
-        cluster, template = self._cluster, self.template
-        # Asking for the vector may add a resource column, which moves the version.
-        cluster.vector(template)
-        filters = [(plugin.name, plugin.filter(template, cluster)) for plugin in self._filter_plugins]
-        self._filters: list[tuple[str, NodeFilter, int]] = [
-            (name, node_filter, 1 << index)
-            for index, (name, node_filter) in enumerate(filters)
-            if node_filter is not None
-        ]
-        scores = [(plugin.score(template, cluster), weight) for plugin, weight in self._score_plugins if weight]
-        self._plain: list[tuple[NodeScore, int]] = [(s, w) for s, w in scores if s is not None and not s.normalized]
-        self._normalized: list[tuple[NodeScore, int]] = [(s, w) for s, w in scores if s is not None and s.normalized]
-        self._local_filters = [entry for entry in self._filters if entry[1].local]
-        self._wide_filters = [entry for entry in self._filters if not entry[1].local]
-        self._wide_scores = [score for score, _ in (*self._plain, *self._normalized) if not score.local]
-        self._version = cluster.version(template)
-        self._position = cluster.position
-        self._rejects: Ints = np.where(cluster.nodes.active, 0, _NOT_ACTIVE)
-        self._base: Ints = np.zeros(cluster.nodes.size, np.int64)
-        self._raw: list[Ints] = [score.score(ALL) for score, _ in self._normalized]
-        self._judge(self._filters, ALL)
-        self._weigh(ALL)
-        self._masked: Ints = np.where(self._rejects == 0, self._base, -1)
+    @property
+    def _parts(self) -> Sequence[Judgement]:
+        """Those that have something to say."""
+        both = (self._shared,) if self._own is None else (self._shared, self._own)
+        return [part for part in both if not part.is_empty]
 
-    def _follow(self, changes: Sequence[Change]) -> None:
-        filters_moved = [False] * len(self._wide_filters)
-        scores_moved = [False] * len(self._wide_scores)
-        for change in changes:
-            for index, (_, node_filter, _) in enumerate(self._wide_filters):
-                filters_moved[index] |= node_filter.changed(change)
-            for index, score in enumerate(self._wide_scores):
-                scores_moved[index] |= score.changed(change)
-        touched = {change.row for change in changes}
-        rows: Rows
-        if len(touched) == 1:
-            # The usual case, and a slice costs less than an index array.
-            row = changes[0].row
-            rows = slice(row, row + 1)
-        else:
-            rows = np.array(sorted(touched), np.int64)
-        self._judge(self._local_filters, rows)
-        self._weigh(rows)
-        if any(filters_moved):
-            wide = [entry for entry, moved_ in zip(self._wide_filters, filters_moved, strict=True) if moved_]
-            self._judge(wide, ALL)
-        for index, (score, _) in enumerate(self._normalized):
-            if score.local:
-                self._raw[index][rows] = score.score(rows)
-            elif scores_moved[self._wide_scores.index(score)]:
-                self._raw[index] = score.score(ALL)
-        if any(filters_moved):
-            self._masked = np.where(self._rejects == 0, self._base, -1)
-        else:
-            self._masked[rows] = np.where(self._rejects[rows] == 0, self._base[rows], -1)
+    def _rejects(self, rows: Rows) -> Ints:
+        """Why the rows are not feasible, as bits; 0: they are."""
+        rejects: Ints = np.where(self._cluster.nodes.active[rows], 0, _NOT_ACTIVE)
+        for part in self._parts:
+            rejects |= part.rejects[rows]
+        return rejects
 
-    def _judge(self, filters: Iterable[tuple[str, NodeFilter, int]], rows: Rows) -> None:
-        for _, node_filter, bit in filters:
-            passes = node_filter.passes(rows)
-            self._rejects[rows] = np.where(passes, self._rejects[rows] & ~bit, self._rejects[rows] | bit)
-
-    def _weigh(self, rows: Rows) -> None:
-        total: Ints | int = 0
-        for score, weight in self._plain:
-            total = total + score.score(rows) * weight
-        self._base[rows] = total
+    def _base(self, rows: Rows) -> Ints:
+        base: Ints = np.zeros(self._cluster.nodes.size, np.int64)[rows]
+        for part in self._parts:
+            base += part.base[rows]
+        return base
 
     def _totals(self) -> Ints:
-        if not self._normalized:
+        normalized = [entry for part in self._parts for entry in part.normalized]
+        if not normalized:
             return self._masked
-        feasible = self._rejects == 0
+        feasible = self._masked >= 0
         if not feasible.any():
             return self._masked
-        total = self._base
-        for (score, weight), raw in zip(self._normalized, self._raw, strict=True):
+        total = self._masked
+        for score, weight, raw in normalized:
             total = total + score.normalize(raw, feasible) * weight
         return np.where(feasible, total, -1)
+
+
+def _bit(asked: Asked) -> int:
+    return asked.bit
 
 
 class Evaluations:
@@ -225,18 +204,42 @@ class Evaluations:
     ) -> None:
         self._cluster = cluster
         pairs = [entry if isinstance(entry, tuple) else (entry, 0) for entry in filters]
-        self._filters = tuple(plugin for plugin, _ in pairs)
-        self._scores = tuple(pairs if scores is None else scores)
+        asked = [(1 << index, plugin) for index, (plugin, _) in enumerate(pairs)]
+        rated = tuple(pairs if scores is None else scores)
+        self._shared = (
+            [(bit, plugin) for bit, plugin in asked if plugin.of_shape],
+            [(plugin, weight) for plugin, weight in rated if plugin.of_shape],
+        )
+        self._own = (
+            [(bit, plugin) for bit, plugin in asked if not plugin.of_shape],
+            [(plugin, weight) for plugin, weight in rated if not plugin.of_shape],
+        )
         self._by_template: OrderedDict[int, Evaluation] = OrderedDict()
+        self._by_shape: OrderedDict[bytes, Evaluation] = OrderedDict()
 
     def of(self, template: Template) -> Evaluation:
         """The template's evaluation, up to date."""
+        bare = self._bare(template)
         found = self._by_template.get(template.id)
-        if found is None:
-            found = self._by_template[template.id] = Evaluation(template, self._cluster, self._filters, self._scores)
-            if len(self._by_template) > MAXIMUM_EVALUATIONS:
-                self._by_template.popitem(last=False)
-        else:
-            self._by_template.move_to_end(template.id)
+        if found is None or found._bare is not bare:
+            own = Judgement(template, self._cluster, *self._own)
+            found = self._by_template[template.id] = Evaluation(template, self._cluster, bare._shared, own, bare)
+            self._bound(self._by_template)
+        self._by_template.move_to_end(template.id)
         found.refresh()
         return found
+
+    def _bare(self, template: Template) -> Evaluation:
+        """What all templates of the shape have in common."""
+        found = self._by_shape.get(template.shape)
+        if found is None:
+            shared = Judgement(template, self._cluster, *self._shared, narrow=True)
+            found = self._by_shape[template.shape] = Evaluation(template, self._cluster, shared, None, None)
+            self._bound(self._by_shape)
+        self._by_shape.move_to_end(template.shape)
+        return found
+
+    def _bound(self, kept: OrderedDict[Any, Evaluation]) -> None:
+        fit = _MAXIMUM_BYTES // (_BYTES_A_NODE * self._cluster.nodes.size)
+        while len(kept) > max(MAXIMUM_EVALUATIONS, min(fit, _MOST_EVALUATIONS)):
+            kept.popitem(last=False)

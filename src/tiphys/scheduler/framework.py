@@ -172,6 +172,9 @@ class Plugin:
     name: ClassVar[str]
     helped_by: ClassVar[Trigger] = Trigger(0)
     """After which events a pod this plugin rejected is worth another try."""
+    of_shape: ClassVar[bool] = False
+    """Whether `filter` and `score` look at nothing of a template beyond its `shape`, and of the cluster only at nodes
+    and the pods on each: then templates of one shape share the answers."""
     args_type: ClassVar[Any] = None
     """The msgspec Struct of its `pluginConfig` args; None: it takes none."""
 

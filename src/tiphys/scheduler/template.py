@@ -61,6 +61,7 @@ class Template:
         "requests",
         "running",
         "scheduler_name",
+        "shape",
         "spread",
         "terminating",
         "tolerations",
@@ -90,6 +91,20 @@ class Template:
         #: The pods that default spreading counts; None: the pod has constraints, or belongs to nothing.
         self.default_spread: Final = default_spread
         self._compile_affinity(spec)
+        #: Equal for templates that differ only in what other pods, or plugins' own keys, see of them.
+        self.shape: Final = _encode(
+            (
+                self.node_selector,
+                self.node_affinity,
+                self.node_preferences,
+                self.tolerations,
+                self.requests,
+                self.nonzero.tolist(),
+                sorted(self.host_ports),
+                self.containers,
+                self.images,
+            )
+        )
         self.running: dict[int, int] = {}
         self.terminating: dict[int, int] = {}
 

@@ -15,6 +15,7 @@ _MOST_BYTES_A_CONTAINER = 1000 << 20
 
 class ImageLocality(Plugin):
     name = "ImageLocality"
+    of_shape = True
 
     def score(self, template: Template, cluster: Cluster) -> NodeScore | None:
         nodes = cluster.nodes

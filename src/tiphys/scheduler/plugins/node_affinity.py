@@ -16,6 +16,7 @@ from tiphys.scheduler.template import Template
 
 class NodeAffinity(Plugin):
     name = "NodeAffinity"
+    of_shape = True
     helped_by = Trigger.NODE_ADDED | Trigger.NODE_CHANGED
     args_type = NodeAffinityArgs
 

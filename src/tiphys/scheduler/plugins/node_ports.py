@@ -14,6 +14,7 @@ _EVERY_ADDRESS = "0.0.0.0"
 
 class NodePorts(Plugin):
     name = "NodePorts"
+    of_shape = True
     helped_by = Trigger.NODE_ADDED | Trigger.POD_GONE
 
     def filter(self, template: Template, cluster: Cluster) -> NodeFilter | None:

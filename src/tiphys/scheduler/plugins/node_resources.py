@@ -28,6 +28,7 @@ from tiphys.scheduler.template import Template
 
 class NodeResourcesFit(Plugin):
     name = "NodeResourcesFit"
+    of_shape = True
     helped_by = Trigger.NODE_ADDED | Trigger.NODE_CHANGED | Trigger.POD_GONE | Trigger.POD_CHANGED
     args_type = NodeResourcesFitArgs
 
@@ -53,6 +54,7 @@ class NodeResourcesFit(Plugin):
 
 class NodeResourcesBalancedAllocation(Plugin):
     name = "NodeResourcesBalancedAllocation"
+    of_shape = True
     args_type = NodeResourcesBalancedAllocationArgs
 
     def score(self, template: Template, cluster: Cluster) -> NodeScore | None:

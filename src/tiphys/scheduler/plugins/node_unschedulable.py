@@ -13,6 +13,7 @@ TAINT = ("node.kubernetes.io/unschedulable", "", NO_SCHEDULE)
 
 class NodeUnschedulable(Plugin):
     name = "NodeUnschedulable"
+    of_shape = True
     helped_by = Trigger.NODE_ADDED | Trigger.NODE_CHANGED
 
     def filter(self, template: Template, cluster: Cluster) -> NodeFilter | None:

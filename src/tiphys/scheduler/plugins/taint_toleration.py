@@ -13,6 +13,7 @@ from tiphys.scheduler.tolerations import NO_EXECUTE, NO_SCHEDULE, PREFER_NO_SCHE
 
 class TaintToleration(Plugin):
     name = "TaintToleration"
+    of_shape = True
     helped_by = Trigger.NODE_ADDED | Trigger.NODE_CHANGED
 
     def filter(self, template: Template, cluster: Cluster) -> NodeFilter | None:
