@@ -33,12 +33,15 @@ def readable(resource: str, amount: int) -> str:
 
 def rounded_down(resource: str, amount: int) -> int:
     """The largest amount not over `amount` that one would write: whole mebibytes, whole huge pages."""
+    step = unit(resource)
+    return amount // step * step if amount >= step or resource.startswith(_HUGE) else amount
+
+
+def unit(resource: str) -> int:
+    """The least difference that one would write: a thousandth of cpu, a mebibyte, a huge page, a device."""
     if resource.startswith(_HUGE):
-        page = Quantity(resource.removeprefix(_HUGE)).value
-        return amount // page * page
-    if is_bytes(resource) and amount >= _MEBI:
-        return amount // _MEBI * _MEBI
-    return amount
+        return Quantity(resource.removeprefix(_HUGE)).value
+    return _MEBI if is_bytes(resource) else 1
 
 
 def is_bytes(resource: str) -> bool:

@@ -70,7 +70,7 @@ class Change(Answer, kw_only=True):
     """One change of one object, in a form that can be applied.
 
     `patch` is a JSON patch (RFC 6902) of the object; for a pod of a workload the paths continue the workload's
-    ``/spec/template``. `like`: the new node is one like that node, empty.
+    ``/spec/template``. `like`: the new node is one like that node, empty, and then patched.
     """
 
     action: str

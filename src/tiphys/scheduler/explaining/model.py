@@ -14,7 +14,7 @@ import numpy as np
 from tiphys.api.codec import from_dict, to_dict
 from tiphys.api.patch import json_patch
 from tiphys.api.types.core_v1 import Node, PersistentVolumeClaim, Pod
-from tiphys.scheduler.arrays import ALL, Bools, Ints
+from tiphys.scheduler.arrays import ABSENT, ALL, Bools, Ints
 from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.explaining.explanation import Change
 from tiphys.scheduler.framework import NodeFilter, Plugin
@@ -139,7 +139,7 @@ class Model:
 
     def _delete_pod(self, change: Change, undo: ExitStack) -> None:
         info = self.pod((change.namespace, change.name))
-        if info is not None:
+        if info is not None and info.row != ABSENT:
             node_name = info.node_name
             self.cluster.remove(info)
             undo.callback(self.cluster.place, info, node_name)
@@ -147,7 +147,8 @@ class Model:
     def _change_node(self, change: Change, undo: ExitStack) -> None:
         nodes = self.cluster.nodes
         if change.action == "create":
-            self.cluster.add_node(empty_like(self.node(nodes.rows[change.like]), change.name))
+            made = empty_like(self.node(nodes.rows[change.like]), change.name)
+            self.cluster.add_node(patched_node(made, change) if change.patch else made)
             undo.callback(self.cluster.remove_node, change.name)
             return
         before = self.node(nodes.rows[change.name])

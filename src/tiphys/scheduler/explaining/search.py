@@ -16,9 +16,10 @@ from tiphys.api.errors import ApiError
 from tiphys.scheduler.arrays import Ints
 from tiphys.scheduler.explaining.explanation import MAXIMUM_EXAMPLES, Change, Remedy, shorten
 from tiphys.scheduler.explaining.groups import Group
-from tiphys.scheduler.explaining.remedies import FIXERS, Candidate, Scene, add_node
+from tiphys.scheduler.explaining.remedies import FIXERS, Candidate, Scene, add_fitting_node, add_node
 
 MAXIMUM_STEPS: Final = 2
+ADD_NODE: Final = "AddNode"
 MAXIMUM_GROUPS: Final = 16
 MAXIMUM_TRIALS: Final = 240
 """How often the filters are run at most: about a millisecond each at 5,000 nodes."""
@@ -44,6 +45,8 @@ def search(scene: Scene, groups: list[Group]) -> list[Remedy]:
     # What one half does alone needs no other half.
     small = [found for found in pairs if not any(map(trials.helps, _halves(found.candidate)))]
     kept += _best(small)[: MAXIMUM_PAIRS_BESIDE_SINGLES if kept else None]
+    if not any(ADD_NODE in found.candidate.kind for found in kept):
+        kept += _best(trials.working(add_fitting_node(scene)))[:1]
     return [_remedy(found) for found in kept]
 
 
@@ -137,7 +140,7 @@ def _both(first: Candidate, second: Candidate) -> Candidate:
     return Candidate(
         f"{first.kind}+{second.kind}",
         f"{first.text}, and {second.text}",
-        (*first.changes, *second.changes),
+        (*first.changes, *(change for change in second.changes if change not in first.changes)),
         first.weight + second.weight,
         None,
         first.steps + second.steps,

@@ -78,7 +78,7 @@ def _applied(pod: Pod, objects: list[Any], change: Change) -> tuple[Pod, list[An
             metadata=replace(like.metadata, name=change.name, labels=labels),
             spec=replace(like.spec, unschedulable=None, taints=taints),
         )
-        return pod, [*objects, fresh]
+        return pod, [*objects, from_dict(Node, json_patch(to_dict(fresh), list(change.patch)))]
     if change.action == "create":
         made = from_dict({"PersistentVolumeClaim": PersistentVolumeClaim}[change.kind], change.object)
         return pod, [*(obj for obj in objects if not is_it(obj)), made]

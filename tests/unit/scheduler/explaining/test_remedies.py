@@ -6,12 +6,14 @@ from typing import Any
 
 from tests.unit.scheduler.explaining.clusters import on, placed_by, texts, why
 from tests.unit.scheduler.objects import container, node, pod
+from tiphys.api.quantity import Quantity
 from tiphys.api.types.core_v1 import (
     Affinity,
     ContainerPort,
     PodAffinityTerm,
     PodAntiAffinity,
     PodSchedulingGate,
+    ResourceRequirements,
     Taint,
     Toleration,
     TopologySpreadConstraint,
@@ -40,13 +42,39 @@ def test_lower_the_request_to_what_the_best_node_has() -> None:
 def test_two_resources_are_lowered_together_where_least_is_lost() -> None:
     nodes = [node("n1", cpu="4", memory="4Gi"), node("n2", cpu="3", memory="6Gi")]
     found = all_work(pod("big", cpu="8", memory="8Gi"), *nodes)
-    assert found == ["lower the cpu request from 8 to 4 and lower the memory request from 8Gi to 4Gi"]
+    assert found == [
+        "lower the cpu request from 8 to 4 and lower the memory request from 8Gi to 4Gi",
+        "add a node like n1, but with 8 cpu and 8Gi memory",
+    ]
 
 
-def test_the_hungriest_container_gives_way() -> None:
+def test_the_hungriest_containers_give_way() -> None:
     waiting = pod("big", containers=(container("a", cpu="3"), container("b", cpu="2")))
-    found = all_work(waiting, node("n1", cpu="4"))
-    assert found[0] == "lower the cpu request from 5 to 4 (a from 3 to 2)"
+    assert all_work(waiting, node("n1", cpu="4"))[0] == "lower the cpu request from 5 to 4 (a from 3 to 2)"
+    assert all_work(waiting, node("n1", cpu="3"))[0] == (
+        "lower the cpu request from 5 to 3 (a from 3 to 1500m; b from 2 to 1500m)"
+    )
+
+
+def test_what_only_starts_the_pod_gives_way_for_itself() -> None:
+    starting = (container("i", cpu="6"), container("s", cpu="1", restart_policy="Always"))
+    waiting = pod("big", containers=(container("a", cpu="3"),), init_containers=starting)
+    assert all_work(waiting, node("n1", cpu="4"))[0] == "lower the cpu request from 6 to 4 (i from 6 to 4)"
+    assert all_work(waiting, node("n1", cpu="2"))[0] == (
+        "lower the cpu request from 6 to 2 (a from 3 to 1; i from 6 to 2)"
+    )
+
+
+def test_requests_of_the_pod_as_a_whole() -> None:
+    whole = ResourceRequirements(requests={"cpu": Quantity("6")})
+    waiting = pod("big", containers=(container("a", cpu="5"),), resources=whole, overhead={"cpu": Quantity("1")})
+    explanation = why(waiting, node("n1", cpu="4"))
+    (change,) = explanation.remedies[0].changes
+    assert change.patch == (
+        {"op": "replace", "path": "/spec/resources/requests/cpu", "value": "3"},
+        {"op": "replace", "path": "/spec/containers/0/resources/requests/cpu", "value": "3"},
+    )
+    assert placed_by(waiting, [node("n1", cpu="4")], explanation.remedies[0]) == "n1"
 
 
 def test_a_full_node_is_emptied_by_as_few_pods_as_possible() -> None:
@@ -73,9 +101,10 @@ def test_tolerate() -> None:
     assert found == [
         "tolerate the taint dedicated=gpu:NoSchedule",
         "take the taint dedicated=gpu:NoSchedule off node n1",
+        "add a node like n1, but with no taints",
     ]
     tolerating = pod("a", tolerations=(Toleration(key="x", operator="Exists"),))
-    assert len(all_work(tolerating, node("n1", taints=(taint,)))) == 2
+    assert len(all_work(tolerating, node("n1", taints=(taint,)))) == 3
 
 
 def test_nobody_is_told_to_tolerate_a_node_that_is_gone() -> None:
@@ -95,7 +124,11 @@ def test_node_selector_is_altered_to_what_there_is() -> None:
 
 def test_a_label_of_people_may_be_given_to_a_node() -> None:
     found = all_work(pod("a", node_selector={"disk": "ssd"}), node("n1"))
-    assert found == ["remove disk=ssd from the nodeSelector", "label node n1 disk=ssd"]
+    assert found == [
+        "remove disk=ssd from the nodeSelector",
+        "label node n1 disk=ssd",
+        "add a node like n1, but with the label disk=ssd",
+    ]
 
 
 def test_two_obstacles_take_two_steps() -> None:

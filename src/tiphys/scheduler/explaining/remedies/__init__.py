@@ -5,14 +5,14 @@ from typing import Final
 from tiphys.scheduler.explaining.remedies.candidate import Candidate, Fixer, Scene
 from tiphys.scheduler.explaining.remedies.evictions import evict
 from tiphys.scheduler.explaining.remedies.lower_requests import lower_requests
-from tiphys.scheduler.explaining.remedies.more_nodes import add_node
+from tiphys.scheduler.explaining.remedies.more_nodes import add_fitting_node, add_node
 from tiphys.scheduler.explaining.remedies.neighbours import drop_or_part
 from tiphys.scheduler.explaining.remedies.nodes_and_taints import tolerate, uncordon
 from tiphys.scheduler.explaining.remedies.ports import free_ports
 from tiphys.scheduler.explaining.remedies.selectors import change_selectors
 from tiphys.scheduler.explaining.remedies.spreading import relax_spreading
 
-__all__ = ["FIXERS", "Candidate", "Fixer", "Scene", "add_node"]
+__all__ = ["FIXERS", "Candidate", "Fixer", "Scene", "add_fitting_node", "add_node"]
 
 FIXERS: Final[dict[str, tuple[Fixer, ...]]] = {
     "NodeUnschedulable": (uncordon,),

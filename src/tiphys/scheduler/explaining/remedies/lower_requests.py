@@ -68,54 +68,92 @@ def _lower_one(pod: Pod, resource: str, target: int) -> _Step | None:
     asked = pod_requests(pod.spec).get(resource, 0)
     operations: list[dict[str, Any]] = []
     spec = pod.spec
-    told: list[str] = []
     if spec.resources is not None and resource in spec.resources.requests:
-        left = target - (asked - _value(spec.resources.requests[resource], resource))
-        if left <= 0:
+        # What the pod asks for as a whole counts; what its containers ask for must stay within.
+        overhead = asked - _value(spec.resources.requests[resource], resource)
+        final, target = target, target - overhead
+        if target <= 0:
             return None
-        quantity = Quantity(amounts.text(resource, left))
-        operations.append(replace_op(f"/spec/resources/requests/{escaped(resource)}", str(quantity)))
-        spec = replace(
-            spec, resources=replace(spec.resources, requests={**spec.resources.requests, resource: quantity})
-        )
-        target = left
-        with_pod_level, spec = spec, replace(spec, resources=None, overhead={})
+        operations.append(replace_op(f"/spec/resources/requests/{escaped(resource)}", amounts.text(resource, target)))
+        spec = replace(spec, resources=None, overhead={})
     else:
-        with_pod_level = None
-    for where, index in _by_size(spec, resource):
-        excess = pod_requests(spec).get(resource, 0) - target
-        if excess <= 0:
-            break
-        container: Container = getattr(spec, where)[index]
-        has = _value(container.resources.requests[resource], resource)
-        lowered = _set(spec, where, index, resource, max(0, has - excess))
-        gained = pod_requests(spec).get(resource, 0) - pod_requests(lowered).get(resource, 0)
-        if gained <= 0:
-            continue
-        spec = lowered
-        kept = max(0, has - excess)
-        told.append(f"{container.name} from {amounts.text(resource, has)} to {amounts.text(resource, kept)}")
-        operations += _operations(where, index, container, resource, kept)
-    if pod_requests(spec).get(resource, 0) > target or not operations:
+        final = target
+    lowered = _capped(_capped(spec, resource, target, _RUNNING), resource, target, _STARTING)
+    if pod_requests(lowered).get(resource, 0) > target:
+        return None
+    told = []
+    for where in ("containers", "init_containers"):
+        for index, (before, after) in enumerate(zip(getattr(spec, where), getattr(lowered, where), strict=True)):
+            had, keeps = _amount(before, resource), _amount(after, resource)
+            if had != keeps:
+                told.append(f"{before.name} from {amounts.text(resource, had)} to {amounts.text(resource, keeps)}")
+                operations += _operations(where, index, before, resource, keeps)
+    if not operations:
         return None
     if target == 0:
         return _Step(f"do without {resource}", operations, 0)
-    final = pod_requests(with_pod_level or spec).get(resource, 0)
     text = f"lower the {resource} request from {amounts.text(resource, asked)} to {amounts.text(resource, final)}"
     if len(pod.spec.containers) + len(pod.spec.init_containers) > 1 and told:
         text += f" ({'; '.join(told[:3])})"
     return _Step(text, operations, target)
 
 
-def _by_size(spec: PodSpec, resource: str) -> list[tuple[str, int]]:
-    """The containers that ask for it, the hungriest first; as often as may be needed for init containers to follow."""
-    found = []
-    for where in ("containers", "init_containers"):
-        for index, container in enumerate(getattr(spec, where)):
-            amount = container.resources.requests.get(resource)
-            if amount is not None and _value(amount, resource) > 0:
-                found.append((_value(amount, resource), where, index))
-    return [(where, index) for _, where, index in sorted(found, key=lambda entry: (-entry[0], entry[1], entry[2]))]
+def _runs(where: str, container: Container) -> bool:
+    """Whether the container runs as long as the pod: sidecars do."""
+    return where == "containers" or container.restart_policy == "Always"
+
+
+_RUNNING, _STARTING = True, False
+
+
+def _capped(spec: PodSpec, resource: str, target: int, running: bool) -> PodSpec:
+    """No container of that sort over a cap: the highest with which all that is of the sort stays within `target`."""
+    sort = [
+        (where, index)
+        for where in ("containers", "init_containers")
+        for index, container in enumerate(getattr(spec, where))
+        if _runs(where, container) is running and _amount(container, resource)
+    ]
+
+    def total(cap: int) -> int:
+        return _total(_with_cap(spec, sort, resource, cap), resource, running)
+
+    if not sort or _total(spec, resource, running) <= target:
+        return spec
+    unit = amounts.unit(resource) if target >= amounts.unit(resource) else 1
+    low, high = 0, max(_amount(getattr(spec, where)[index], resource) for where, index in sort) // unit + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if total(middle * unit) <= target else (low, middle)
+    capped = _with_cap(spec, sort, resource, low * unit)
+    # What is left over of one unit a container is the first's that was lowered.
+    spare = target - _total(capped, resource, running)
+    for where, index in sort:
+        keeps = _amount(getattr(capped, where)[index], resource)
+        if keeps < _amount(getattr(spec, where)[index], resource) and spare > 0:
+            more = _set(capped, where, index, resource, keeps + spare)
+            if _total(more, resource, running) <= target:
+                return more
+    return capped
+
+
+def _total(spec: PodSpec, resource: str, running: bool) -> int:
+    """What the pod asks for; `running`: without the containers that only start it."""
+    if running:
+        spec = replace(spec, init_containers=tuple(c for c in spec.init_containers if c.restart_policy == "Always"))
+    return pod_requests(spec).get(resource, 0)
+
+
+def _with_cap(spec: PodSpec, sort: list[tuple[str, int]], resource: str, cap: int) -> PodSpec:
+    for where, index in sort:
+        if _amount(getattr(spec, where)[index], resource) > cap:
+            spec = _set(spec, where, index, resource, cap)
+    return spec
+
+
+def _amount(container: Container, resource: str) -> int:
+    quantity = container.resources.requests.get(resource)
+    return _value(quantity, resource) if quantity is not None else 0
 
 
 def _set(spec: PodSpec, where: str, index: int, resource: str, amount: int) -> PodSpec:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from tiphys.api.types.core_v1 import Node
+from tiphys.scheduler.explaining import amounts
 from tiphys.scheduler.explaining.explanation import Change
-from tiphys.scheduler.explaining.groups import shared_labels
-from tiphys.scheduler.explaining.model import HOSTNAME, is_condition
-from tiphys.scheduler.explaining.remedies.candidate import Candidate, Scene
+from tiphys.scheduler.explaining.groups import hindering, shared_labels
+from tiphys.scheduler.explaining.model import HOSTNAME, empty_like, is_condition
+from tiphys.scheduler.explaining.remedies.candidate import Candidate, Scene, add_op, escaped, listed, remove_op
+from tiphys.scheduler.requests import amounts as amounts_of
 
 MAXIMUM_KINDS: Final = 24
 ONE_NODE: Final = 4
+ALTERED_NODE: Final = 7
+MAXIMUM_ALTERED: Final = 4
+MAXIMUM_DIFFERENCES: Final = 3
 NEW_NAME: Final = "new-node"
 
 
@@ -29,6 +34,39 @@ def add_node(scene: Scene) -> Iterator[Candidate]:
         same = f", of which there are {count}" if count > 1 else ""
         change = Change(action="create", kind="Node", name=NEW_NAME, like=name)
         yield Candidate("AddNode", f"add a node like {name}{said}{same}", (change,), ONE_NODE)
+
+
+def add_fitting_node(scene: Scene) -> Iterator[Candidate]:
+    """One more node of a kind that is not there yet: like one that is, but with what the pod asks for."""
+    for row, _ in kinds(scene)[:MAXIMUM_ALTERED]:
+        node = empty_like(scene.model.node(row), NEW_NAME)
+        operations, told = _raised(scene, node)
+        for key, value in scene.template.node_selector.items():
+            if node.metadata.labels.get(key) != value:
+                operations.append(add_op(f"/metadata/labels/{escaped(key)}", value))
+                told.append(f"the label {key}={value}")
+        taints = tuple(sorted((taint.key, taint.value or "", taint.effect) for taint in node.spec.taints))
+        unwanted = hindering(taints, scene.template.tolerations, cordoned=False)
+        if unwanted:
+            operations.append(remove_op("/spec/taints"))
+            told.append("no taints")
+        if operations and len(told) <= MAXIMUM_DIFFERENCES:
+            name = scene.name(row)
+            change = Change(action="create", kind="Node", name=NEW_NAME, like=name, patch=tuple(operations))
+            yield Candidate("AddOtherNode", f"add a node like {name}, but with {listed(told)}", (change,), ALTERED_NODE)
+
+
+def _raised(scene: Scene, node: Node) -> tuple[list[dict[str, Any]], list[str]]:
+    """What the node would have to have more of."""
+    operations: list[dict[str, Any]] = []
+    told: list[str] = []
+    has = amounts_of(node.status.allocatable)
+    for resource, asked in scene.template.requests.items():
+        if has.get(resource, 0) < asked:
+            quantity = amounts.text(resource, asked)
+            operations.append(add_op(f"/status/allocatable/{escaped(resource)}", quantity))
+            told.append(f"{quantity} {resource}")
+    return operations, told
 
 
 def kinds(scene: Scene) -> list[tuple[int, int]]:
