@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -72,6 +73,15 @@ class Administration:
             raise ConfigError(f"the apiserver refuses: {error.message}") from None
         if isinstance(error, OSError):
             raise ConfigError(f"{self.config.server} does not answer: {error or type(error).__name__}") from None
+
+
+def users_own(data_dir: Path) -> Path | None:
+    """The user's kubeconfig as kubectl finds it; None if there is none, or the data directory has one of its own."""
+    if data_dir != cluster_config.DEFAULT_DATA_DIR:
+        return None
+    named = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
+    candidate = Path(named) if named else Path.home() / ".kube" / "config"
+    return candidate if candidate.is_file() else None
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

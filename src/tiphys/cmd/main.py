@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tiphys.cmd import apiserver_commands, component_commands, node_commands, why_commands
+from tiphys.cmd import apiserver_commands, component_commands, node_commands, simulate_commands, why_commands
 from tiphys.cmd.config import DEFAULT_DATA_DIR, ConfigError
 from tiphys.cmd.snapshot_commands import snapshot_app
 
@@ -173,6 +173,7 @@ apiserver_commands.add_to(app)
 component_commands.add_to(app)
 node_commands.add_to(app)
 why_commands.add_to(app)
+simulate_commands.add_to(app)
 
 
 @app.command("metrics-server", epilog="Example:  tiphys metrics-server --data-dir /srv/a")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -11,11 +10,10 @@ import typer
 from tiphys.api.types.apps_v1 import Deployment, ReplicaSet
 from tiphys.api.types.core_v1 import Pod
 from tiphys.client.client import Client
-from tiphys.cmd import config as cluster_config
-from tiphys.cmd.administration import Administration
+from tiphys.cmd.administration import Administration, users_own
 from tiphys.cmd.config import ConfigError
 from tiphys.cmd.why_reading import read_model
-from tiphys.scheduler.explaining import Explanation, Model, explain, render, workload
+from tiphys.scheduler.explaining import Explanation, Model, explain, render, replicas, workload
 from tiphys.scheduler.explaining.explanation import encode
 
 _PODS: Final = ("pod", "pods", "po")
@@ -32,20 +30,11 @@ def why(target: str, namespace: str, output: str, data_dir: Path, kubeconfig_pat
         raise ConfigError(f"{target} is neither pod/NAME nor deployment/NAME")
     if output not in ("text", "json"):
         raise ConfigError(f"--output {output} is neither text nor json")
-    with Administration(data_dir, kubeconfig_path or _users_own(data_dir)) as cluster:
+    with Administration(data_dir, kubeconfig_path or users_own(data_dir)) as cluster:
         where = namespace or cluster.config.namespace or "default"
         ask = _pod if kind in _PODS else _deployment
         explanation = cluster.run(lambda client: ask(client, name, where))
     typer.echo(encode(explanation).decode() if output == "json" else render(explanation))
-
-
-def _users_own(data_dir: Path) -> Path | None:
-    """The user's kubeconfig as kubectl finds it; None if there is none, or the data directory has one of its own."""
-    if data_dir != cluster_config.DEFAULT_DATA_DIR:
-        return None
-    named = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
-    candidate = Path(named) if named else Path.home() / ".kube" / "config"
-    return candidate if candidate.is_file() else None
 
 
 async def _pod(client: Client, name: str, namespace: str) -> Explanation:
@@ -72,4 +61,7 @@ async def _deployment(client: Client, name: str, namespace: str) -> Explanation:
     for pod in troubled[:MAXIMUM_EXPLAINED_PODS]:
         model = model or await read_model(client, pod)
         explained.append(explain(pod, model))
+    if model is not None and explained:
+        waiting = [pod for pod in troubled if not pod.spec.node_name]
+        explained[0] = replicas.count_nodes(explained[0], waiting, model)
     return workload.explain_deployment(deployment, sets, pods, explained)
