@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from tiphys.api import persistent_volumes as facts
 from tiphys.scheduler.arrays import Ints
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.domains import DomainCounts
@@ -52,6 +53,8 @@ def _resources(reason: Reason, rows: Ints, template: Template, cluster: Cluster)
 
 
 def _affinity(reason: Reason, rows: Ints, template: Template, cluster: Cluster) -> str:
+    if "scheduler-enforced" in reason.words:
+        return "the scheduler's configuration (addedAffinity) leaves these out for all its pods"
     said: list[str] = []
     for key, value in template.node_selector.items():
         labels = cluster.nodes.labels(key)
@@ -116,6 +119,30 @@ def _ports(reason: Reason, rows: Ints, template: Template, cluster: Cluster) -> 
     return f"wants host port {wanted}, which a pod there has"
 
 
+def _volumes(reason: Reason, rows: Ints, template: Template, cluster: Cluster) -> str:
+    table = cluster.volumes
+    said = []
+    for use in template.claims:
+        claim = table.claims.get((template.namespace, use.name))
+        if claim is None:
+            continue
+        volume = table.volumes.get(claim.spec.volume_name or "")
+        if volume is None:
+            name = claim.spec.volume_name or facts.class_of_claim(claim)
+            said.append(f"claim {use.name} ({name or 'no StorageClass'}) of {facts.requested(claim)}")
+            continue
+        where = cluster.reach(volume)
+        if reason.plugin == "VolumeZone":
+            labels = volume.metadata.labels
+            places = [f"{key}={value}" for key, value in labels.items() if key.endswith(("/zone", "/region"))]
+            said.append(f"claim {use.name}: volume {volume.metadata.name} is in {', '.join(places)}")
+        elif where is not None and not np.isin(rows, where).all():
+            names = ", ".join(cluster.nodes.names[row] for row in where[:MAXIMUM_VALUES])
+            there = f"{len(where)} nodes can reach it ({names})" if len(where) else "no node there is can reach it"
+            said.append(f"claim {use.name}: volume {volume.metadata.name}, and {there}")
+    return "; ".join(said[:3])
+
+
 def _span(lowest: int, highest: int) -> str:
     return str(lowest) if lowest == highest else f"{lowest}-{highest}"
 
@@ -126,4 +153,6 @@ _DETAILS: Final[dict[str, Callable[[Reason, Ints, Template, Cluster], str]]] = {
     "PodTopologySpread": _spread,
     "InterPodAffinity": _pods,
     "NodePorts": _ports,
+    "VolumeBinding": _volumes,
+    "VolumeZone": _volumes,
 }

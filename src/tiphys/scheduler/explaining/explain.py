@@ -14,7 +14,7 @@ from tiphys.scheduler.explaining.details import detail
 from tiphys.scheduler.explaining.explanation import Explanation, NodeGroup, PluginReason, Verdict, bounded, shorten
 from tiphys.scheduler.explaining.groups import Group, examples, group, reasons_of, shared_labels, shared_taints
 from tiphys.scheduler.explaining.model import Judgement, Model, Reason
-from tiphys.scheduler.explaining.remedies import Scene
+from tiphys.scheduler.explaining.remedies import Scene, notes
 from tiphys.scheduler.explaining.search import search
 from tiphys.scheduler.nodes import NodeTable
 
@@ -52,8 +52,9 @@ def explain(pod: Pod, model: Model, schedulers: Collection[str] = (DEFAULT_SCHED
         return bounded(replace(base, verdict=Verdict.NO_NODES, summary="There is no node at all."))
     if base.fits:
         return bounded(_would_fit(pod, base, judgement, model.cluster.nodes))
-    remedies = search(Scene(pod, model, judgement), groups)
-    return bounded(_unschedulable(pod, replace(base, remedies=tuple(remedies)), judgement))
+    scene = Scene(pod, model, judgement)
+    base = replace(base, remedies=tuple(search(scene, groups)), notes=tuple(notes(scene)))
+    return bounded(_unschedulable(pod, base, judgement))
 
 
 def _base(pod: Pod) -> Explanation:
@@ -92,19 +93,21 @@ def _would_fit(pod: Pod, base: Explanation, judgement: Judgement, nodes: NodeTab
 
 
 def _unschedulable(pod: Pod, base: Explanation, judgement: Judgement) -> Explanation:
-    notes: list[str] = []
+    said_more = list(base.notes)
     nominated = pod.status.nominated_node_name
     if nominated:
-        notes.append(f"It is promised the room of less important pods that are being removed on node {nominated}.")
+        said_more.append(f"It is promised the room of less important pods that are being removed on node {nominated}.")
     if pod.spec.preemption_policy == "Never":
-        notes.append("It may not have less important pods removed for it: its preemptionPolicy is Never.")
+        said_more.append("It may not have less important pods removed for it: its preemptionPolicy is Never.")
     if judgement.pod_reasons:
         said = "; ".join(words for _, words in judgement.pod_reasons)
-        return replace(base, summary=f"No node can take it, whatever the nodes are like: {said}.", notes=tuple(notes))
+        return replace(
+            base, summary=f"No node can take it, whatever the nodes are like: {said}.", notes=tuple(said_more)
+        )
     which = "The only node does not take it" if base.nodes == 1 else f"None of the {base.nodes} nodes takes it"
     most = max(base.reasons, key=lambda reason: reason.nodes, default=None)
     said = f"{which}: {_leading(base, most)}" if most is not None else which
-    return replace(base, summary=f"{said}.", notes=tuple(notes))
+    return replace(base, summary=f"{said}.", notes=tuple(said_more))
 
 
 def _leading(base: Explanation, most: PluginReason) -> str:

@@ -92,6 +92,8 @@ class Remedy(Answer, kw_only=True):
     changes: tuple[Change, ...]
     nodes: int
     """How many nodes could take the pod then."""
+    nodes_for_all: int = 0
+    """Of a workload's remedy that adds a node: how many such nodes all its waiting pods need."""
     examples: tuple[str, ...] = ()
 
 

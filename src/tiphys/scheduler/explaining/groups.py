@@ -73,7 +73,10 @@ def group(judgement: Judgement, reasons: Sequence[Reason]) -> list[Group]:
     for number, example in enumerate(first):
         members = rows[order[starts[number] : starts[number + 1]]]
         row = rows[example]
-        groups.append(Group(members, tuple(reason for reason in reasons if reason.rows[row])))
+        why = tuple(reason for reason in reasons if reason.rows[row])
+        # None: only what is the pod's own keeps it from these.
+        if why:
+            groups.append(Group(members, why))
     groups.sort(key=lambda found: (len(found.reasons), -len(found.rows), int(found.rows[0])))
     return groups
 

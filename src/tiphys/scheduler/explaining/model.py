@@ -5,21 +5,25 @@ judge(pod) ──► Judgement            fitting(pod, changes): change ──�
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
+from tiphys.api import persistent_volumes as facts
 from tiphys.api.codec import from_dict, to_dict
 from tiphys.api.patch import json_patch
-from tiphys.api.types.core_v1 import Node, PersistentVolumeClaim, Pod
+from tiphys.api.types.core_v1 import Node, PersistentVolume, PersistentVolumeClaim, Pod
+from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.scheduler.arrays import ABSENT, ALL, Bools, Ints
 from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.explaining.explanation import Change
 from tiphys.scheduler.framework import NodeFilter, Plugin
 from tiphys.scheduler.profiles import Profile
-from tiphys.scheduler.template import PodInfo, Template, Templates
+from tiphys.scheduler.template import PodInfo, Template
+from tiphys.scheduler.volumes import provisionable
 
 HOSTNAME = "kubernetes.io/hostname"
 CORDON_TAINT = "node.kubernetes.io/unschedulable"
@@ -81,11 +85,11 @@ class Judgement:
 class Model:
     """A cluster and the plugins of a profile. Used by one at a time; leaves the cluster as it was."""
 
-    def __init__(self, cluster: Cluster, profile: Profile, templates: Templates) -> None:
+    def __init__(self, cluster: Cluster, profile: Profile, template_of: Callable[[Pod], Template]) -> None:
         self.cluster = cluster
         self.profile = profile
         self.plugins = profile.filters
-        self.template_of = templates.of
+        self.template_of = template_of
         #: How often the filters were run; the search has a bound on it.
         self.judged = 0
         self._by_key: dict[PodKey, PodInfo] | None = None
@@ -123,7 +127,7 @@ class Model:
                 elif change.kind == "Node":
                     self._change_node(change, undo)
                 else:
-                    self._create_claim(change, undo)
+                    self._create_storage(change, undo)
             yield pod
 
     def pod(self, key: PodKey) -> PodInfo | None:
@@ -155,19 +159,53 @@ class Model:
         self.cluster.update_node(patched_node(before, change))
         undo.callback(self.cluster.update_node, before)
 
-    def _create_claim(self, change: Change, undo: ExitStack) -> None:
-        volumes = self.cluster.volumes
-        kind = OBSERVED[change.kind]
-        made = from_dict(kind, change.object or {})
-        before = volumes.claims.get((change.namespace, change.name)) if kind is PersistentVolumeClaim else None
-        volumes.observe(made)
+    def _create_storage(self, change: Change, undo: ExitStack) -> None:
+        """A claim or a volume, and what their controllers make of it: immediate claims are bound."""
+        table = self.cluster.volumes
+        made = from_dict(STORAGE[change.kind], change.object or {})
+        if isinstance(made, PersistentVolumeClaim):
+            storage_class = table.class_of(made)
+            self._observe(made, undo)
+            if provisionable(storage_class) and not facts.waits_for_consumer(storage_class):
+                self._bound(made, PersistentVolume(metadata=ObjectMeta(name=f"of-{change.name}")), undo)
+            return
+        self._observe(made, undo)
+        reference = made.spec.claim_ref
+        claim = table.claims.get((reference.namespace or "", reference.name or "")) if reference is not None else None
+        if claim is not None and not facts.waits_for_consumer(table.class_of(claim)):
+            self._bound(claim, made, undo)
+
+    def _bound(self, claim: PersistentVolumeClaim, volume: PersistentVolume, undo: ExitStack) -> None:
+        name = volume.metadata.name or ""
+        if name not in self.cluster.volumes.volumes:
+            self._observe(volume, undo)
+        annotations = {**claim.metadata.annotations, facts.BIND_COMPLETED: "yes"}
+        bound = replace(
+            claim,
+            metadata=replace(claim.metadata, annotations=annotations),
+            spec=replace(claim.spec, volume_name=name),
+            status=replace(claim.status, phase=facts.BOUND),
+        )
+        self._observe(bound, undo)
+
+    def _observe(self, obj: PersistentVolumeClaim | PersistentVolume, undo: ExitStack) -> None:
+        table, meta = self.cluster.volumes, obj.metadata
+        before: PersistentVolumeClaim | PersistentVolume | None = (
+            table.claims.get((meta.namespace or "", meta.name or ""))
+            if isinstance(obj, PersistentVolumeClaim)
+            else table.volumes.get(meta.name or "")
+        )
+        table.observe(obj)
         if before is None:
-            undo.callback(volumes.observe, made, gone=True)
+            undo.callback(table.observe, obj, gone=True)
         else:
-            undo.callback(volumes.observe, before)
+            undo.callback(table.observe, before)
 
 
-OBSERVED: dict[str, type[Any]] = {"PersistentVolumeClaim": PersistentVolumeClaim}
+STORAGE: dict[str, type[Any]] = {
+    "PersistentVolumeClaim": PersistentVolumeClaim,
+    "PersistentVolume": PersistentVolume,
+}
 
 
 def patched(pod: Pod, change: Change) -> Pod:

@@ -15,11 +15,20 @@ import numpy as np
 from tiphys.api.errors import ApiError
 from tiphys.scheduler.arrays import Ints
 from tiphys.scheduler.explaining.explanation import MAXIMUM_EXAMPLES, Change, Remedy, shorten
-from tiphys.scheduler.explaining.groups import Group
-from tiphys.scheduler.explaining.remedies import FIXERS, Candidate, Scene, add_fitting_node, add_node
+from tiphys.scheduler.explaining.groups import Group, group, reasons_of
+from tiphys.scheduler.explaining.remedies import (
+    FIXERS,
+    Candidate,
+    Scene,
+    add_fitting_node,
+    add_node,
+    claims_and_volumes,
+)
 
 MAXIMUM_STEPS: Final = 2
 ADD_NODE: Final = "AddNode"
+A_STEP: Final = 4
+"""What a second step weighs."""
 MAXIMUM_GROUPS: Final = 16
 MAXIMUM_TRIALS: Final = 240
 """How often the filters are run at most: about a millisecond each at 5,000 nodes."""
@@ -37,16 +46,22 @@ class Found(NamedTuple):
 def search(scene: Scene, groups: list[Group]) -> list[Remedy]:
     """Remedies that work, the smallest first."""
     trials = _Trials(scene)
-    singles = trials.working(_singles(scene, groups))
-    pairs = trials.working(_pairs(scene, groups, trials))
-    if not singles and not pairs:
-        pairs = trials.working(_with_new_node(scene))
+    if scene.judgement.pod_reasons:
+        first = list(claims_and_volumes(scene))
+        singles = trials.working(first)
+        pairs = [] if singles else trials.working(_after(scene, first))
+    else:
+        singles = trials.working(_singles(scene, groups))
+        pairs = trials.working(_pairs(scene, groups, trials))
+        if not singles and not pairs:
+            pairs = trials.working(_with_new_node(scene))
     kept = _best(singles)
     # What one half does alone needs no other half.
     small = [found for found in pairs if not any(map(trials.helps, _halves(found.candidate)))]
     kept += _best(small)[: MAXIMUM_PAIRS_BESIDE_SINGLES if kept else None]
-    if not any(ADD_NODE in found.candidate.kind for found in kept):
+    if not scene.judgement.pod_reasons and not any(ADD_NODE in found.candidate.kind for found in kept):
         kept += _best(trials.working(add_fitting_node(scene)))[:1]
+    kept.sort(key=lambda found: found.candidate.weight + A_STEP * (found.candidate.steps - 1))
     return [_remedy(found) for found in kept]
 
 
@@ -94,23 +109,35 @@ class _Trials:
 
 
 def _singles(scene: Scene, groups: list[Group]) -> Iterator[Candidate]:
-    for group in groups[:MAXIMUM_GROUPS]:
-        plugins = list(dict.fromkeys(reason.plugin for reason in group.reasons))
+    for one in groups[:MAXIMUM_GROUPS]:
+        plugins = list(dict.fromkeys(reason.plugin for reason in one.reasons))
         if len(plugins) == 1:
-            yield from _of_plugin(scene, group, plugins[0], group.rows)
+            yield from _of_plugin(scene, one, plugins[0], one.rows)
     yield from add_node(scene)
 
 
 def _pairs(scene: Scene, groups: list[Group], trials: _Trials) -> Iterator[Candidate]:
-    for group in groups[:MAXIMUM_GROUPS]:
-        plugins = list(dict.fromkeys(reason.plugin for reason in group.reasons))
+    for one in groups[:MAXIMUM_GROUPS]:
+        plugins = list(dict.fromkeys(reason.plugin for reason in one.reasons))
         if len(plugins) != MAXIMUM_STEPS:
             continue
-        for first in _of_plugin(scene, group, plugins[0], group.rows):
-            rows = group.rows if first.rows is None else first.rows
-            for second in _of_plugin(scene, group, plugins[1], rows):
+        for first in _of_plugin(scene, one, plugins[0], one.rows):
+            rows = one.rows if first.rows is None else first.rows
+            for second in _of_plugin(scene, one, plugins[1], rows):
                 if first.steps + second.steps <= MAXIMUM_STEPS and not trials.works(first) and not trials.works(second):
                     yield _both(first, second)
+
+
+def _after(scene: Scene, first: list[Candidate]) -> Iterator[Candidate]:
+    """What is needed beside a first change, that keeps the pod from all nodes while it is not made."""
+    for one in first:
+        with scene.model.changed(scene.pod, one.changes) as pod:
+            judgement = scene.model.judge(pod)
+            groups = group(judgement, reasons_of(judgement, scene.cluster))
+            second = [] if judgement.pod_reasons else list(_singles(Scene(pod, scene.model, judgement), groups))
+        for candidate in second:
+            if one.steps + candidate.steps <= MAXIMUM_STEPS:
+                yield _both(one, candidate)
 
 
 def _with_new_node(scene: Scene) -> Iterator[Candidate]:

@@ -37,6 +37,9 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     elif explanation.verdict is Verdict.UNSCHEDULABLE:
         yield ""
         yield "No single change, and no two together, were found that would make it fit."
+    if explanation.pods:
+        yield ""
+        yield "Its pods that are not ready:" if len(explanation.pods) > 1 else "Its pod that is not ready:"
     for pod in explanation.pods:
         yield f"{_INDENT}{pod.name}: {pod.verdict}. {pod.summary}"
     for note in explanation.notes:
@@ -84,6 +87,8 @@ def _remedy(remedy: Remedy) -> str:
     text = remedy.text[:1].upper() + remedy.text[1:]
     if not remedy.nodes:
         return f"{text}."
+    if remedy.nodes == 1 and any(change.action == "create" and change.kind == "Node" for change in remedy.changes):
+        return f"{text}. Then that node takes it."
     if remedy.nodes == 1:
         return f"{text}. Then {remedy.examples[0]} takes it."
     return f"{text}. Then {remedy.nodes:,} nodes take it ({', '.join(remedy.examples)}, …)."

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tiphys.api.quantity import Quantity
 from tiphys.api.types.apps_v1 import Deployment, ReplicaSet
 from tiphys.api.types.core_v1 import Pod
+from tiphys.scheduler.explaining import amounts
 from tiphys.scheduler.explaining.explanation import (
     Change,
     Explanation,
@@ -120,4 +121,8 @@ def _pairs(text: str) -> dict[str, Quantity]:
 
 
 def _whole(resource: str, milli: int) -> str:
-    return str(Quantity.of_milli(milli)) if resource.endswith("cpu") else str(Quantity(-(-milli // 1000)))
+    """An amount of what a quota counts, ``requests.cpu`` or ``pods``, as one writes it."""
+    name = resource.removeprefix("requests.").removeprefix("limits.")
+    if name == "cpu":
+        return amounts.text(name, milli)
+    return amounts.text("memory" if name == "storage" else name, -(-milli // 1000))

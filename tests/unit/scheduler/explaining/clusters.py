@@ -37,7 +37,7 @@ def model(objects: Iterable[Any]) -> Model:
             cluster.volumes.observe(obj)
     for pod in pods:
         cluster.place(PodInfo(pod, templates.of(pod)), pod.spec.node_name or "")
-    return Model(cluster, default_profile(), templates)
+    return Model(cluster, default_profile(), templates.of)
 
 
 def why(pod: Pod, *objects: Any) -> Explanation:

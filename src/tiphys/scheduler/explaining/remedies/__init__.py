@@ -3,6 +3,13 @@
 from typing import Final
 
 from tiphys.scheduler.explaining.remedies.candidate import Candidate, Fixer, Scene
+from tiphys.scheduler.explaining.remedies.claims import (
+    claims_and_volumes,
+    fewer_volumes,
+    notes,
+    only_user,
+    volumes_on_nodes,
+)
 from tiphys.scheduler.explaining.remedies.evictions import evict
 from tiphys.scheduler.explaining.remedies.lower_requests import lower_requests
 from tiphys.scheduler.explaining.remedies.more_nodes import add_fitting_node, add_node
@@ -12,7 +19,7 @@ from tiphys.scheduler.explaining.remedies.ports import free_ports
 from tiphys.scheduler.explaining.remedies.selectors import change_selectors
 from tiphys.scheduler.explaining.remedies.spreading import relax_spreading
 
-__all__ = ["FIXERS", "Candidate", "Fixer", "Scene", "add_fitting_node", "add_node"]
+__all__ = ["FIXERS", "Candidate", "Fixer", "Scene", "add_fitting_node", "add_node", "claims_and_volumes", "notes"]
 
 FIXERS: Final[dict[str, tuple[Fixer, ...]]] = {
     "NodeUnschedulable": (uncordon,),
@@ -22,4 +29,7 @@ FIXERS: Final[dict[str, tuple[Fixer, ...]]] = {
     "NodeResourcesFit": (lower_requests, evict),
     "InterPodAffinity": (drop_or_part,),
     "PodTopologySpread": (relax_spreading,),
+    "VolumeBinding": (volumes_on_nodes,),
+    "VolumeRestrictions": (only_user,),
+    "NodeVolumeLimits": (fewer_volumes,),
 }

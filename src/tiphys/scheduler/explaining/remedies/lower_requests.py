@@ -36,7 +36,8 @@ def lower_requests(scene: Scene, group: Group, rows: Ints) -> Iterator[Candidate
         names = {column: name for name, column in nodes.resources.items()}
         made = _lower(scene.pod, {names[column]: int(free[best, column]) for column in columns})
         if made is not None:
-            weight = 2 if all(step.target for step in made) else 6
+            # Who asks for a device mostly needs it.
+            weight = 2 if all(step.target for step in made) else 20
             text = " and ".join(step.text for step in made)
             operations = [operation for step in made for operation in step.operations]
             yield Candidate("LowerRequest", text, (scene.patch(*operations),), weight, None, len(made))

@@ -17,7 +17,7 @@ from tiphys.scheduler.requests import amounts as amounts_of
 
 MAXIMUM_KINDS: Final = 24
 ONE_NODE: Final = 4
-ALTERED_NODE: Final = 7
+ALTERED_NODE: Final = 16
 MAXIMUM_ALTERED: Final = 4
 MAXIMUM_DIFFERENCES: Final = 3
 NEW_NAME: Final = "new-node"

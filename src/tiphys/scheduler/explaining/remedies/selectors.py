@@ -22,10 +22,14 @@ MAXIMUM_VALUES: Final = 3
 MAXIMUM_DROPPED: Final = 8
 #: Labels that say what a machine is or where it stands: written by its kubelet or cloud, not by people.
 _GIVEN: Final = ("kubernetes.io/", "topology.kubernetes.io/", "node.kubernetes.io/", "beta.kubernetes.io/")
+_ENFORCED: Final = "scheduler-enforced"
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def change_selectors(scene: Scene, group: Group, rows: Ints) -> Iterator[Candidate]:
+    if any(_ENFORCED in reason.words for reason in group.reasons):
+        # Not the pod's wish, but of the scheduler's configuration.
+        return
     if any(owner.kind == "DaemonSet" for owner in scene.pod.metadata.owner_references):
         # Each of its pods is for one node: another node is no remedy.
         return
