@@ -20,7 +20,7 @@ from tiphys.client.watch import ADDED, MODIFIED
 
 WRITERS: Final = 32
 DEADLINE_SECONDS: Final = 300
-_PAUSE_SECONDS: Final = 0.02
+_PAUSE_SECONDS: Final = 0.1
 _SETTLE_SECONDS: Final = 2.0
 
 
