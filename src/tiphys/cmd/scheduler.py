@@ -11,7 +11,7 @@ from tiphys.scheduler.config import SchedulerConfig
 from tiphys.scheduler.configuration import ConfigurationError, read, scheduler_config
 from tiphys.scheduler.configuration.types import ClientConnection, LeaderElection
 from tiphys.scheduler.configuration.validation import seconds
-from tiphys.scheduler.plugins import REGISTRY
+from tiphys.scheduler.plugin_loading import registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,9 @@ def settings(text: str, *, host: str, flag: str = "--config") -> Settings:
     if not text:
         return Settings(SchedulerConfig(host=host), LeaderElection(), ClientConnection())
     try:
-        said = read(text, REGISTRY)
-        made = scheduler_config(said, REGISTRY, host=host)
+        known = registry()
+        said = read(text, known)
+        made = scheduler_config(said, known, host=host)
     except ConfigurationError as error:
         raise ConfigError(f"{flag}: {error}") from error
     return Settings(made, said.configuration.leader_election, said.configuration.client_connection)

@@ -89,7 +89,8 @@ def simulate(
 ) -> None:
     """Say what would run where after changes, moving nothing: the cluster is only read.
 
-    Changes are made in the order they are given in, and may be repeated. Names may be NAMESPACE/KIND/NAME. Exits with 0 if every pod would have a node, with 1 if some would be pending (gated ones apart), with 2 on errors.
+    Changes are made in the order they are given in, and may be repeated. Names may be NAMESPACE/KIND/NAME. Exits with 0
+    if every pod would have a node, with 1 if some would be pending (gated ones apart), with 2 on errors.
     """
     from tiphys.cmd.simulate import Request, run
 

@@ -112,6 +112,9 @@ def _args(
                 raise ConfigurationError([f"{where}: {given.name} takes no args"])
             continue
         args = given.args or {}
+        if plugin.args_type is dict:
+            found[given.name] = args
+            continue
         if isinstance(args, dict):
             _check_kind(args, given.name, where)
         found[given.name] = _convert(plugin.args_type, args, where)

@@ -205,10 +205,9 @@ def _sum(nodes: Sequence[NodeUse]) -> NodeUse:
 
 
 def _verdict(outcome: Outcome) -> str:
-    if outcome.fits:
-        return "Everything that is to run would have a node."
-    waits = sum(not pod.gated for pod in outcome.pending)
-    return f"{_count(waits, 'pod')} would find no node."
+    waits, lost = sum(not pod.gated for pod in outcome.pending), sum(gone.lost for gone in outcome.gone)
+    said = f"{_count(waits, 'pod')} would find no node." if waits else "Everything that is to run would have a node."
+    return f"{said} {_count(lost, 'pod')} would be lost." if lost else said
 
 
 def _count(number: int, noun: str) -> str:
