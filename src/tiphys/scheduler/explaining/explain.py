@@ -105,17 +105,19 @@ def _unschedulable(pod: Pod, base: Explanation, judgement: Judgement) -> Explana
             base, summary=f"No node can take it, whatever the nodes are like: {said}.", notes=tuple(said_more)
         )
     which = "The only node does not take it" if base.nodes == 1 else f"None of the {base.nodes} nodes takes it"
-    most = max(base.reasons, key=lambda reason: reason.nodes, default=None)
-    said = f"{which}: {_leading(base, most)}" if most is not None else which
-    return replace(base, summary=f"{said}.", notes=tuple(said_more))
+    return replace(base, summary=f"{which}{_leading(base)}.", notes=tuple(said_more))
 
 
-def _leading(base: Explanation, most: PluginReason) -> str:
-    first = base.groups[0].reasons if base.groups else (most,)
-    words = " and ".join(dict.fromkeys(reason.reason for reason in first[:3]))
-    if base.nodes == 1 or len(base.groups) == 1:
-        return words
-    return f"closest are {base.groups[0].nodes} that have {words}" if base.groups else words
+def _leading(base: Explanation) -> str:
+    """What is in the way where least is."""
+    if not base.groups:
+        return ""
+    nearest = base.groups[0]
+    words = " and ".join(dict.fromkeys(reason.reason for reason in nearest.reasons[:3]))
+    if nearest.nodes == base.nodes:
+        return f": {words}"
+    where = nearest.examples[0] if nearest.nodes == 1 else f"{nearest.nodes} nodes such as {nearest.examples[0]}"
+    return f". Least is in the way on {where}: {words}"
 
 
 def _plugin_reasons(judgement: Judgement, reasons: list[Reason], model: Model) -> tuple[PluginReason, ...]:

@@ -69,14 +69,16 @@ def group(judgement: Judgement, reasons: Sequence[Reason]) -> list[Group]:
     _, first, inverse, counts = np.unique(signature[rows], return_index=True, return_inverse=True, return_counts=True)
     order = np.argsort(inverse, kind="stable")
     starts = np.concatenate(([0], np.cumsum(counts)))
-    groups = []
-    for number, example in enumerate(first):
-        members = rows[order[starts[number] : starts[number + 1]]]
-        row = rows[example]
-        why = tuple(reason for reason in reasons if reason.rows[row])
-        # None: only what is the pod's own keeps it from these.
-        if why:
-            groups.append(Group(members, why))
+    why: list[list[Reason]] = [[] for _ in first]
+    for reason in reasons:
+        for number in np.flatnonzero(reason.rows[rows[first]]):
+            why[number].append(reason)
+    # No reason at all: only what is the pod's own keeps it from these.
+    groups = [
+        Group(rows[order[starts[number] : starts[number + 1]]], tuple(found))
+        for number, found in enumerate(why)
+        if found
+    ]
     groups.sort(key=lambda found: (len(found.reasons), -len(found.rows), int(found.rows[0])))
     return groups
 

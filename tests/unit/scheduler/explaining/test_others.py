@@ -133,7 +133,7 @@ def test_in_words() -> None:
     there = [node("n1", cpu="2", zone="a"), node("n2", cpu="4", zone="b", unschedulable=True)]
     text = render(why(pod("big", cpu="3"), *there))
     assert text == (
-        "pod/big in namespace default: Pending. None of the 2 nodes takes it: closest are 1 that have "
+        "pod/big in namespace default: Pending. None of the 2 nodes takes it. Least is in the way on n1: "
         "Insufficient cpu.\n"
         "\n"
         "What stands in the way (2 nodes; one can be counted under several):\n"

@@ -1,0 +1,1 @@
+"""`tiphys why` against a running cluster of hollow nodes."""
