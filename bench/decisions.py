@@ -9,6 +9,7 @@ from bench import workload
 from bench.report import Report, Row
 from bench.workload import MakePod
 from tiphys.base.allocator import keep_freed_memory
+from tiphys.scheduler.algorithm import Algorithm, Placed, Unplaceable
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.evaluation import Evaluations
 from tiphys.scheduler.profiles import default_profile
@@ -34,6 +35,9 @@ def rows(report: Report, nodes: int, *, judged: bool) -> None:
         figure = per_second(nodes, nodes - 1 if pods is None else pods, make)
         title = f"scheduler's algorithm, {nodes:,} nodes, {name}"
         report.add(Row(title, figure, "pods/s", upstream if judged else None, goal if judged else None))
+    title = f"scheduler's algorithm, {nodes:,} nodes, preemption, 4 pods a node"
+    figure = preemptions_per_second(nodes, 1_000)
+    report.add(Row(title, figure, "pods/s", 160 if judged else None, 300 if judged else None))
 
 
 def per_second(nodes: int, pods: int, make: MakePod) -> float:
@@ -49,4 +53,31 @@ def per_second(nodes: int, pods: int, make: MakePod) -> float:
         row = evaluations.of(info.template).select(rng)
         assert row >= 0
         cluster.place(info, cluster.nodes.names[row])
+    return pods / (time.perf_counter() - started)
+
+
+def preemptions_per_second(nodes: int, pods: int) -> float:
+    """Pods a second on full nodes: each is refused, has pods of lower priority removed, and is placed after it."""
+    cluster, templates = Cluster(), Templates()
+    algorithm = Algorithm(cluster, PROFILE, random.Random(0))
+    for index in range(nodes):
+        cluster.add_node(workload.node(index))
+    for index in range(nodes * 4):
+        small = workload.prioritized(index, cpu="7900m", priority=0)
+        cluster.place(PodInfo(small, templates.of(small)), f"node-{index % nodes}")
+    waiting = [workload.prioritized(index, cpu="9", priority=10) for index in range(pods)]
+    started = time.perf_counter()
+    for pod in waiting:
+        info = PodInfo(pod, templates.of(pod))
+        refused = algorithm.decide(info, list)
+        assert isinstance(refused, Unplaceable)
+        assert refused.preemption is not None
+        algorithm.nominations.set(info, cluster.nodes.names[refused.preemption.row])
+        for victim in refused.preemption.victims:
+            cluster.terminating(victim)
+            cluster.remove(victim)
+        placed = algorithm.decide(info, list)
+        assert isinstance(placed, Placed)
+        algorithm.nominations.remove(info.key)
+        cluster.place(info, placed.node_name)
     return pods / (time.perf_counter() - started)

@@ -45,6 +45,14 @@ def basic(index: int) -> Pod:
     return _pod(index, PodSpec(containers=(_container(),)))
 
 
+def prioritized(index: int, *, cpu: str, priority: int) -> Pod:
+    """A pod of a priority; its age differs from its neighbours'."""
+    made = _pod(index, PodSpec(containers=(_container(cpu=cpu),), priority=priority))
+    made.metadata.name = f"pod-{priority}-{index}"
+    made.metadata.creation_timestamp = f"2026-01-01T00:00:{index % 60:02}Z"
+    return made
+
+
 def mixed(index: int) -> Pod:
     """The same with one of a thousand sets of labels and requests, in turn."""
     kind = index % TEMPLATES

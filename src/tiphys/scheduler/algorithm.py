@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from tiphys.scheduler import messages
 from tiphys.scheduler.arrays import ABSENT
 from tiphys.scheduler.cluster import Cluster
@@ -61,9 +63,10 @@ class Algorithm:
         nominated = nodes.rows.get(self.nominations.node_of(info.key) or info.pod.status.nominated_node_name or "")
         if nominated is not None and nominated not in blocked and evaluation.takes(nominated):
             return Placed(nodes.names[nominated])
-        row = evaluation.select(self._rng, blocked)
-        if row != ABSENT:
-            return Placed(nodes.names[row])
+        while (row := evaluation.select(self._rng, blocked)) != ABSENT:
+            if self._leaves_room(info, row):
+                return Placed(nodes.names[row])
+            blocked = [*blocked, row]
         return self._unplaceable(info, evaluation.diagnose(), blocked, budgets)
 
     def concerns(self, group: Group, trigger: Trigger) -> bool:
@@ -89,11 +92,13 @@ class Algorithm:
         reasons, why = diagnosis.reasons.copy(), diagnosis.pod_reason
         if blocked:
             # Their room is promised to pods of higher priority: upstream counts these as placed there.
-            reasons["Insufficient resources for nominated pods"] += len(blocked)
+            reasons[messages.NOMINATED_ROOM] += len(blocked)
+            # Those of lower priority on such a node can make room besides.
+            diagnosis = diagnosis._replace(resolvable=np.union1d(diagnosis.resolvable, np.array(blocked, np.int64)))
         if self._waits_for_victims(info):
             message = messages.unavailable(diagnosis.nodes, reasons, messages.VICTIMS_TERMINATING, pod_reason=why)
             return Unplaceable(message, diagnosis.rejected_by, None)
-        outcome = self._post_filter(Failure(info, diagnosis, cluster, self.evaluations, budgets))
+        outcome = self._post_filter(Failure(info, diagnosis, cluster, self.evaluations, self.nominations, budgets))
         refusal = outcome.message if isinstance(outcome, Refusal) else ""
         message = messages.unavailable(diagnosis.nodes, reasons, refusal, pod_reason=why)
         return Unplaceable(message, diagnosis.rejected_by, outcome if isinstance(outcome, Candidate) else None)
@@ -106,6 +111,25 @@ class Algorithm:
                 return outcome
             refusal = refusal or outcome
         return refusal
+
+    def _leaves_room(self, info: PodInfo, row: int) -> bool:
+        """Whether the pod would fit with those there that the node is kept for, by other means than room, too.
+
+        Like upstream, which asks all filters with and without them: room was looked at for all nodes at once.
+        """
+        template, cluster = info.template, self.cluster
+        name = cluster.nodes.names[row]
+        others = self.nominations.before(info, name) if len(self.nominations) else ()
+        if not others or self.evaluations.of(template).demand() is not None:
+            return True
+        guests = [PodInfo(other.pod, other.template) for other in others]
+        for guest in guests:
+            cluster.place(guest, name)
+        try:
+            return self.evaluations.of(template).takes(row)
+        finally:
+            for guest in guests:
+                cluster.remove(guest)
 
     def _waits_for_victims(self, info: PodInfo) -> bool:
         """Whether pods are already being removed for it."""

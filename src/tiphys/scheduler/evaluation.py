@@ -19,7 +19,7 @@ import numpy as np
 
 from tiphys.scheduler.arrays import ABSENT, ALL, Bools, Ints, Rows
 from tiphys.scheduler.cluster import Cluster
-from tiphys.scheduler.framework import Plugin
+from tiphys.scheduler.framework import NodeFilter, Plugin
 from tiphys.scheduler.judgement import Asked, Judgement, rows_of
 from tiphys.scheduler.template import Template
 
@@ -153,6 +153,18 @@ class Evaluation:
         helpable = np.sort(np.concatenate(resolvable)) if resolvable else np.zeros(0, np.int64)
         return Diagnosis(self._cluster.nodes.count, reasons, frozenset(rejected_by), helpable)
 
+    def demand(self) -> tuple[Ints, Ints] | None:
+        """(columns, amounts) if pods are in the way by nothing but the room they take; None if there is more to it."""
+        found: tuple[Ints, Ints] | None = None
+        for part in self._parts:
+            for _, node_filter, _ in part.asked:
+                demand = node_filter.demand()
+                if demand is not None and found is None:
+                    found = demand
+                elif demand is not None or node_filter.resolvable or overrides_unresolvable(node_filter):
+                    return None
+        return found
+
     @property
     def _parts(self) -> Sequence[Judgement]:
         """Those that have something to say."""
@@ -183,6 +195,11 @@ class Evaluation:
         for score, weight, raw in normalized:
             total = total + score.normalize(raw, feasible) * weight
         return np.where(feasible, total, -1)
+
+
+def overrides_unresolvable(node_filter: NodeFilter) -> bool:
+    """Whether it depends on the node if removing pods may help against the filter."""
+    return type(node_filter).unresolvable is not NodeFilter.unresolvable
 
 
 def _bit(asked: Asked) -> int:

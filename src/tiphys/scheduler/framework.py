@@ -29,6 +29,7 @@ from tiphys.scheduler.template import PodInfo, Template
 
 if TYPE_CHECKING:
     from tiphys.scheduler.evaluation import Diagnosis, Evaluations
+    from tiphys.scheduler.nominations import Nominations
 
 MAXIMUM_SCORE = 100
 
@@ -108,6 +109,10 @@ class NodeFilter(ABC):
         """For which of the rows (all rejected) no removal of pods helps."""
         return np.full(len(rows), not self.resolvable)
 
+    def demand(self) -> tuple[Ints, Ints] | None:
+        """(columns, amounts) if a node passes exactly where so much is free of its resource columns; None if not so."""
+        return None
+
 
 class NodeScore(ABC):
     """How good nodes are for a pod of one template."""
@@ -159,6 +164,7 @@ class Failure(NamedTuple):
     diagnosis: Diagnosis
     cluster: Cluster
     evaluations: Evaluations
+    nominations: Nominations
     budgets: Callable[[], Sequence[Disruption]]
 
 

@@ -10,6 +10,7 @@ NO_NODES = "no nodes available to schedule pods"
 NO_VICTIMS = "No preemption victims found for incoming pod"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 NEVER_PREEMPTS = "not eligible due to preemptionPolicy=Never."
+NOMINATED_ROOM = "Insufficient resources for nominated pods"
 VICTIMS_TERMINATING = "not eligible due to a terminating pod on the nominated node."
 
 

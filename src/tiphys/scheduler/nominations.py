@@ -1,9 +1,16 @@
-"""Pods that had others removed for them and wait for the room: nobody of lower or equal priority may take it first."""
+"""Pods that had others removed for them and wait for the room: nobody of lower or equal priority may take it first.
+
+What they will take is kept as a matrix like the nodes' own, so that asking costs the same for one and for thousands.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 import numpy as np
 
+from tiphys.scheduler.arrays import Bools, Ints
 from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.template import PodInfo
 
@@ -13,34 +20,95 @@ class Nominations:
 
     def __init__(self) -> None:
         self._pods: dict[PodKey, tuple[str, PodInfo]] = {}
+        self._on: dict[str, dict[PodKey, PodInfo]] = {}
+        self._priorities: Counter[int] = Counter()
+        #: By row and resource column what all of them will take; with the version of the node table it was made for.
+        self._reserved: Ints = np.zeros((0, 0), np.int64)
+        self._version = -1
+        #: (1 came or -1 went, node, pod) since.
+        self._changes: list[tuple[int, str, PodInfo]] = []
+
+    def __len__(self) -> int:
+        return len(self._pods)
 
     def set(self, info: PodInfo, node_name: str) -> None:
+        self.remove(info.key)
         self._pods[info.key] = (node_name, info)
+        self._on.setdefault(node_name, {})[info.key] = info
+        self._priorities[info.priority] += 1
+        self._changes.append((1, node_name, info))
 
     def remove(self, key: PodKey) -> None:
-        self._pods.pop(key, None)
+        found = self._pods.pop(key, None)
+        if found is None:
+            return
+        node_name, info = found
+        del self._on[node_name][key]
+        if not self._on[node_name]:
+            del self._on[node_name]
+        self._priorities[info.priority] -= 1
+        if not self._priorities[info.priority]:
+            del self._priorities[info.priority]
+        self._changes.append((-1, node_name, info))
 
     def node_of(self, key: PodKey) -> str:
         return self._pods[key][0] if key in self._pods else ""
 
     def lower(self, node_name: str, priority: int) -> list[PodInfo]:
         """The pods of lower priority that wait for that node: it is taken from them."""
-        return [info for name, info in self._pods.values() if name == node_name and info.priority < priority]
+        return [info for info in self._on.get(node_name, {}).values() if info.priority < priority]
+
+    def before(self, info: PodInfo, node_name: str) -> list[PodInfo]:
+        """The others that wait for that node and are no less important: they count as there."""
+        there = self._on.get(node_name)
+        if not there:
+            return []
+        return [other for key, other in there.items() if key != info.key and other.priority >= info.priority]
+
+    def reserved(self, info: PodInfo, cluster: Cluster) -> tuple[Ints, Ints] | None:
+        """(rows, what will be taken there by pods no less important than `info`); None if there is nothing."""
+        if not self._pods:
+            return None
+        own = self._pods.get(info.key)
+        if min(self._priorities) < info.priority:
+            others = self._pods.values()
+            matter = [(1, name, o) for name, o in others if o.priority >= info.priority and o.key != info.key]
+            matrix = _added(np.zeros_like(cluster.nodes.requested), matter, cluster)
+        else:
+            matrix = self._all(cluster)
+            row = None if own is None else cluster.nodes.rows.get(own[0])
+            if own is not None and row is not None:
+                matrix = matrix.copy()
+                matrix[row] -= cluster.vector(info.template)
+        rows = np.flatnonzero(matrix.any(axis=1))
+        return (rows, matrix[rows]) if len(rows) else None
 
     def blocked(self, info: PodInfo, cluster: Cluster) -> list[int]:
         """The rows where the room left is another's."""
-        if not self._pods:
+        reserved = self.reserved(info, cluster)
+        if reserved is None:
             return []
-        reserved: dict[int, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
-        for key, (node_name, other) in self._pods.items():
-            row = cluster.nodes.rows.get(node_name)
-            if key != info.key and other.priority >= info.priority and row is not None:
-                vector = cluster.vector(other.template)
-                reserved[row] = reserved[row] + vector if row in reserved else vector
-        wanted = cluster.vector(info.template)
-        nodes = cluster.nodes
-        return [
-            row
-            for row, vector in reserved.items()
-            if ((nodes.requested[row] + vector + wanted > nodes.allocatable[row]) & (wanted > 0)).any()
-        ]
+        rows, amounts = reserved
+        wanted, nodes = cluster.vector(info.template), cluster.nodes
+        over: Bools = nodes.requested[rows] + amounts + wanted > nodes.allocatable[rows]
+        found: list[int] = rows[(over & (wanted > 0)).any(axis=1)].tolist()
+        return found
+
+    def _all(self, cluster: Cluster) -> Ints:
+        nodes, changes = cluster.nodes, self._changes
+        for _, _, info in changes:
+            cluster.vector(info.template)  # a new resource name widens the node table
+        if self._version != nodes.version or self._reserved.shape != nodes.requested.shape:
+            self._reserved, self._version = np.zeros_like(nodes.requested), nodes.version
+            changes = [(1, node_name, info) for node_name, info in self._pods.values()]
+        self._reserved = _added(self._reserved, changes, cluster)
+        self._changes.clear()
+        return self._reserved
+
+
+def _added(matrix: Ints, changes: Iterable[tuple[int, str, PodInfo]], cluster: Cluster) -> Ints:
+    for sign, node_name, info in changes:
+        row = cluster.nodes.rows.get(node_name)
+        if row is not None:
+            matrix[row] += sign * cluster.vector(info.template)
+    return matrix

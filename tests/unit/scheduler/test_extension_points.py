@@ -34,7 +34,7 @@ def with_plugin(kind: type[Plugin], name: str = "default-scheduler", made: list[
         mine = kind(None, handle)
         if made is not None:
             made.append(mine)
-        return Profile.of(name, [*((k(None, handle), weight) for k, weight in DEFAULT_PLUGINS), (mine, 1)])
+        return Profile.of(name, [(mine, 1), *((k(None, handle), weight) for k, weight in DEFAULT_PLUGINS)])
 
     return make
 

@@ -92,6 +92,9 @@ class _Fit(NodeFilter):
         least = self._nodes.allocatable[rows][:, self._columns]
         return np.asarray((least < self._vector).any(axis=1), np.bool_)
 
+    def demand(self) -> tuple[Ints, Ints] | None:
+        return self._columns, self._vector
+
     def _fits(self, rows: Rows) -> Bools:
         # (rows, resources asked for); resource columns are ordered by name in `resources`, as the words are.
         nodes = self._nodes
