@@ -49,6 +49,7 @@ async def _apiserver(config: ClusterConfig, _: Path) -> AsyncIterator[Callable[[
 @contextlib.asynccontextmanager
 async def _scheduler(config: ClusterConfig, credentials: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     from tiphys.base.allocator import keep_freed_memory
+    from tiphys.base.survivors import kept_apart
     from tiphys.client.leader_election import ElectionConfig, LeaderElector
     from tiphys.cmd.scheduler import settings
     from tiphys.scheduler.scheduler import Scheduler
@@ -65,7 +66,8 @@ async def _scheduler(config: ClusterConfig, credentials: Path) -> AsyncIterator[
             election = ElectionConfig(identity=election_identity(config), **said.election_fields())
             await LeaderElector(client, election).run(work)
 
-        yield elected if config.leader_elect else work
+        with kept_apart():
+            yield elected if config.leader_elect else work
 
 
 @contextlib.asynccontextmanager
