@@ -62,7 +62,7 @@ def run(request: Request) -> bool:
     if request.output not in ("text", "json"):
         raise ConfigError(f"--output {request.output} is neither text nor json")
     try:
-        profiles = _profiles(request.config)
+        profiles = profiles_of(request.config)
         snapshot, namespace = _cluster(request, profiles)
         changes = list(changes_of(request.given, request.namespace or namespace))
         if request.save is not None:
@@ -134,7 +134,8 @@ def _manifest(path: Path) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def _profiles(path: Path | None) -> tuple[ProfileMaker, ...]:
+def profiles_of(path: Path | None) -> tuple[ProfileMaker, ...]:
+    """The profiles of a KubeSchedulerConfiguration; None: the defaults. Raises ConfigError."""
     if path is None:
         return _DEFAULT_PROFILES
     from tiphys.cmd.scheduler import settings, text_of

@@ -1,67 +1,132 @@
-"""`tiphys why pod/NAME`: why a pod is where it is, or nowhere. Works against any Kubernetes."""
+"""`tiphys why KIND/NAME`: why a pod is where it is, or nowhere. Works against any Kubernetes, and on a snapshot."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import typer
 
-from tiphys.api.types.apps_v1 import Deployment, ReplicaSet
+from tiphys.api.types import core_v1
+from tiphys.api.types.apps_v1 import DaemonSet, Deployment, ReplicaSet, StatefulSet
+from tiphys.api.types.batch_v1 import Job
 from tiphys.api.types.core_v1 import Pod
 from tiphys.client.client import Client
 from tiphys.cmd.administration import Administration, users_own
 from tiphys.cmd.config import ConfigError
-from tiphys.cmd.why_reading import read_model
+from tiphys.cmd.simulate import profiles_of, read_file
 from tiphys.scheduler.explaining import Explanation, Model, explain, render, replicas, workload
 from tiphys.scheduler.explaining.explanation import encode
+from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME, ProfileMaker, default_profile
+from tiphys.scheduler.snapshot import Snapshot
+from tiphys.scheduler.snapshot_file import SnapshotFileError
 
-_PODS: Final = ("pod", "pods", "po")
-_DEPLOYMENTS: Final = ("deployment", "deployments", "deploy")
+_KINDS: Final[dict[str, type[Any]]] = {
+    **dict.fromkeys(("pod", "pods", "po"), Pod),
+    **dict.fromkeys(("deployment", "deployments", "deploy"), Deployment),
+    **dict.fromkeys(("replicaset", "replicasets", "rs"), ReplicaSet),
+    **dict.fromkeys(("statefulset", "statefulsets", "sts"), StatefulSet),
+    **dict.fromkeys(("daemonset", "daemonsets", "ds"), DaemonSet),
+    **dict.fromkeys(("job", "jobs"), Job),
+}
 MAXIMUM_EXPLAINED_PODS: Final = 3
-"""Of a workload's pending pods, so many are explained in full: they are mostly alike."""
+"""Of a workload's pods, so many are explained: they are mostly alike."""
+_FAILED_CREATE: Final = "FailedCreate"
 
 
-def why(target: str, namespace: str, output: str, data_dir: Path, kubeconfig_path: Path | None) -> None:
-    """Print the explanation of `target`: ``pod/NAME`` or ``deployment/NAME``. Raises ConfigError."""
-    kind, _, name = target.rpartition("/")
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line asks for."""
+
+    target: str
+    namespace: str
+    output: str
+    config: Path | None
+    snapshot: Path | None
+    data_dir: Path
+    kubeconfig: Path | None
+
+
+def why(request: Request) -> None:
+    """Print the explanation. Raises ConfigError."""
+    kind, _, name = request.target.rpartition("/")
     kind = kind.lower().partition(".")[0] or "pod"
-    if not name or kind not in (*_PODS, *_DEPLOYMENTS):
-        raise ConfigError(f"{target} is neither pod/NAME nor deployment/NAME")
-    if output not in ("text", "json"):
-        raise ConfigError(f"--output {output} is neither text nor json")
-    with Administration(data_dir, kubeconfig_path or users_own(data_dir)) as cluster:
-        where = namespace or cluster.config.namespace or "default"
-        ask = _pod if kind in _PODS else _deployment
-        explanation = cluster.run(lambda client: ask(client, name, where))
-    typer.echo(encode(explanation).decode() if output == "json" else render(explanation))
+    if not name or kind not in _KINDS:
+        raise ConfigError(f"{request.target} is not pod/NAME, nor deployment/, statefulset/, daemonset/ or job/NAME")
+    if request.output not in ("text", "json"):
+        raise ConfigError(f"--output {request.output} is neither text nor json")
+    try:
+        explanation = _explained(_KINDS[kind], name, request)
+    except SnapshotFileError as error:
+        raise ConfigError(str(error)) from None
+    typer.echo(encode(explanation).decode() if request.output == "json" else render(explanation))
 
 
-async def _pod(client: Client, name: str, namespace: str) -> Explanation:
-    pod = await client.get(Pod, name, namespace)
-    return explain(pod, await read_model(client, pod))
+def _explained(kind: type[Any], name: str, request: Request) -> Explanation:
+    profiles = profiles_of(request.config)
+    if request.snapshot is not None:
+        snapshot = Snapshot(read_file(request.snapshot), profiles)
+        namespace = request.namespace or "default"
+        subject = snapshot.of(kind).get((namespace, name))
+        if subject is None:
+            raise ConfigError(f"{request.snapshot} has no {kind.__name__} {namespace}/{name}")
+        return explain_in(snapshot, subject)
+    with Administration(request.data_dir, request.kubeconfig or users_own(request.data_dir)) as cluster:
+        namespace = request.namespace or cluster.config.namespace or "default"
+        return cluster.run(lambda client: _asked(client, kind, name, namespace, profiles))
+    raise AssertionError("unreachable")
 
 
-async def _deployment(client: Client, name: str, namespace: str) -> Explanation:
-    deployment = await client.get(Deployment, name, namespace)
-    sets = [
-        owned
-        for owned in (await client.list(ReplicaSet, namespace)).items
-        if any(owner.controller and owner.uid == deployment.metadata.uid for owner in owned.metadata.owner_references)
-    ]
-    owners = {owned.metadata.uid for owned in sets}
-    pods = [
-        pod
-        for pod in (await client.list(Pod, namespace)).items
-        if any(owner.controller and owner.uid in owners for owner in pod.metadata.owner_references)
-    ]
+async def _asked(
+    client: Client, kind: type[Any], name: str, namespace: str, profiles: Sequence[ProfileMaker]
+) -> Explanation:
+    subject = await client.get(kind, name, namespace)
+    if isinstance(subject, Pod) and (subject.spec.node_name or subject.metadata.deletion_timestamp is not None):
+        # Its status tells: the cluster need not be read.
+        return explain_in(Snapshot((), profiles), subject)
+    return explain_in(await Snapshot.read(client, profiles), subject, await _refusals(client, subject))
+
+
+async def _refusals(client: Client, subject: Any) -> list[str]:
+    """What the controller of a workload says in events about pods it could not make, the newest first."""
+    if isinstance(subject, Pod | Deployment):
+        return []
+    meta = subject.metadata
+    selector = f"involvedObject.uid={meta.uid},reason={_FAILED_CREATE}"
+    events = (await client.list(core_v1.Event, meta.namespace or "", field_selector=selector)).items
+    newest = sorted(events, key=lambda event: event.last_timestamp or event.event_time or "", reverse=True)
+    return [event.message or "" for event in newest]
+
+
+def explain_in(snapshot: Snapshot, subject: Any, refusals: Sequence[str] = ()) -> Explanation:
+    """The answer for a pod or a workload of the snapshot; the snapshot is of no other use then."""
+    if isinstance(subject, Pod):
+        return explain(subject, model_for(snapshot, subject), tuple(snapshot.profiles))
+    sets = [owned for owned in snapshot.of(ReplicaSet).values() if _owner(owned) == subject.metadata.uid]
+    owners = {subject.metadata.uid, *(owned.metadata.uid for owned in sets)}
+    pods = [pod for pod in snapshot.of(Pod).values() if _owner(pod) in owners]
     troubled = sorted((pod for pod in pods if workload.is_troubled(pod)), key=workload.urgency)
-    explained = []
-    model: Model | None = None
-    for pod in troubled[:MAXIMUM_EXPLAINED_PODS]:
-        model = model or await read_model(client, pod)
-        explained.append(explain(pod, model))
-    if model is not None and explained:
+    explained: list[Explanation] = []
+    if troubled:
+        model = model_for(snapshot, troubled[0])
+        explained = [explain(pod, model, tuple(snapshot.profiles)) for pod in troubled[:MAXIMUM_EXPLAINED_PODS]]
         waiting = [pod for pod in troubled if not pod.spec.node_name]
         explained[0] = replicas.count_nodes(explained[0], waiting, model)
-    return workload.explain_deployment(deployment, sets, pods, explained)
+    return workload.explain_workload(workload.describe(subject, sets, refusals), pods, explained)
+
+
+def model_for(snapshot: Snapshot, pod: Pod) -> Model:
+    """The cluster as `pod` meets it. A pod of a scheduler we know nothing of is judged by the default plugins."""
+    profile = snapshot.profiles.get(pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME) or default_profile()
+    for other in snapshot.pending:
+        # The room promised to a pod that is not less important counts as taken.
+        node_name = snapshot.nominations.node_of(other.key)
+        if node_name and other.uid != pod.metadata.uid and other.priority >= (pod.spec.priority or 0):
+            snapshot.cluster.place(other, node_name)
+    return Model(snapshot.cluster, profile, lambda one: snapshot.info(one).template)
+
+
+def _owner(obj: Any) -> str:
+    return next((owner.uid for owner in obj.metadata.owner_references if owner.controller), "")

@@ -15,9 +15,15 @@ def add_to(app: typer.Typer) -> None:
 
 
 def why(
-    target: Annotated[str, typer.Argument(help="pod/NAME or deployment/NAME.")],
+    target: Annotated[str, typer.Argument(help="pod/NAME, or deployment/NAME or another workload's.")],
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="Where; default: the kubeconfig's.")] = "",
     output: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
+    config: Annotated[
+        Path | None, typer.Option("--config", help="The KubeSchedulerConfiguration that the scheduler runs with.")
+    ] = None,
+    snapshot: Annotated[
+        Path | None, typer.Option("--snapshot", help="A file of `tiphys simulate --save` instead of a cluster.")
+    ] = None,
     data_dir: Annotated[
         Path, typer.Option("--data-dir", help="The cluster's data directory.", envvar="TIPHYS_DATA_DIR")
     ] = DEFAULT_DATA_DIR,
@@ -27,6 +33,7 @@ def why(
     ] = None,
 ) -> None:
     """Say why a pod is pending, and what would make it fit. Reads only; works against any Kubernetes."""
+    from tiphys.cmd.why import Request
     from tiphys.cmd.why import why as run
 
-    run(target, namespace, output, data_dir, kubeconfig)
+    run(Request(target, namespace, output, config, snapshot, data_dir, kubeconfig))

@@ -6,6 +6,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,9 +121,28 @@ def test_a_quota_that_lets_no_pod_in(hollow: RunningServer, namespace: str, ask:
     hollow.kubectl("create", "quota", "small", "--hard=pods=1", "-n", namespace)
     until(lambda: read(hollow, f"/api/v1/namespaces/{namespace}/resourcequotas/small").get("status", {}).get("hard"))
     hollow.kubectl("create", "deployment", "web", "--image=any", "--replicas=3", "-n", namespace)
-    text = until(lambda: found if "ResourceQuota" in (found := ask("deployment/web")) else "")
-    assert "It has 1 of 3 pods, for pods are refused" in text
+    text = until(lambda: found if "It has 1 of 3 pods" in (found := ask("deployment/web")) else "")
+    assert "for pods are refused: " in text
     assert "Raise the ResourceQuota small: pods from 1 to 3 (for 2 more pods)." in text
+
+
+def test_a_stateful_set_whose_pods_are_refused(hollow: RunningServer, namespace: str, ask: Ask) -> None:
+    hollow.kubectl("create", "quota", "none", "--hard=pods=0", "-n", namespace)
+    until(lambda: read(hollow, f"/api/v1/namespaces/{namespace}/resourcequotas/none").get("status", {}).get("hard"))
+    template = {"metadata": {"labels": {"app": "db"}}, "spec": pod("x")["spec"]}
+    spec = {"serviceName": "db", "selector": {"matchLabels": {"app": "db"}}, "template": template}
+    body = {"metadata": {"name": "db"}, "spec": spec}
+    assert hollow.raw("POST", f"/apis/apps/v1/namespaces/{namespace}/statefulsets", body).status == 201
+    text = until(lambda: found if "refused" in (found := ask("sts/db")) else "")
+    assert "Raise the ResourceQuota none: pods from 0 to 1 (for 1 more pods)." in text
+
+
+def test_a_snapshot_instead_of_a_cluster(hollow: RunningServer, namespace: str, ask: Ask, tmp_path: Path) -> None:
+    create(hollow, namespace, pod("large", cpu="9"))
+    file = tmp_path / "cluster.gz"
+    asked = ["simulate", "--save", str(file), "--kubeconfig", str(hollow.kubeconfig)]
+    CliRunner().invoke(app, asked)
+    assert ask("pod/large", "--snapshot", str(file)) == ask("pod/large")
 
 
 def test_what_no_scheduler_looks_at(hollow: RunningServer, namespace: str, ask: Ask) -> None:
@@ -139,5 +159,5 @@ def test_words_for_what_cannot_be_answered(hollow: RunningServer) -> None:
         return str(answer.exception)
 
     assert 'pods "none" not found' in refused("pod/none")
-    assert refused("node/x") == "node/x is neither pod/NAME nor deployment/NAME"
+    assert refused("node/x") == "node/x is not pod/NAME, nor deployment/, statefulset/, daemonset/ or job/NAME"
     assert refused("pod/x", "-o", "yaml") == "--output yaml is neither text nor json"

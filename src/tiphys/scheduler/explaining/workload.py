@@ -1,15 +1,16 @@
-"""A Deployment: its pods that wait, or why it has none. Refused pods are read from what its ReplicaSets say."""
+"""What makes pods: those of its pods that wait, or why it has none."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
 from tiphys.api.quantity import Quantity
-from tiphys.api.types.apps_v1 import Deployment, ReplicaSet
+from tiphys.api.types.apps_v1 import DaemonSet, Deployment, ReplicaSet
+from tiphys.api.types.batch_v1 import Job
 from tiphys.api.types.core_v1 import Pod
 from tiphys.scheduler.explaining import amounts
 from tiphys.scheduler.explaining.explanation import (
@@ -37,58 +38,92 @@ def urgency(pod: Pod) -> tuple[bool, str]:
     return (bool(pod.spec.node_name), pod.metadata.name or "")
 
 
-def explain_deployment(
-    deployment: Deployment, sets: Sequence[ReplicaSet], pods: Sequence[Pod], explained: Sequence[Explanation]
-) -> Explanation:
-    """`sets` and `pods` are the Deployment's; `explained` the answers for those of the pods that are in trouble."""
-    meta, wanted = deployment.metadata, 1 if deployment.spec.replicas is None else deployment.spec.replicas
-    base = Explanation(
-        subject=f"deployment/{meta.name}", namespace=meta.namespace or "", verdict=Verdict.RUNNING, summary=""
-    )
-    refusals = [
+class Workload(NamedTuple):
+    """What makes pods, as far as it matters here."""
+
+    kind: str
+    name: str
+    namespace: str
+    wanted: int
+    """How many pods it should have now."""
+    refusals: tuple[str, ...] = ()
+    """What its controller was told when it made pods, newest first."""
+    hint: str = ""
+    """Why it may have no pods although nobody refused any."""
+
+
+def describe(owner: Any, sets: Sequence[ReplicaSet] = (), refusals: Sequence[str] = ()) -> Workload:
+    """Of a Deployment (with the ReplicaSets that are its), ReplicaSet, StatefulSet, DaemonSet or Job."""
+    told = [
         condition.message or ""
-        for owned in sets
+        for owned in (*sets, owner)
         for condition in owned.status.conditions
         if condition.type == "ReplicaFailure" and condition.status == "True"
     ]
+    meta = owner.metadata
+    return Workload(
+        type(owner).__name__,
+        meta.name or "",
+        meta.namespace or "",
+        _wanted(owner),
+        tuple(dict.fromkeys(message for message in (*told, *refusals) if message)),
+        _hint(owner, sets),
+    )
+
+
+def explain_workload(workload: Workload, pods: Sequence[Pod], explained: Sequence[Explanation]) -> Explanation:
+    """`pods` are the workload's; `explained` the answers for those of them that are in trouble, the worst first."""
+    wanted, refusals, name = workload.wanted, workload.refusals, f"{workload.kind.lower()}/{workload.name}"
+    base = Explanation(subject=name, namespace=workload.namespace, verdict=Verdict.RUNNING, summary="")
     alive = [pod for pod in pods if pod.metadata.deletion_timestamp is None and pod.status.phase not in _FINISHED]
     missing = max(0, wanted - len(alive))
-    notes = tuple(f"Pods are refused: {shorten(message)}" for message in refusals[:2])
+    remedies = _quota_remedies(refusals, workload.namespace, missing) if missing else ()
     if explained:
-        first = explained[0]
-        troubled = sum(map(is_troubled, pods))
+        first, troubled = explained[0], sum(map(is_troubled, pods))
         briefs = tuple(
             PodBrief(name=answer.subject, verdict=str(answer.verdict), summary=shorten(answer.summary, 400))
             for answer in explained
         )
+        notes = tuple(f"Pods are refused: {shorten(message)}" for message in refusals[:2]) if missing else ()
         are = "is" if troubled == 1 else "are"
         said = f"{troubled} of {len(alive)} pods {are} not ready. {first.subject}: {first.summary}"
-        owner = f"Deployment/{meta.name}"
-        remedies = (*first.remedies, *_quota_remedies(refusals, meta.namespace or "", missing))
-        shown = replace(first, subject=base.subject, summary=said, owner=owner, remedies=remedies)
+        owner = f"{workload.kind}/{workload.name}"
+        shown = replace(first, subject=name, summary=said, owner=owner, remedies=(*first.remedies, *remedies))
         return bounded(replace(shown, pods=briefs, notes=(*first.notes, *notes)))
     if refusals and missing:
-        remedies = _quota_remedies(refusals, meta.namespace or "", missing)
         said = f"It has {len(alive)} of {wanted} pods, for pods are refused: {shorten(refusals[0], 600)}"
-        return bounded(replace(base, verdict=Verdict.NO_PODS, summary=f"{said}.", remedies=remedies, notes=notes[1:]))
+        notes = tuple(f"Also: {shorten(message)}" for message in refusals[1:2])
+        return bounded(replace(base, verdict=Verdict.NO_PODS, summary=f"{said}.", remedies=remedies, notes=notes))
     if not missing:
-        said = "It is scaled to 0" if not wanted else f"All its {wanted} pods run and are ready"
-        verdict = Verdict.RUNNING if wanted else Verdict.NO_PODS
-        return replace(base, verdict=verdict, summary=f"{said}.")
-    return replace(base, verdict=Verdict.NO_PODS, summary=_none_yet(deployment, sets, len(alive), wanted))
+        said = f"All its {wanted} pods run and are ready" if wanted else "It wants no pods: it is scaled to 0 or done"
+        return replace(base, verdict=Verdict.RUNNING if wanted else Verdict.NO_PODS, summary=f"{said}.")
+    said = f"It has {len(alive)} of {wanted} pods: {workload.hint}"
+    return replace(base, verdict=Verdict.NO_PODS, summary=f"{said}.")
 
 
-def _none_yet(deployment: Deployment, sets: Sequence[ReplicaSet], alive: int, wanted: int) -> str:
-    have = f"It has {alive} of {wanted} pods"
-    if deployment.metadata.deletion_timestamp is not None:
-        return f"{have}: it is being deleted."
-    if not sets:
-        if deployment.spec.paused:
-            return f"{have}: it was paused before it had any."
-        progress = next((c.message for c in deployment.status.conditions if c.type == "Progressing" and c.message), "")
-        told = f": {shorten(progress)}" if progress else "; does the controller manager run?"
-        return f"{have}: no ReplicaSet has been made for it yet{told}"
-    return f"{have}: its ReplicaSet has not made the others yet; does the controller manager run?"
+def _wanted(owner: Any) -> int:
+    if isinstance(owner, DaemonSet):
+        return owner.status.desired_number_scheduled
+    if isinstance(owner, Job):
+        ended = any(c.type in ("Complete", "Failed") and c.status == "True" for c in owner.status.conditions)
+        if owner.spec.suspend or ended:
+            return 0
+        parallel = 1 if owner.spec.parallelism is None else owner.spec.parallelism
+        left = (owner.spec.completions or parallel) - (owner.status.succeeded or 0)
+        return max(0, min(parallel, left))
+    return 1 if owner.spec.replicas is None else int(owner.spec.replicas)
+
+
+def _hint(owner: Any, sets: Sequence[ReplicaSet]) -> str:
+    if owner.metadata.deletion_timestamp is not None:
+        return "it is being deleted"
+    if isinstance(owner, Deployment) and not sets:
+        if owner.spec.paused:
+            return "it was paused before it had any"
+        progress = next((c.message for c in owner.status.conditions if c.type == "Progressing" and c.message), "")
+        made = "no ReplicaSet has been made for it yet"
+        return f"{made}: {shorten(progress)}" if progress else f"{made}; does the controller manager run?"
+    return "its controller has not made the others yet; does the controller manager run?"
 
 
 def _quota_remedies(refusals: Sequence[str], namespace: str, missing: int) -> tuple[Remedy, ...]:

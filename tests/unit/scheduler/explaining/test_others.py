@@ -8,7 +8,8 @@ from typing import Any
 from tests.unit.scheduler.explaining.clusters import model, on, why
 from tests.unit.scheduler.objects import node, pod
 from tiphys.api.codec import decode_any, from_dict
-from tiphys.api.types.apps_v1 import Deployment, ReplicaSet
+from tiphys.api.types.apps_v1 import DaemonSet, Deployment, ReplicaSet, StatefulSet
+from tiphys.api.types.batch_v1 import Job
 from tiphys.api.types.core_v1 import Pod, Taint
 from tiphys.scheduler.explaining import Verdict, explain, render, replicas, workload
 from tiphys.scheduler.explaining.explanation import MAXIMUM_BYTES, encode
@@ -78,7 +79,7 @@ def test_a_quota_refused_the_pods() -> None:
         'pods "web-1-x" is forbidden: exceeded quota: small, requested: limits.memory=1Gi,requests.cpu=500m, '
         "used: limits.memory=1Gi,requests.cpu=1, limited: limits.memory=2Gi,requests.cpu=1"
     )
-    explanation = workload.explain_deployment(deployment(), [refusing(message)], [], [])
+    explanation = workload.explain_workload(workload.describe(deployment(), [refusing(message)]), [], [])
     assert explanation.verdict is Verdict.NO_PODS
     assert explanation.summary.startswith('It has 0 of 3 pods, for pods are refused: pods "web-1-x" is forbidden')
     (remedy,) = explanation.remedies
@@ -94,12 +95,24 @@ def test_a_quota_refused_the_pods() -> None:
 
 def test_why_a_deployment_has_no_pods() -> None:
     def said(found: Deployment) -> str:
-        return workload.explain_deployment(found, [], [], []).summary
+        return workload.explain_workload(workload.describe(found), [], []).summary
 
-    assert said(deployment(0)) == "It is scaled to 0."
+    assert said(deployment(0)) == "It wants no pods: it is scaled to 0 or done."
     assert "no ReplicaSet has been made for it yet; does the controller manager run?" in said(deployment())
     progress = {"type": "Progressing", "status": "False", "message": "quota says no"}
-    assert said(deployment(conditions=[progress])).endswith("yet: quota says no")
+    assert said(deployment(conditions=[progress])).endswith("yet: quota says no.")
+
+
+def test_other_workloads() -> None:
+    job = from_dict(Job, {"spec": {"parallelism": 3, "completions": 5}, "status": {"succeeded": 4}})
+    assert workload.describe(job).wanted == 1
+    done = {"type": "Complete", "status": "True"}
+    assert workload.describe(from_dict(Job, {"status": {"conditions": [done]}})).wanted == 0
+    daemons = from_dict(DaemonSet, {"metadata": {"name": "d"}, "status": {"desiredNumberScheduled": 4}})
+    found = workload.explain_workload(workload.describe(daemons, refusals=("no", "no")), [], [])
+    assert (found.subject, found.summary) == ("daemonset/d", "It has 0 of 4 pods, for pods are refused: no.")
+    sets = from_dict(StatefulSet, {"metadata": {"name": "s"}, "spec": {"replicas": 2}})
+    assert workload.explain_workload(workload.describe(sets), [], []).verdict is Verdict.NO_PODS
 
 
 def test_how_many_nodes_for_all() -> None:
