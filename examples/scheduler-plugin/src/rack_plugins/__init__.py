@@ -1,0 +1,1 @@
+"""Scheduler plugins of an imaginary data centre."""
