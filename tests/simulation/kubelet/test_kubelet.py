@@ -148,6 +148,16 @@ async def test_a_pod_that_does_not_fit_is_refused(world: World) -> None:
     assert "run_sandbox" not in world.runtime.calls
 
 
+async def test_the_room_of_a_pod_that_is_gone_is_free_while_its_containers_end(world: World) -> None:
+    large = {"containers": [{"name": "web", "image": "img", "resources": {"requests": {"cpu": "3"}}}]}
+    world.runtime.behaviours["web"] = Behaviour(ignores_stop=True)
+    await world.create("leaves", spec={**large, "terminationGracePeriodSeconds": 600})
+    await world.until(lambda: world.is_ready("leaves"))
+    await world.admin.delete(Pod, "leaves", "default", grace_period_seconds=0)
+    await world.create("comes", spec=large)
+    await world.until(lambda: world.is_ready("comes"))
+
+
 async def test_a_new_kubelet_takes_over_what_runs(world: World) -> None:
     await world.create("stays")
     await world.create("dies")

@@ -116,11 +116,21 @@ class PodManager:
         node = self._node_object()
         if node is None:
             return
-        others = [w.pod for w in self._workers.values() if w is not worker and not w.ended]
-        refusal = admit(worker.pod, others, node, allowed_unsafe_sysctls=self.node.config.allowed_unsafe_sysctls)
+        refusal = admit(
+            worker.pod, self._beside(worker), node, allowed_unsafe_sysctls=self.node.config.allowed_unsafe_sysctls
+        )
         if refusal is not None:
             worker.say("Warning", refusal.reason, refusal.message)
             worker.handle(events.Refused(refusal.reason, refusal.message))
+
+    def _beside(self, worker: PodWorker) -> list[Pod]:
+        """The pods whose room is taken. One that is gone from the API has none, though its containers may still end:
+        the scheduler has given its room away."""
+        return [
+            other.pod
+            for other in self._workers.values()
+            if other is not worker and not other.ended and not other.lifecycle.state.gone
+        ]
 
     def changed(self, old: Pod, pod: Pod) -> None:
         worker = self._workers.get(uid_of(pod))
@@ -148,8 +158,7 @@ class PodManager:
                 worker.handle(events.ResizePending(""))
             return pod
         node = self._node_object()
-        others = [w.pod for w in self._workers.values() if w is not worker and not w.ended]
-        refusal = resize_refusal(pod, others, node) if node is not None else None
+        refusal = resize_refusal(pod, self._beside(worker), node) if node is not None else None
         if refusal is None:
             self._deferred.discard(worker.uid)
             worker.handle(events.ResizePending(""))
