@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import typer
+from msgspec.structs import replace
 
 from tiphys.api.types import core_v1
 from tiphys.api.types.apps_v1 import DaemonSet, Deployment, ReplicaSet, StatefulSet
@@ -17,7 +18,7 @@ from tiphys.client.client import Client
 from tiphys.cmd.administration import Administration, users_own
 from tiphys.cmd.config import ConfigError
 from tiphys.cmd.simulate import profiles_of, read_file
-from tiphys.scheduler.explaining import Explanation, Model, explain, render, replicas, workload
+from tiphys.scheduler.explaining import Explanation, Model, explain, preempting, render, replicas, workload
 from tiphys.scheduler.explaining.explanation import encode
 from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME, ProfileMaker, default_profile
 from tiphys.scheduler.snapshot import Snapshot
@@ -103,7 +104,10 @@ async def _refusals(client: Client, subject: Any) -> list[str]:
 def explain_in(snapshot: Snapshot, subject: Any, refusals: Sequence[str] = ()) -> Explanation:
     """The answer for a pod or a workload of the snapshot; the snapshot is of no other use then."""
     if isinstance(subject, Pod):
-        return explain(subject, model_for(snapshot, subject), tuple(snapshot.profiles))
+        # Before the model is made: it has other pods' promised room taken.
+        preempts = _preempts(snapshot, subject)
+        explanation = explain(subject, model_for(snapshot, subject), tuple(snapshot.profiles))
+        return replace(explanation, notes=(*explanation.notes, preempts)) if preempts else explanation
     sets = [owned for owned in snapshot.of(ReplicaSet).values() if _owner(owned) == subject.metadata.uid]
     owners = {subject.metadata.uid, *(owned.metadata.uid for owned in sets)}
     pods = [pod for pod in snapshot.of(Pod).values() if _owner(pod) in owners]
@@ -115,6 +119,14 @@ def explain_in(snapshot: Snapshot, subject: Any, refusals: Sequence[str] = ()) -
         waiting = [pod for pod in troubled if not pod.spec.node_name]
         explained[0] = replicas.count_nodes(explained[0], waiting, model)
     return workload.explain_workload(workload.describe(subject, sets, refusals), pods, explained)
+
+
+def _preempts(snapshot: Snapshot, pod: Pod) -> str:
+    name = pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME
+    waits = not (pod.spec.node_name or pod.spec.scheduling_gates or pod.metadata.deletion_timestamp)
+    if not waits or name not in snapshot.profiles:
+        return ""
+    return preempting.note(snapshot.info(pod), snapshot.algorithm(name), snapshot.disruptions)
 
 
 def model_for(snapshot: Snapshot, pod: Pod) -> Model:

@@ -232,7 +232,8 @@ class Scheduler:
         self._report(queued, UNSCHEDULABLE, decision.message, nominated, why)
 
     def _why(self, reasons: CarriedReasons, info: PodInfo) -> str:
-        return reasons.of(info.template, self._clock.monotonic())
+        promised = self._nominations.blocked(info, self.cluster)
+        return reasons.of(info.template, self._clock.monotonic(), promised)
 
     def _info(self, queued: QueuedPod) -> PodInfo:
         if queued.info is None:

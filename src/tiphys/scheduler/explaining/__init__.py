@@ -4,10 +4,10 @@ What may enter: reasons, groups of nodes, remedies and the words for them. No I/
 after the filters were run again with it, and the cluster is left as it was.
 """
 
-from tiphys.scheduler.explaining import replicas, workload
+from tiphys.scheduler.explaining import preempting, replicas, workload
 from tiphys.scheduler.explaining.explain import explain
 from tiphys.scheduler.explaining.explanation import Explanation, Verdict
 from tiphys.scheduler.explaining.model import Model
 from tiphys.scheduler.explaining.words import render
 
-__all__ = ["Explanation", "Model", "Verdict", "explain", "render", "replicas", "workload"]
+__all__ = ["Explanation", "Model", "Verdict", "explain", "preempting", "render", "replicas", "workload"]

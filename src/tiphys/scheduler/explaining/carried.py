@@ -13,11 +13,12 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from tiphys.scheduler import messages
 from tiphys.scheduler.arrays import Bools
 from tiphys.scheduler.cluster import Cluster, Version
 from tiphys.scheduler.explaining.explanation import Answer, PluginReason, shorten
 from tiphys.scheduler.explaining.groups import Group, group, reasons_of, shared_labels
-from tiphys.scheduler.explaining.model import Judgement
+from tiphys.scheduler.explaining.model import Judgement, Reason
 from tiphys.scheduler.framework import Plugin
 from tiphys.scheduler.template import Template
 
@@ -28,6 +29,7 @@ FRESH_SECONDS: Final = 1.0
 _REASONS: Final = 12
 _GROUPS: Final = 6
 _LABELS: Final = 2
+_PREEMPTION: Final = "DefaultPreemption"
 
 
 class CarriedGroup(Answer, kw_only=True):
@@ -61,8 +63,11 @@ class CarriedReasons:
         #: By template: the value, when it was made, and the version and the end of the log then.
         self._known: OrderedDict[int, tuple[str, float, Version, int]] = OrderedDict()
 
-    def of(self, template: Template, now: float) -> str:
-        """Why no node takes such a pod, as of now or a moment ago; at most `MAXIMUM_BYTES` long."""
+    def of(self, template: Template, now: float, promised: Sequence[int] = ()) -> str:
+        """Why no node takes such a pod, as of now or a moment ago; at most `MAXIMUM_BYTES` long.
+
+        `promised`: the rows whose room is kept for other pods, whatever the filters say.
+        """
         cluster = self._cluster
         # Asking for the vector may add a resource column, which moves the version.
         cluster.vector(template)
@@ -70,7 +75,7 @@ class CarriedReasons:
         known = self._known.get(template.id)
         if known is not None and (now < known[1] + FRESH_SECONDS or known[2:] == (version, position)):
             return known[0]
-        text = _encoded(_carried(template, cluster, self._filters))
+        text = _encoded(_carried(template, cluster, self._filters, promised))
         self._known[template.id] = (text, now, version, position)
         self._known.move_to_end(template.id)
         if len(self._known) > MAXIMUM_TEMPLATES:
@@ -78,10 +83,16 @@ class CarriedReasons:
         return text
 
 
-def _carried(template: Template, cluster: Cluster, filters: Sequence[Plugin]) -> Carried:
+def _carried(template: Template, cluster: Cluster, filters: Sequence[Plugin], promised: Sequence[int]) -> Carried:
     judgement = Judgement(template, cluster, filters)
     about_pod = [PluginReason(plugin=plugin, reason=shorten(words)) for plugin, words in judgement.pod_reasons]
     told_apart = reasons_of(judgement, cluster)
+    if promised:
+        kept = np.zeros(len(judgement.active), np.bool_)
+        kept[list(promised)] = True
+        kept &= judgement.feasible
+        judgement.feasible &= ~kept
+        told_apart.append(Reason(_PREEMPTION, messages.NOMINATED_ROOM, "", kept))
     columns: dict[tuple[str, str], Bools] = {}
     for reason in told_apart:
         known = columns.get(reason[:2])

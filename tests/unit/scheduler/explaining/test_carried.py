@@ -66,6 +66,17 @@ def test_it_is_made_once_for_all_pods_of_a_template_and_again_when_the_cluster_c
     assert "Insufficient memory" in carried.of(template, FRESH_SECONDS)
 
 
+def test_room_that_is_promised() -> None:
+    there = model([node("n1", cpu="1"), node("n2", cpu="4")])
+    text = CarriedReasons(there.cluster, there.plugins).of(
+        there.template_of(pod("p", cpu="2")), 0.0, [there.cluster.nodes.rows["n2"]]
+    )
+    assert [(reason["reason"], reason["nodes"]) for reason in json.loads(text)["reasons"]] == [
+        ("Insufficient cpu", 1),
+        ("Insufficient resources for nominated pods", 1),
+    ]
+
+
 def test_it_is_bounded() -> None:
     nodes = []
     for index in range(300):
