@@ -26,6 +26,7 @@ from tiphys.scheduler.cache import PodCache
 from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.default_spread import SpreadOwners
 from tiphys.scheduler.framework import Disruption, Trigger
+from tiphys.scheduler.lean import LeanPods
 from tiphys.scheduler.nominations import Nominations
 from tiphys.scheduler.queue import SchedulingQueue
 from tiphys.scheduler.template import PodInfo
@@ -63,7 +64,7 @@ class Inputs:
         self.owners = SpreadOwners()
         self._nodes = Informer(client, Node, transform=without_managed_fields)
         self._namespaces = Informer(client, Namespace, transform=without_managed_fields)
-        self._pods = Informer(client, Pod, field_selector=_UNFINISHED, transform=without_managed_fields)
+        self._pods = Informer(client, Pod, field_selector=_UNFINISHED, transform=LeanPods())
         self._services = Informer(client, Service, transform=without_managed_fields)
         self._budgets = Informer(client, PodDisruptionBudget, transform=without_managed_fields)
         self._controllers: list[Informer[Any]] = [
