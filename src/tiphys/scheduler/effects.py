@@ -109,8 +109,8 @@ class Effects:
         if pod.status.nominated_node_name:
             await self._patch(pod, {"nominatedNodeName": None})
 
-    async def remove(self, victim: PodInfo, preemptor: PodInfo, node_name: str) -> None:
-        """Delete a pod to make room, after saying so in its status."""
+    async def remove(self, victim: PodInfo, preemptor: PodInfo, node_name: str) -> bool:
+        """Delete a pod to make room, after saying so in its status; returns whether it goes, or has gone already."""
         namespace, name = victim.key
         condition = {
             "type": "DisruptionTarget",
@@ -123,11 +123,13 @@ class Effects:
         try:
             await self._client.delete(Pod, name, namespace, uid=victim.uid)
         except (ApiError, OSError, TimeoutError) as error:
-            if not (isinstance(error, ApiError) and error.code in (404, 409)):
-                _logger.warning("victim not deleted", pod=f"{namespace}/{name}", error=str(error))
-            return
+            if isinstance(error, ApiError) and error.code in (404, 409):
+                return True
+            _logger.warning("victim not deleted", pod=f"{namespace}/{name}", error=str(error))
+            return False
         said = f"Preempted by pod {preemptor.uid} on node {node_name}"
         self._recorder.event(victim.pod, NORMAL, "Preempted", said)
+        return True
 
     def _condition(
         self, current: PodCondition | None, reason: str, message: str, generation: int | None

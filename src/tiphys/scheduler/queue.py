@@ -185,6 +185,12 @@ class SchedulingQueue:
         queued.failed_at = now
         self._retry(queued, now)
 
+    def again(self, key: PodKey, now: float) -> None:
+        """What an unschedulable pod waits for will not come: try it after its backoff."""
+        queued = self._pods.get(key)
+        if queued is not None and queued.place == "unschedulable":
+            self._retry(queued, now)
+
     def activate(self, key: PodKey) -> None:
         """Try the pod now, if it is unschedulable or backs off."""
         queued = self._pods.get(key)

@@ -251,8 +251,14 @@ class Scheduler:
         nominations.set(info, node_name)
         for victim in candidate.victims:
             if not victim.terminating:
-                self._calls.submit(lambda victim=victim: effects.remove(victim, info, node_name))  # type: ignore[misc]
+                self._calls.submit(lambda victim=victim: self._remove(victim, info, node_name, effects))  # type: ignore[misc]
         return node_name
+
+    async def _remove(self, victim: PodInfo, info: PodInfo, node_name: str, effects: Effects) -> None:
+        if not await effects.remove(victim, info, node_name):
+            # Nothing will happen that wakes the pod: it asks again, and chooses again, after its backoff.
+            self.queue.again(info.key, self._clock.monotonic())
+            self._wake.set()
 
     def _report(
         self,

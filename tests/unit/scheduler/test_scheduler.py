@@ -171,6 +171,34 @@ async def test_a_failed_binding_is_tried_again(plane: ControlPlane, monkeypatch:
         assert int(scheduler.cluster.nodes.requested[:, 0].sum()) == 1000
 
 
+async def test_a_victim_whose_deletion_fails_is_asked_to_go_again(
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_node(plane, "n1", cpu="1")
+    await plane.client.create(_class("high", 1000))
+    await add_pod(plane, "victim", cpu="1")
+    client = plane.client_as("system:kube-scheduler")
+    delete, failures = client.delete, [OSError("gone"), TimeoutError("late")]
+
+    async def flaky(kind: Any, name: str, *arguments: Any, **more: Any) -> None:
+        if failures:
+            raise failures.pop()
+        await delete(kind, name, *arguments, **more)
+
+    monkeypatch.setattr(client, "delete", flaky)
+    async with scheduling(client):
+        await until(lambda: node_of(plane, "victim"))
+        await add_pod(plane, "preemptor", cpu="1", priority_class_name="high")
+
+        async def going() -> bool:
+            return (await plane.client.get(Pod, "victim", "default")).metadata.deletion_timestamp is not None
+
+        await until(going)
+        assert not failures
+        await plane.client.delete(Pod, "victim", "default", grace_period_seconds=0)
+        await until(lambda: node_of(plane, "preemptor"))
+
+
 async def test_victims_are_removed_and_the_node_kept_for_the_preemptor(plane: ControlPlane) -> None:
     await add_node(plane, "n1", cpu="1")
     await plane.client.create(_class("high", 1000))
