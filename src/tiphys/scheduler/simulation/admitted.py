@@ -46,6 +46,8 @@ def admitted(world: World, obj: Any) -> Any:
         _admit_pod(world, made)
     elif isinstance(made, PersistentVolumeClaim):
         _admit_claim(world, made)
+    elif isinstance(made, PersistentVolume) and made.spec.claim_ref is None:
+        made.status.phase = facts.AVAILABLE
     return made
 
 

@@ -154,8 +154,11 @@ def _scale(world: World, change: Scale) -> None:
     if not 0 <= change.replicas <= MAXIMUM_ADDED:
         raise ChangeError(f"{change.kind}/{change.name} cannot have {change.replicas} replicas: 0 to {MAXIMUM_ADDED}")
     workload = _find(world, change.kind, change.name, change.namespace)
+    if isinstance(workload, PodInfo):
+        raise ChangeError("a Pod cannot be scaled")
+    after = scaled(workload, change.replicas)
     pods = _pods_of(world, workload)
-    world.put(scaled(workload, change.replicas))
+    world.put(after)
     if change.replicas >= len(pods):
         create_pods(world, workload, change.replicas - len(pods), Cause.SCALED_UP)
         return

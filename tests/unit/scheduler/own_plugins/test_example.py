@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import os
 import random
 import subprocess
@@ -114,7 +115,7 @@ async def test_its_plugins_decide_in_a_running_scheduler(installed: None, plane:
         # On arrays: the third pod of 600 watts finds no rack of 1000.
         for name in ("first", "second"):
             await add_pod(plane, name, watts="600")
-            await until(lambda name=name: node_of(name))
+            await until(functools.partial(node_of, name))
         assert {await node_of("first"), await node_of("second")} == {"silent", "loud"}
         await add_pod(plane, "third", watts="600")
         assert "2 node(s) were in racks without enough power" in await until(lambda: told("third"))
