@@ -92,8 +92,8 @@ def test_an_uncordoned_node(hollow: RunningServer, namespace: str, ask: Ask) -> 
         path = create(hollow, namespace, pod("late"))
         carried(hollow, path)
         text = ask("pod/late")
-        assert "  4  node(s) were unschedulable  [NodeUnschedulable]" in text
-        assert "untolerated" not in text
+        assert "  4  cordoned  [NodeUnschedulable]" in text
+        assert "taint" not in text.splitlines()[3]
         assert "  1. Uncordon node hollow-0 (or another of 4 cordoned nodes). Then hollow-0 takes it." in text
     finally:
         hollow.kubectl("uncordon", *names)

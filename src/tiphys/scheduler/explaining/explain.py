@@ -14,6 +14,7 @@ from tiphys.scheduler.explaining.details import detail
 from tiphys.scheduler.explaining.explanation import Explanation, NodeGroup, PluginReason, Verdict, bounded, shorten
 from tiphys.scheduler.explaining.groups import Group, examples, group, reasons_of, shared_labels, shared_taints
 from tiphys.scheduler.explaining.model import Judgement, Model, Reason
+from tiphys.scheduler.explaining.phrases import phrase
 from tiphys.scheduler.explaining.remedies import Scene, notes
 from tiphys.scheduler.explaining.search import search
 from tiphys.scheduler.nodes import NodeTable
@@ -113,7 +114,7 @@ def _leading(base: Explanation) -> str:
     if not base.groups:
         return ""
     nearest = base.groups[0]
-    words = " and ".join(dict.fromkeys(reason.reason for reason in nearest.reasons[:3]))
+    words = " and ".join(dict.fromkeys(phrase(reason.reason) for reason in nearest.reasons[:3]))
     if nearest.nodes == base.nodes:
         return f": {words}"
     where = nearest.examples[0] if nearest.nodes == 1 else f"{nearest.nodes} nodes such as {nearest.examples[0]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tiphys.scheduler.explaining.explanation import Explanation, NodeGroup, Remedy, Verdict
+from tiphys.scheduler.explaining.phrases import phrase
 
 _INDENT = "  "
 _GROUPS = 6
@@ -60,7 +61,7 @@ def _why(explanation: Explanation) -> Iterator[str]:
     for reason in explanation.reasons:
         count = f"{reason.nodes:,}".rjust(width) if reason.nodes else "-".rjust(width)
         detail = f": {reason.detail}" if reason.detail else ""
-        yield f"{_INDENT}{count}  {reason.reason}{detail}  [{reason.plugin}]"
+        yield f"{_INDENT}{count}  {phrase(reason.reason)}{detail}  [{reason.plugin}]"
     if explanation.groups:
         yield ""
         yield "By groups of nodes, those with least in the way first:"
@@ -80,7 +81,7 @@ def _group(group: NodeGroup) -> Iterator[str]:
     yield f"{_INDENT}{group.nodes:,} {noun}{named}{taints} ({', '.join(group.examples)}{more})"
     for reason in group.reasons:
         detail = f": {reason.detail}" if reason.detail else ""
-        yield f"{_INDENT * 3}{reason.reason}{detail}"
+        yield f"{_INDENT * 3}{phrase(reason.reason)}{detail}"
 
 
 def _remedy(remedy: Remedy) -> str:

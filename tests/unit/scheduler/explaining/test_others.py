@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 from tests.unit.scheduler.explaining.clusters import model, on, why
@@ -11,8 +13,10 @@ from tiphys.api.codec import decode_any, from_dict
 from tiphys.api.types.apps_v1 import DaemonSet, Deployment, ReplicaSet, StatefulSet
 from tiphys.api.types.batch_v1 import Job
 from tiphys.api.types.core_v1 import Pod, Taint
+from tiphys.scheduler import explaining
 from tiphys.scheduler.explaining import Verdict, explain, render, replicas, workload
 from tiphys.scheduler.explaining.explanation import MAXIMUM_BYTES, encode
+from tiphys.scheduler.explaining.phrases import phrase
 
 
 def seen(**status: Any) -> Any:
@@ -147,20 +151,32 @@ def test_in_words() -> None:
     text = render(why(pod("big", cpu="3"), *there))
     assert text == (
         "pod/big in namespace default: Pending. None of the 2 nodes takes it. Least is in the way on n1: "
-        "Insufficient cpu.\n"
+        "not enough cpu.\n"
         "\n"
         "What stands in the way (2 nodes; one can be counted under several):\n"
-        "  1  Insufficient cpu: asks for 3 cpu, at most 2 is free; even empty they have at most 2  [NodeResourcesFit]\n"
-        "  1  node(s) were unschedulable  [NodeUnschedulable]\n"
+        "  1  not enough cpu: asks for 3 cpu, at most 2 is free; even empty they have at most 2  [NodeResourcesFit]\n"
+        "  1  cordoned  [NodeUnschedulable]\n"
         "\n"
         "By groups of nodes, those with least in the way first:\n"
         "  1 node with topology.kubernetes.io/zone=a (n1)\n"
-        "      Insufficient cpu: asks for 3 cpu, at most 2 is free; even empty they have at most 2\n"
+        "      not enough cpu: asks for 3 cpu, at most 2 is free; even empty they have at most 2\n"
         "  1 node with topology.kubernetes.io/zone=b (n2)\n"
-        "      node(s) were unschedulable\n"
+        "      cordoned\n"
         "\n"
         "What would make it fit (each alone; all were tried on a model of the cluster):\n"
         "  1. Uncordon node n2. Then n2 takes it.\n"
         "  2. Lower the cpu request from 3 to 2. Then n1 takes it.\n"
         "  3. Add a node like n2 (topology.kubernetes.io/zone=b). Then that node takes it."
     )
+
+
+def test_every_reason_of_our_filters_has_a_phrase() -> None:
+    folder = Path(explaining.__file__).parents[1] / "plugins"
+    said = {
+        words
+        for path in folder.glob("*.py")
+        for words in re.findall(r'"(node(?:\(s\)| has)[^"{]*)"', path.read_text())
+        if "{" not in words
+    }
+    assert len(said) >= 15
+    assert [words for words in sorted(said) if phrase(words) == words] == []
