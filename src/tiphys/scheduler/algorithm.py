@@ -69,10 +69,14 @@ class Algorithm:
             blocked = [*blocked, row]
         return self._unplaceable(info, evaluation.diagnose(), blocked, budgets)
 
+    def is_helped(self, plugin: str, trigger: Trigger) -> bool:
+        """Whether an event is of a kind that may change that plugin's mind."""
+        return bool(self._helped_by.get(plugin, Trigger(0)) & trigger)
+
     def concerns(self, group: Group, trigger: Trigger) -> bool:
         """Whether an event is of a kind that may have made the group's pods schedulable."""
         rejected_by = group[1]
-        return not rejected_by or any(self._helped_by.get(name, Trigger(0)) & trigger for name in rejected_by)
+        return not rejected_by or any(self.is_helped(name, trigger) for name in rejected_by)
 
     def helps(self, group: Group, trigger: Trigger) -> bool | None:
         """Whether an event has made the group's pods schedulable: by its kind, and then by asking.

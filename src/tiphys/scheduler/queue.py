@@ -1,6 +1,6 @@
 """The pods that wait for a node.
 
-                  ┌──────────── gates removed ──────── gated
+                  ┌──────────── let through ────────── gated
      add ──► active ──pop──► (being scheduled) ──bound──► gone
                ▲  ▲                │ no node fits
                │  └──moved by an event, backoff over, or too long here── unschedulable
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import Counter
 from collections.abc import Callable, Iterator
 
 from tiphys.api.types.core_v1 import Pod
@@ -28,12 +27,31 @@ STALE_SECONDS = 5.0
 """How long what unschedulable pods say of themselves may be out of date before one of them looks again."""
 PLACES = ("active", "backoff", "unschedulable", "gated")
 Group = tuple[Template, frozenset[str]]
+Gate = Callable[[Pod], tuple[str, str]]
+"""(plugin, reason) of what keeps a pod from being considered; empty if nothing does."""
+
+
+def scheduling_gates(pod: Pod) -> tuple[str, str]:
+    """The gate of a queue that is given none: the pod's own."""
+    return ("SchedulingGates", "gated") if pod.spec.scheduling_gates else ("", "")
 
 
 class QueuedPod:
     """A pod that has no node yet. `info` is made when it is first popped."""
 
-    __slots__ = ("attempts", "failed_at", "group", "info", "key", "message", "place", "pod", "queued_at")
+    __slots__ = (
+        "attempts",
+        "entry",
+        "failed_at",
+        "gated_by",
+        "group",
+        "info",
+        "key",
+        "message",
+        "place",
+        "pod",
+        "queued_at",
+    )
 
     def __init__(self, pod: Pod, now: float) -> None:
         self.key: PodKey = (pod.metadata.namespace or "", pod.metadata.name or "")
@@ -45,6 +63,10 @@ class QueuedPod:
         self.group: Group | None = None
         #: Why it is unschedulable, as last reported.
         self.message = ""
+        #: Which entry of a heap is its present one.
+        self.entry = 0
+        #: The plugin that keeps it out.
+        self.gated_by = ""
         self.place = ""  # active, backoff, unschedulable, gated, or "" while being scheduled
 
 
@@ -57,12 +79,16 @@ class SchedulingQueue:
         initial_backoff_seconds: float,
         maximum_backoff_seconds: float,
         unschedulable_seconds: float,
+        gate: Gate = scheduling_gates,
     ) -> None:
+        self._gate = gate
+        self._counts = dict.fromkeys(("", *PLACES), 0)
+        self._gated: dict[PodKey, QueuedPod] = {}
         self._initial_backoff_seconds = initial_backoff_seconds
         self._maximum_backoff_seconds = maximum_backoff_seconds
         self._unschedulable_seconds = unschedulable_seconds
         self._pods: dict[PodKey, QueuedPod] = {}
-        self._order = itertools.count()
+        self._order = itertools.count(1)
         # Heaps are cleaned lazily: an entry counts only while its pod is still in that place.
         self._active: list[tuple[int, float, int, QueuedPod]] = []
         self._backoff: list[tuple[float, int, QueuedPod]] = []
@@ -81,17 +107,28 @@ class SchedulingQueue:
 
     def counts(self) -> dict[str, int]:
         """How many pods are in each place."""
-        places = Counter(queued.place for queued in self._pods.values())
-        return {place: places[place] for place in PLACES}
+        return {place: self._counts[place] for place in PLACES}
 
     def add(self, pod: Pod, now: float) -> None:
         """A new pod, or one that lost its chance at a node."""
         queued = QueuedPod(pod, now)
         self.remove(queued.key)
         self._pods[queued.key] = queued
-        if pod.spec.scheduling_gates:
-            queued.place = "gated"
+        self._counts[""] += 1
+        self._admit(queued)
+
+    def regate(self, matters: Callable[[QueuedPod], bool]) -> None:
+        """Something happened: ask again about the gated pods that it `matters` to."""
+        for queued in [queued for queued in self._gated.values() if matters(queued)]:
+            self._admit(queued)
+
+    def _admit(self, queued: QueuedPod) -> None:
+        queued.gated_by, _ = self._gate(queued.pod)
+        if queued.gated_by:
+            self._put(queued, "gated")
+            self._gated[queued.key] = queued
         else:
+            self._leave(queued)
             self._activate(queued)
 
     def update(self, pod: Pod, now: float, *, matters: bool) -> None:
@@ -108,8 +145,7 @@ class SchedulingQueue:
             return
         queued.info = None
         if queued.place == "gated":
-            if not pod.spec.scheduling_gates:
-                self._activate(queued)
+            self._admit(queued)
         elif queued.place == "unschedulable":
             self._retry(queued, now)
 
@@ -118,14 +154,16 @@ class SchedulingQueue:
         queued = self._pods.pop(key, None)
         if queued is not None:
             self._leave(queued)
+            self._counts[""] -= 1
         return queued
 
     def pop(self) -> QueuedPod | None:
         """The next pod to schedule; then call `remove`, `unschedulable` or `failed` with it."""
         while self._active:
-            queued = heapq.heappop(self._active)[-1]
-            if queued.place == "active":
-                queued.place = ""
+            _, _, entry, queued = heapq.heappop(self._active)
+            if queued.entry == entry:
+                queued.entry = 0
+                self._put(queued, "")
                 queued.attempts += 1
                 return queued
         return None
@@ -145,8 +183,9 @@ class SchedulingQueue:
         if self._pods.get(queued.key) is not queued:
             return
         news, queued.message = message != queued.message and bool(queued.message), message
-        queued.failed_at = now
-        queued.place = "unschedulable"
+        # Equals that wait come before one that had its turn.
+        queued.failed_at = queued.queued_at = now
+        self._put(queued, "unschedulable")
         queued.group = (queued.info.template, rejected_by)
         group = self._groups.setdefault(queued.group, {})
         group[queued.key] = queued
@@ -166,7 +205,7 @@ class SchedulingQueue:
         """Something other than the lack of a node went wrong: try again after the backoff."""
         if self._pods.get(queued.key) is not queued:
             return
-        queued.failed_at = now
+        queued.failed_at = queued.queued_at = now
         self._retry(queued, now)
 
     def restore(self, queued: QueuedPod, pod: Pod, now: float, rejected_by: frozenset[str] = frozenset()) -> None:
@@ -177,12 +216,13 @@ class SchedulingQueue:
         self.remove(queued.key)
         queued.pod = pod
         self._pods[queued.key] = queued
+        self._counts[""] += 1
         if rejected_by and queued.info is not None:
             queued.info.pod = pod
             self.unschedulable(queued, rejected_by, now)
             return
         queued.info = None
-        queued.failed_at = now
+        queued.failed_at = queued.queued_at = now
         self._retry(queued, now)
 
     def again(self, key: PodKey, now: float) -> None:
@@ -218,8 +258,8 @@ class SchedulingQueue:
     def flush(self, now: float) -> None:
         """Activate the pods whose backoff is over, and those unschedulable for too long."""
         while self._backoff and self._backoff[0][0] <= now:
-            queued = heapq.heappop(self._backoff)[-1]
-            if queued.place == "backoff":
+            _, entry, queued = heapq.heappop(self._backoff)
+            if queued.entry == entry:
                 self._activate(queued)
         for stale in [stale for stale, due in self._stale.items() if due <= now]:
             del self._stale[stale]
@@ -240,7 +280,7 @@ class SchedulingQueue:
             next(iter(group.values())).failed_at + self._unschedulable_seconds for group in self._groups.values()
         ]
         moments += self._stale.values()
-        while self._backoff and self._backoff[0][-1].place != "backoff":
+        while self._backoff and self._backoff[0][-1].entry != self._backoff[0][1]:
             heapq.heappop(self._backoff)
         if self._backoff:
             moments.append(self._backoff[0][0])
@@ -253,13 +293,20 @@ class SchedulingQueue:
         if until <= now:
             self._activate(queued)
         else:
-            queued.place = "backoff"
-            heapq.heappush(self._backoff, (until, next(self._order), queued))
+            self._put(queued, "backoff")
+            queued.entry = next(self._order)
+            heapq.heappush(self._backoff, (until, queued.entry, queued))
 
     def _activate(self, queued: QueuedPod) -> None:
-        queued.place = "active"
+        self._put(queued, "active")
+        queued.entry = next(self._order)
         priority = queued.pod.spec.priority or 0
-        heapq.heappush(self._active, (-priority, queued.queued_at, next(self._order), queued))
+        heapq.heappush(self._active, (-priority, queued.queued_at, queued.entry, queued))
+
+    def _put(self, queued: QueuedPod, place: str) -> None:
+        self._counts[queued.place] -= 1
+        self._counts[place] += 1
+        queued.place = place
 
     def _leave(self, queued: QueuedPod) -> None:
         if queued.group is not None:
@@ -268,4 +315,6 @@ class SchedulingQueue:
             if not group:
                 del self._groups[queued.group]
             queued.group = None
-        queued.place = ""
+        self._gated.pop(queued.key, None)
+        queued.entry = 0
+        self._put(queued, "")

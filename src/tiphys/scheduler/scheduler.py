@@ -76,6 +76,7 @@ class Scheduler:
             initial_backoff_seconds=config.initial_backoff_seconds,
             maximum_backoff_seconds=config.maximum_backoff_seconds,
             unschedulable_seconds=config.unschedulable_seconds,
+            gate=lambda pod: self._of(pod).profile.gate(pod),
         )
         self._nominations = Nominations()
         self._calls = Calls(config.concurrent_calls)
@@ -164,6 +165,7 @@ class Scheduler:
                 await self._sleep()
 
     def _move(self, trigger: Trigger, now: float) -> None:
+        self.queue.regate(lambda queued: self._of(queued.pod).algorithm.is_helped(queued.gated_by, trigger))
         # Asking many groups takes longer than a turn may: then they are all tried, a turn at a time.
         few = self.queue.groups <= MAXIMUM_EVALUATIONS // 2
 

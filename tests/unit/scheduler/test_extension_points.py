@@ -47,7 +47,7 @@ class Recorder(Plugin):
     """Takes down what it is asked."""
 
     name = "Recorder"
-    helped_by = Trigger.NODE_ADDED
+    helped_by = Trigger.NODE_ADDED | Trigger.NODE_CHANGED
 
     def __init__(self, args: Any = None, handle: Any = None) -> None:
         super().__init__(args, handle)

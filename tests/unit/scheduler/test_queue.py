@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.unit.scheduler.objects import pod
-from tiphys.api.types.core_v1 import PodSchedulingGate
+from tiphys.api.types.core_v1 import Pod, PodSchedulingGate
 from tiphys.scheduler.framework import Trigger
 from tiphys.scheduler.queue import STALE_SECONDS, QueuedPod, SchedulingQueue
 from tiphys.scheduler.template import PodInfo, Templates
@@ -162,3 +162,40 @@ def test_one_of_a_group_looks_again_when_its_reasons_may_be_others(
     fail(queue, templates, 206, "0/3 nodes", frozenset({"TaintToleration"}))
     fail(queue, templates, 206, "0/3 nodes", frozenset({"TaintToleration"}))
     assert queue.counts()["unschedulable"] == 3
+
+
+def test_a_retried_pod_goes_behind_its_equals(queue: SchedulingQueue, templates: Templates) -> None:
+    queue.add(pod("tried"), 0)
+    fail(queue, templates, 10)
+    queue.add(pod("new"), 5)
+    queue.activate(("default", "tried"))
+    assert [pop(queue).key[1] for _ in range(2)] == ["new", "tried"]
+
+
+def test_a_pod_is_popped_once_however_often_it_was_activated(queue: SchedulingQueue, templates: Templates) -> None:
+    queue.add(pod("a"), 0)
+    fail(queue, templates, 0)
+    for _ in range(3):
+        queue.activate(("default", "a"))
+        queue.update(pod("a"), 1, matters=True)
+    pop(queue)
+    assert queue.pop() is None
+
+
+def test_gates_of_plugins_are_asked_again_when_it_matters() -> None:
+    closed = {"a", "b"}
+
+    def gate(waiting: Pod) -> tuple[str, str]:
+        return ("Warden", "not yet") if waiting.metadata.name in closed else ("", "")
+
+    queue = SchedulingQueue(initial_backoff_seconds=1, maximum_backoff_seconds=10, unschedulable_seconds=300, gate=gate)
+    for name in ("a", "b", "c"):
+        queue.add(pod(name), 0)
+    assert (queue.counts()["gated"], pop(queue).key[1]) == (2, "c")
+    closed.clear()
+    queue.regate(lambda queued: queued.gated_by == "Nobody")
+    assert queue.counts()["gated"] == 2
+    queue.regate(lambda queued: queued.gated_by == "Warden" and queued.key[1] == "a")
+    assert (queue.counts()["gated"], queue.counts()["active"]) == (1, 1)
+    queue.remove(("default", "b"))
+    assert queue.counts() == {"active": 1, "backoff": 0, "unschedulable": 0, "gated": 0}
