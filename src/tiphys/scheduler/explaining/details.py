@@ -111,7 +111,13 @@ def _pods(reason: Reason, rows: Ints, template: Template, cluster: Cluster) -> s
     keys = sorted({term.topology_key for term in terms})
     if "anti-affinity" in reason.words:
         return f"a pod it wants to be apart from is in the same {', '.join(keys)}"
-    return f"no pod it wants to be with is in the same {', '.join(keys)}"
+    namespaces = cluster.namespaces
+    wanted = [t for t in cluster.placed if all(term.matches(t, namespaces) for term in template.affinity)]
+    if not wanted:
+        return f"no pod anywhere is what it wants to be near to ({', '.join(keys)})"
+    where = sorted(cluster.nodes.names[row] for other in wanted for row, _ in other.placed())
+    number = sum(cluster.placed[other] for other in wanted)
+    return f"{number} pods are what it wants to be near to ({', '.join(keys)}), but elsewhere, as on {where[0]}"
 
 
 def _ports(reason: Reason, rows: Ints, template: Template, cluster: Cluster) -> str:

@@ -122,6 +122,8 @@ class Model:
             for change in changes:
                 if change.kind == "Pod" and change.action == "patch":
                     pod = patched(pod, change)
+                elif change.kind == "Pod" and change.action == "create":
+                    self._create_pod(change, undo)
                 elif change.kind == "Pod":
                     self._delete_pod(change, undo)
                 elif change.kind == "Node":
@@ -147,6 +149,12 @@ class Model:
             node_name = info.node_name
             self.cluster.remove(info)
             undo.callback(self.cluster.place, info, node_name)
+
+    def _create_pod(self, change: Change, undo: ExitStack) -> None:
+        made = from_dict(Pod, change.object or {})
+        info = PodInfo(made, self.template_of(made))
+        self.cluster.place(info, made.spec.node_name or "")
+        undo.callback(self.cluster.remove, info)
 
     def _change_node(self, change: Change, undo: ExitStack) -> None:
         nodes = self.cluster.nodes

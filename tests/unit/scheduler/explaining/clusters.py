@@ -80,7 +80,7 @@ def _applied(pod: Pod, objects: list[Any], change: Change) -> tuple[Pod, list[An
         )
         return pod, [*objects, from_dict(Node, json_patch(to_dict(fresh), list(change.patch)))]
     if change.action == "create":
-        made = from_dict({"PersistentVolumeClaim": PersistentVolumeClaim}[change.kind], change.object)
+        made = from_dict({"PersistentVolumeClaim": PersistentVolumeClaim, "Pod": Pod}[change.kind], change.object)
         return pod, [*(obj for obj in objects if not is_it(obj)), made]
     assert any(map(is_it, objects))
     changed = [

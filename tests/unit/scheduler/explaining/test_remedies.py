@@ -10,6 +10,7 @@ from tiphys.api.quantity import Quantity
 from tiphys.api.types.core_v1 import (
     Affinity,
     ContainerPort,
+    PodAffinity,
     PodAffinityTerm,
     PodAntiAffinity,
     PodSchedulingGate,
@@ -110,7 +111,7 @@ def test_tolerate() -> None:
 def test_nobody_is_told_to_tolerate_a_node_that_is_gone() -> None:
     taint = Taint(key="node.kubernetes.io/not-ready", effect="NoSchedule")
     found = all_work(pod("a"), node("n1", taints=(taint,)))
-    assert found[1].startswith("get node n1 well again") and found[0] == "add a node like n1"
+    assert found[0].startswith("get node n1 well again") and found[1:] == ["add a node like n1"]
 
 
 def test_node_selector_is_altered_to_what_there_is() -> None:
@@ -162,6 +163,24 @@ def test_anti_affinity() -> None:
     # The same the other way round: the one that is there does not want the new one.
     found = all_work(pod("a", labels={"app": "x"}), node("n1"), on("n1", pod("b", affinity=apart)))
     assert "remove pod default/b, which must not be near it" in found
+
+
+def test_affinity_to_pods_that_are_not_there() -> None:
+    term = PodAffinityTerm(topology_key=ZONE, label_selector=LabelSelector(match_labels={"app": "db"}))
+    near = Affinity(pod_affinity=PodAffinity(required_during_scheduling_ignored_during_execution=(term,)))
+    waiting = pod("web", affinity=near)
+    explanation = why(waiting, node("n1", zone="a"))
+    assert explanation.reasons[0].detail == f"no pod anywhere is what it wants to be near to ({ZONE})"
+    assert texts(explanation) == [
+        "run a pod with the labels app=db on node n1 or near it",
+        f"remove the required pod affinity by {ZONE}, or only prefer it",
+    ]
+    assert all(placed_by(waiting, [node("n1", zone="a")], remedy) for remedy in explanation.remedies)
+    # It is there, but in a zone that is full.
+    there = [node("n1", zone="a"), node("n2", zone="b", cpu="1"), on("n2", pod("db", labels={"app": "db"}, cpu="1"))]
+    explanation = why(pod("web", affinity=near, cpu="1"), *there)
+    affinity = next(reason for reason in explanation.reasons if reason.plugin == "InterPodAffinity")
+    assert affinity.detail == f"1 pods are what it wants to be near to ({ZONE}), but elsewhere, as on n2"
 
 
 def test_spreading() -> None:

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from tiphys.scheduler.arrays import Ints
+from tiphys.scheduler.explaining.explanation import Change
 from tiphys.scheduler.explaining.groups import Group
 from tiphys.scheduler.explaining.remedies.candidate import Candidate, Scene, delete_pods, listed, remove_op
 from tiphys.scheduler.template import PodInfo, Template
@@ -15,17 +16,46 @@ from tiphys.scheduler.terms import AffinityTerm
 
 MAXIMUM_DOMAINS: Final = 16
 MAXIMUM_PODS: Final = 5
+NEW_POD: Final = "new-pod"
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def drop_or_part(scene: Scene, group: Group, rows: Ints) -> Iterator[Candidate]:
     words = " ".join(reason.words for reason in group.of("InterPodAffinity"))
     if "pod affinity" in words:
+        yield from _company(scene, int(rows[0]))
         yield from _drop(scene, "podAffinity", scene.template.affinity, "pod affinity")
         return
     if "pod anti-affinity" in words:
         yield from _drop(scene, "podAntiAffinity", scene.template.anti_affinity, "pod anti-affinity")
     yield from _part(scene, rows)
+
+
+def _company(scene: Scene, row: int) -> Iterator[Candidate]:
+    """A pod such as all its terms want, on one of the nodes."""
+    affinity = scene.pod.spec.affinity
+    if affinity is None or affinity.pod_affinity is None:
+        return
+    labels: dict[str, str] = {}
+    namespace = scene.template.namespace
+    for term in affinity.pod_affinity.required_during_scheduling_ignored_during_execution:
+        if term.label_selector is None:
+            return
+        if term.namespaces and namespace not in term.namespaces:
+            namespace = term.namespaces[0]
+        labels |= term.label_selector.match_labels
+        for expression in term.label_selector.match_expressions:
+            if expression.operator in ("In", "Exists"):
+                labels.setdefault(expression.key, next(iter(expression.values), ""))
+    if not labels:
+        return
+    meta = {"name": NEW_POD, "namespace": namespace, "labels": labels}
+    document = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"nodeName": scene.name(row)}}
+    made = Change(action="create", kind="Pod", name=NEW_POD, namespace=namespace, object=document)
+    said = listed([f"{key}={value}" for key, value in labels.items()])
+    where = "" if namespace == scene.template.namespace else f" in namespace {namespace}"
+    text = f"run a pod with the labels {said}{where} on node {scene.name(row)} or near it"
+    yield Candidate("RunPod", text, (made,), 3, np.array([row]))
 
 
 def _drop(scene: Scene, field: str, terms: tuple[AffinityTerm, ...], words: str) -> Iterator[Candidate]:

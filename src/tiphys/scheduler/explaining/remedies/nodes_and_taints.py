@@ -34,7 +34,7 @@ def tolerate(scene: Scene, group: Group, rows: Ints) -> Iterator[Candidate]:
         # Nobody wants a pod to tolerate that a node is gone.
         what = listed([taint_text(taint) for taint in states])
         text = f"get node {scene.name(row)} well again: it has {what}, which goes when the node recovers"
-        yield Candidate("RepairNode", text, (_without(scene, row, taints),), 5 + len(purposes), rows[:1])
+        yield Candidate("RepairNode", text, (_without(scene, row, taints),), 3 + len(purposes), rows[:1])
         return
     what = listed([taint_text(taint) for taint in purposes])
     operations = _tolerations(scene, taints)
