@@ -88,7 +88,10 @@ class Evaluation:
             self._masked = np.where(self._rejects(ALL) == 0, self._base(ALL), -1)
         else:
             rows = rows_of(changes)
-            self._masked[rows] = np.where(self._rejects(rows) == 0, self._base(rows), -1)
+            if isinstance(rows, int):
+                self._masked[rows] = self._one(rows)
+            else:
+                self._masked[rows] = np.where(self._rejects(rows) == 0, self._base(rows), -1)
 
     def select(self, rng: random.Random, blocked: Sequence[int] = ()) -> int:
         """The row of the best node, one of them at random if several are; ABSENT if none is feasible.
@@ -183,6 +186,12 @@ class Evaluation:
         for part in self._parts:
             base += part.base[rows]
         return base
+
+    def _one(self, row: int) -> int:
+        parts = self._parts
+        if not self._cluster.nodes.active[row] or any(part.rejects[row] for part in parts):
+            return -1
+        return sum(int(part.base[row]) for part in parts)
 
     def _totals(self) -> Ints:
         normalized = [entry for part in self._parts for entry in part.normalized]

@@ -97,6 +97,10 @@ class NodeFilter(ABC):
     def passes(self, rows: Rows) -> Bools:
         """Which of `rows` can take the pod. Entries for rows that are not active mean nothing."""
 
+    def passes_one(self, row: int) -> bool:
+        """The same of one row: asked after every placement, so worth to be answered without arrays if that is easy."""
+        return bool(self.passes(slice(row, row + 1))[0])
+
     def changed(self, change: Change) -> bool:
         """A pod came or went. Only asked if not `local`: returns whether any node's answer may differ."""
         return False
@@ -125,6 +129,10 @@ class NodeScore(ABC):
     @abstractmethod
     def score(self, rows: Rows) -> Ints:
         """Raw scores of `rows`; 0..100 unless `normalized`."""
+
+    def score_one(self, row: int) -> int:
+        """The same of one row, as in NodeFilter."""
+        return int(self.score(slice(row, row + 1))[0])
 
     def changed(self, change: Change) -> bool:
         """As in NodeFilter."""

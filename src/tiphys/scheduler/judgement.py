@@ -119,19 +119,27 @@ class Judgement:
             for index, score in enumerate(self._wide_scores):
                 scores_moved[index] |= score.changed(change)
         rows = rows_of(changes)
-        self._judge(self._local_filters, rows)
+        if isinstance(rows, int):
+            self._judge_one(rows)
+        else:
+            self._judge(self._local_filters, rows)
         moved_plain = any(
             moved and not score.normalized for score, moved in zip(self._wide_scores, scores_moved, strict=True)
         )
         if moved_plain:
             self.generation += 1
-        self._weigh(ALL if moved_plain else rows)
+        if moved_plain:
+            self._weigh(ALL)
+        elif isinstance(rows, int):
+            self._weigh_one(rows)
+        else:
+            self._weigh(rows)
         if any(filters_moved):
             self.generation += 1
             self._judge((asked for asked, moved in zip(self._wide_filters, filters_moved, strict=True) if moved), ALL)
         for index, (score, weight, raw) in enumerate(self.normalized):
             if score.local:
-                raw[rows] = score.score(rows)
+                raw[rows] = score.score_one(rows) if isinstance(rows, int) else score.score(rows)
             elif scores_moved[self._wide_scores.index(score)]:
                 self.normalized[index] = (score, weight, score.score(ALL))
 
@@ -147,12 +155,24 @@ class Judgement:
                 total = total + score.score(rows) * weight
             self.base[rows] = total
 
+    def _judge_one(self, row: int) -> None:
+        if self._local_filters:
+            rejects = int(self.rejects[row])
+            for _, node_filter, bit in self._local_filters:
+                rejects = rejects & ~bit if node_filter.passes_one(row) else rejects | bit
+            self.rejects[row] = rejects
 
-def rows_of(changes: Sequence[Change]) -> Rows:
-    """The rows that some changes (at least one) are about, each once."""
+    def _weigh_one(self, row: int) -> None:
+        if self._plain:
+            self.base[row] = sum(score.score_one(row) * weight for score, weight in self._plain)
+
+
+def rows_of(changes: Sequence[Change]) -> int | Ints:
+    """The rows that some changes (at least one) are about, each once; the row itself if there is but one change.
+
+    That is the usual case, and numbers cost less than arrays of one.
+    """
     if len(changes) == 1:
-        # The usual case, and a slice costs less than an index array.
-        row = changes[0].row
-        return slice(row, row + 1)
+        return changes[0].row
     touched = {change.row for change in changes}
     return np.fromiter(touched, np.int64, len(touched))

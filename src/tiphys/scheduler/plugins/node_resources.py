@@ -77,11 +77,16 @@ class _Fit(NodeFilter):
         self._columns = np.array([c for _, c in asked], np.int64)
         self._vector = vector[self._columns]
         self._nodes = cluster.nodes
+        self._one = tuple((c, int(vector[c])) for _, c in asked)
         self._words = ["Too many pods" if c == PODS_COLUMN else f"Insufficient {name}" for name, c in asked]
 
     def passes(self, rows: Rows) -> Bools:
         passes: Bools = np.logical_and.reduce(self._fits(rows), axis=1)
         return passes
+
+    def passes_one(self, row: int) -> bool:
+        allocatable, requested = self._nodes.allocatable[row].tolist(), self._nodes.requested[row].tolist()
+        return all(allocatable[column] - requested[column] >= amount for column, amount in self._one)
 
     def reasons(self, rows: Ints) -> Iterator[tuple[str, Bools]]:
         fits = self._fits(rows)
@@ -107,6 +112,7 @@ class _LeastAllocated(NodeScore):
     def __init__(self, template: Template, cluster: Cluster) -> None:
         self._nodes = cluster.nodes
         self._nonzero = template.nonzero
+        self._one: list[int] = template.nonzero.tolist()
 
     def score(self, rows: Rows) -> Ints:
         allocatable = self._nodes.allocatable[rows, : MEMORY_COLUMN + 1]
@@ -118,11 +124,20 @@ class _LeastAllocated(NodeScore):
         mean: Ints = scores.sum(axis=1) // np.maximum(weights, 1)
         return mean
 
+    def score_one(self, row: int) -> int:
+        nodes, (cpu, memory) = self._nodes, self._one
+        cpu_room, memory_room, *_ = nodes.allocatable[row].tolist()
+        cpu_used, memory_used = nodes.nonzero[row].tolist()
+        scores = max(cpu_room - cpu_used - cpu, 0) * MAXIMUM_SCORE // (cpu_room or 1)
+        scores += max(memory_room - memory_used - memory, 0) * MAXIMUM_SCORE // (memory_room or 1)
+        return int(scores // max(bool(cpu_room) + bool(memory_room), 1))
+
 
 class _Balanced(NodeScore):
     def __init__(self, vector: Ints, cluster: Cluster) -> None:
         self._nodes = cluster.nodes
         self._vector = vector[: MEMORY_COLUMN + 1]
+        self._one: list[int] = self._vector.tolist()
 
     def score(self, rows: Rows) -> Ints:
         allocatable = self._nodes.allocatable[rows, : MEMORY_COLUMN + 1]
@@ -133,6 +148,15 @@ class _Balanced(NodeScore):
         distance[(allocatable == 0).any(axis=1)] = 0.0
         balance: Ints = ((1.0 - distance) * MAXIMUM_SCORE).astype(np.int64)
         return balance
+
+    def score_one(self, row: int) -> int:
+        cpu_room, memory_room, *_ = self._nodes.allocatable[row].tolist()
+        if not cpu_room or not memory_room:
+            return MAXIMUM_SCORE
+        cpu_used, memory_used, *_ = self._nodes.requested[row].tolist()
+        cpu = min((cpu_used + self._one[0]) / cpu_room, 1.0)
+        memory = min((memory_used + self._one[1]) / memory_room, 1.0)
+        return int((1.0 - abs(cpu - memory) / 2) * MAXIMUM_SCORE)
 
 
 class _BalancedOver(NodeScore):
