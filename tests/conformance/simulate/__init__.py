@@ -1,0 +1,1 @@
+"""`tiphys simulate` against a running apiserver."""
