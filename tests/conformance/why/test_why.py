@@ -134,7 +134,7 @@ def test_a_stateful_set_whose_pods_are_refused(hollow: RunningServer, namespace:
     body = {"metadata": {"name": "db"}, "spec": spec}
     assert hollow.raw("POST", f"/apis/apps/v1/namespaces/{namespace}/statefulsets", body).status == 201
     text = until(lambda: found if "refused" in (found := ask("sts/db")) else "")
-    assert "Raise the ResourceQuota none: pods from 0 to 1 (for 1 more pods)." in text
+    assert "Raise the ResourceQuota none: pods from 0 to 1 (for 1 more pod)." in text
 
 
 def test_a_snapshot_instead_of_a_cluster(hollow: RunningServer, namespace: str, ask: Ask, tmp_path: Path) -> None:

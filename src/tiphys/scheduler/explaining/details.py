@@ -12,7 +12,7 @@ from tiphys.scheduler.arrays import Ints
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.domains import DomainCounts
 from tiphys.scheduler.explaining import amounts
-from tiphys.scheduler.explaining.explanation import shorten
+from tiphys.scheduler.explaining.explanation import counted, shorten
 from tiphys.scheduler.explaining.groups import MAXIMUM_VALUES
 from tiphys.scheduler.explaining.model import Reason
 from tiphys.scheduler.nodes import PODS_COLUMN
@@ -117,7 +117,9 @@ def _pods(reason: Reason, rows: Ints, template: Template, cluster: Cluster) -> s
         return f"no pod anywhere is what it wants to be near to ({', '.join(keys)})"
     where = sorted(cluster.nodes.names[row] for other in wanted for row, _ in other.placed())
     number = sum(cluster.placed[other] for other in wanted)
-    return f"{number} pods are what it wants to be near to ({', '.join(keys)}), but elsewhere, as on {where[0]}"
+    are = "is" if number == 1 else "are"
+    what = f"{counted(number, 'pod')} {are} what it wants to be near to ({', '.join(keys)})"
+    return f"{what}, but elsewhere, as on {where[0]}"
 
 
 def _ports(reason: Reason, rows: Ints, template: Template, cluster: Cluster) -> str:
@@ -144,7 +146,11 @@ def _volumes(reason: Reason, rows: Ints, template: Template, cluster: Cluster) -
             said.append(f"claim {use.name}: volume {volume.metadata.name} is in {', '.join(places)}")
         elif where is not None and not np.isin(rows, where).all():
             names = ", ".join(cluster.nodes.names[row] for row in where[:MAXIMUM_VALUES])
-            there = f"{len(where)} nodes can reach it ({names})" if len(where) else "no node there is can reach it"
+            there = (
+                f"{counted(len(where), 'node')} can reach it ({names})"
+                if len(where)
+                else "no node there is can reach it"
+            )
             said.append(f"claim {use.name}: volume {volume.metadata.name}, and {there}")
     return "; ".join(said[:3])
 

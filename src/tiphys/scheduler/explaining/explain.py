@@ -84,7 +84,7 @@ def _gated(pod: Pod, said: str) -> str:
 
 def _would_fit(pod: Pod, base: Explanation, judgement: Judgement, nodes: NodeTable) -> Explanation:
     name = nodes.names[int(judgement.rows[0])]
-    count = f"{base.fits} of {base.nodes} nodes" if base.fits > 1 else f"node {name}"
+    count = f"{base.fits:,} of {base.nodes:,} nodes" if base.fits > 1 else f"node {name}"
     if pod.status.nominated_node_name:
         said = f"It waits for the pods that are being removed for it on node {pod.status.nominated_node_name}"
         return replace(base, verdict=Verdict.WAITING, summary=f"{said}.")
@@ -105,7 +105,7 @@ def _unschedulable(pod: Pod, base: Explanation, judgement: Judgement) -> Explana
         return replace(
             base, summary=f"No node can take it, whatever the nodes are like: {said}.", notes=tuple(said_more)
         )
-    which = "The only node does not take it" if base.nodes == 1 else f"None of the {base.nodes} nodes takes it"
+    which = "The only node does not take it" if base.nodes == 1 else f"None of the {base.nodes:,} nodes takes it"
     return replace(base, summary=f"{which}{_leading(base)}.", notes=tuple(said_more))
 
 
@@ -117,7 +117,7 @@ def _leading(base: Explanation) -> str:
     words = " and ".join(dict.fromkeys(phrase(reason.reason) for reason in nearest.reasons[:3]))
     if nearest.nodes == base.nodes:
         return f": {words}"
-    where = nearest.examples[0] if nearest.nodes == 1 else f"{nearest.nodes} nodes such as {nearest.examples[0]}"
+    where = nearest.examples[0] if nearest.nodes == 1 else f"{nearest.nodes:,} nodes such as {nearest.examples[0]}"
     return f". Least is in the way on {where}: {words}"
 
 

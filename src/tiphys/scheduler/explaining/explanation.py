@@ -175,6 +175,11 @@ def bounded(explanation: Explanation, maximum_bytes: int = MAXIMUM_BYTES) -> Exp
         limits[largest] = min(limits[largest], len(parts[largest])) - 1 if parts[largest] else 0
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 node``, ``5,000 nodes``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def shorten(text: str, limit: int = 300) -> str:
     """`text`, cut at `limit` characters."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

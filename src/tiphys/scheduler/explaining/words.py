@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tiphys.scheduler.explaining.explanation import Explanation, NodeGroup, Remedy, Verdict
+from tiphys.scheduler.explaining.explanation import Explanation, NodeGroup, Remedy, Verdict, counted
 from tiphys.scheduler.explaining.phrases import phrase
 
 _INDENT = "  "
@@ -56,7 +56,7 @@ def _lines(explanation: Explanation) -> Iterator[str]:
 
 def _why(explanation: Explanation) -> Iterator[str]:
     yield ""
-    yield f"What stands in the way ({explanation.nodes} nodes; one can be counted under several):"
+    yield f"What stands in the way ({counted(explanation.nodes, 'node')}; one can be counted under several):"
     width = max((len(f"{reason.nodes:,}") for reason in explanation.reasons), default=1)
     for reason in explanation.reasons:
         count = f"{reason.nodes:,}".rjust(width) if reason.nodes else "-".rjust(width)
@@ -77,8 +77,7 @@ def _group(group: NodeGroup) -> Iterator[str]:
     taints = f" tainted {', '.join(group.taints)}" if group.taints else ""
     more = ", …" if group.nodes > len(group.examples) else ""
     named = f" with {labels}" if labels else ""
-    noun = "node" if group.nodes == 1 else "nodes"
-    yield f"{_INDENT}{group.nodes:,} {noun}{named}{taints} ({', '.join(group.examples)}{more})"
+    yield f"{_INDENT}{counted(group.nodes, 'node')}{named}{taints} ({', '.join(group.examples)}{more})"
     for reason in group.reasons:
         detail = f": {reason.detail}" if reason.detail else ""
         yield f"{_INDENT * 3}{phrase(reason.reason)}{detail}"

@@ -20,6 +20,7 @@ from tiphys.scheduler.explaining.explanation import (
     Remedy,
     Verdict,
     bounded,
+    counted,
     shorten,
 )
 
@@ -86,18 +87,19 @@ def explain_workload(workload: Workload, pods: Sequence[Pod], explained: Sequenc
         )
         notes = tuple(f"Pods are refused: {shorten(message)}" for message in refusals[:2]) if missing else ()
         are = "is" if troubled == 1 else "are"
-        said = f"{troubled} of {len(alive)} pods {are} not ready. {first.subject}: {first.summary}"
+        said = f"{troubled} of {counted(len(alive), 'pod')} {are} not ready. {first.subject}: {first.summary}"
         owner = f"{workload.kind}/{workload.name}"
         shown = replace(first, subject=name, summary=said, owner=owner, remedies=(*first.remedies, *remedies))
         return bounded(replace(shown, pods=briefs, notes=(*first.notes, *notes)))
     if refusals and missing:
-        said = f"It has {len(alive)} of {wanted} pods, for pods are refused: {shorten(refusals[0], 600)}"
+        said = f"It has {len(alive)} of {counted(wanted, 'pod')}, for pods are refused: {shorten(refusals[0], 600)}"
         notes = tuple(f"Also: {shorten(message)}" for message in refusals[1:2])
         return bounded(replace(base, verdict=Verdict.NO_PODS, summary=f"{said}.", remedies=remedies, notes=notes))
     if not missing:
-        said = f"All its {wanted} pods run and are ready" if wanted else "It wants no pods: it is scaled to 0 or done"
+        run = "Its pod runs and is ready" if wanted == 1 else f"All its {wanted} pods run and are ready"
+        said = run if wanted else "It wants no pods: it is scaled to 0 or done"
         return replace(base, verdict=Verdict.RUNNING if wanted else Verdict.NO_PODS, summary=f"{said}.")
-    said = f"It has {len(alive)} of {wanted} pods: {workload.hint}"
+    said = f"It has {len(alive)} of {counted(wanted, 'pod')}: {workload.hint}"
     return replace(base, verdict=Verdict.NO_PODS, summary=f"{said}.")
 
 
@@ -143,7 +145,7 @@ def _quota_remedies(refusals: Sequence[str], namespace: str, missing: int) -> tu
             told.append(f"{resource} from {limited[resource]} to {quantity}")
         if operations:
             operations.sort(key=lambda operation: operation["path"])
-            text = f"raise the ResourceQuota {name}: {', '.join(sorted(told))} (for {max(1, missing)} more pods)"
+            text = f"raise the ResourceQuota {name}: {', '.join(sorted(told))} (for {counted(max(1, missing), 'more pod')})"
             change = Change(
                 action="patch", kind="ResourceQuota", name=name, namespace=namespace, patch=tuple(operations)
             )

@@ -180,7 +180,7 @@ def test_affinity_to_pods_that_are_not_there() -> None:
     there = [node("n1", zone="a"), node("n2", zone="b", cpu="1"), on("n2", pod("db", labels={"app": "db"}, cpu="1"))]
     explanation = why(pod("web", affinity=near, cpu="1"), *there)
     affinity = next(reason for reason in explanation.reasons if reason.plugin == "InterPodAffinity")
-    assert affinity.detail == f"1 pods are what it wants to be near to ({ZONE}), but elsewhere, as on n2"
+    assert affinity.detail == f"1 pod is what it wants to be near to ({ZONE}), but elsewhere, as on n2"
 
 
 def test_spreading() -> None:

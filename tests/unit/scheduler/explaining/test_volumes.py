@@ -85,7 +85,7 @@ def test_a_volume_in_another_zone() -> None:
     explanation = why(using("data", cpu="2"), *objects)
     conflict = next(reason for reason in explanation.reasons if reason.plugin == "VolumeBinding")
     assert conflict.nodes == 1
-    assert conflict.detail == "claim data: volume v, and 1 nodes can reach it (n2)"
+    assert conflict.detail == "claim data: volume v, and 1 node can reach it (n2)"
     assert texts(explanation)[0] == "lower the cpu request from 2 to 1"
     assert explanation.remedies[0].examples == ("n2",)
 

@@ -19,7 +19,7 @@ MAXIMUM_KINDS: Final = 24
 ONE_NODE: Final = 4
 ALTERED_NODE: Final = 16
 MAXIMUM_ALTERED: Final = 4
-MAXIMUM_DIFFERENCES: Final = 3
+MAXIMUM_DIFFERENCES: Final = 4
 NEW_NAME: Final = "new-node"
 
 
@@ -41,7 +41,7 @@ def add_fitting_node(scene: Scene) -> Iterator[Candidate]:
     for row, _ in kinds(scene)[:MAXIMUM_ALTERED]:
         node = empty_like(scene.model.node(row), NEW_NAME)
         operations, told = _raised(scene, node)
-        for key, value in scene.template.node_selector.items():
+        for key, value in _wanted_labels(scene, node).items():
             if node.metadata.labels.get(key) != value:
                 operations.append(add_op(f"/metadata/labels/{escaped(key)}", value))
                 told.append(f"the label {key}={value}")
@@ -53,7 +53,25 @@ def add_fitting_node(scene: Scene) -> Iterator[Candidate]:
         if operations and len(told) <= MAXIMUM_DIFFERENCES:
             name = scene.name(row)
             change = Change(action="create", kind="Node", name=NEW_NAME, like=name, patch=tuple(operations))
-            yield Candidate("AddOtherNode", f"add a node like {name}, but with {listed(told)}", (change,), ALTERED_NODE)
+            yield Candidate(
+                "AddOtherNode",
+                f"add a node like {name}, but with {listed(told, MAXIMUM_DIFFERENCES)}",
+                (change,),
+                ALTERED_NODE,
+            )
+
+
+def _wanted_labels(scene: Scene, node: Node) -> dict[str, str]:
+    """The labels by which the pod would choose the node: its nodeSelector's, and what its first affinity term asks."""
+    found = dict(scene.template.node_selector)
+    required = scene.template.node_affinity
+    for expression in required.node_selector_terms[0].match_expressions if required is not None else ():
+        has = node.metadata.labels.get(expression.key)
+        if expression.operator == "In" and has not in expression.values:
+            found.setdefault(expression.key, expression.values[0])
+        elif expression.operator == "Exists" and has is None:
+            found.setdefault(expression.key, "true")
+    return found
 
 
 def _raised(scene: Scene, node: Node) -> tuple[list[dict[str, Any]], list[str]]:
