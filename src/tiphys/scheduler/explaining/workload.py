@@ -145,7 +145,8 @@ def _quota_remedies(refusals: Sequence[str], namespace: str, missing: int) -> tu
             told.append(f"{resource} from {limited[resource]} to {quantity}")
         if operations:
             operations.sort(key=lambda operation: operation["path"])
-            text = f"raise the ResourceQuota {name}: {', '.join(sorted(told))} (for {counted(max(1, missing), 'more pod')})"
+            more = counted(max(1, missing), "more pod")
+            text = f"raise the ResourceQuota {name}: {', '.join(sorted(told))} (for {more})"
             change = Change(
                 action="patch", kind="ResourceQuota", name=name, namespace=namespace, patch=tuple(operations)
             )
