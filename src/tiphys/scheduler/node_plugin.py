@@ -6,8 +6,8 @@
         def fits(self, pod: Template, node: NodeView) -> str:
             return "node(s) were noisy" if node.labels.get("noisy") == "true" else ""
 
-A node is asked about once for a kind of pod, and again when the node changed or a pod came to or left it. That is a
-thousand times slower than arrays (a microsecond a node and a kind of pod) and fast enough for most clusters.
+A node is asked about once for a kind of pod, and again when the node changed or a pod came to or left it. That is some
+hundred times slower than arrays (a microsecond a node and a kind of pod) and fast enough for most clusters.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def test_no_change_leaves_everything_where_it_is_and_tells_what_waits(run: Run) 
 def test_a_drain_in_text_and_for_programs(run: Run) -> None:
     answer = run("--delete", "pod/huge", "--drain", "n0")
     assert answer.exit_code == 0, answer.output
-    assert "default/ReplicaSet/web (drained) 2 pods from n0 (2) to " in answer.output
+    assert "2 pods of default/ReplicaSet/web (drained) from n0 (2) to " in answer.output
     assert "Would be lost for good (1 pod):\n  default/bare on n0" in answer.output
     found = json.loads(run("--delete", "pod/huge", "--drain", "n0", "-o", "json").output)
     assert found["changes"] == ["delete pod/huge", "drain n0"]

@@ -82,10 +82,10 @@ def _grouped(placements: Sequence[Placement]) -> Iterator[str]:
         came = Counter(pod.was for pod in pods if pod.was)
         from_ = f" from {_nodes_of(came, len(pods))}" if came else ""
         went = Counter(pod.node for pod in pods)
-        many = f" {len(pods)} pods" if len(pods) > 1 else ""
+        many = _of(pods, owner)
         stays = sum(pod.was == pod.node for pod in pods)
         same = f" ({stays} on the same node as before)" if stays else ""
-        yield f"{owner} ({cause}){many}{from_} to {_nodes_of(went, len(pods))}{same}"
+        yield f"{many} ({cause}){from_} to {_nodes_of(went, len(pods))}{same}"
 
 
 def _pending_each(pending: Sequence[Pending]) -> Iterator[str]:
@@ -97,8 +97,7 @@ def _pending_each(pending: Sequence[Pending]) -> Iterator[str]:
 def _pending_grouped(pending: Sequence[Pending]) -> Iterator[str]:
     groups = _groups(pending, lambda pod: (_owner(pod.pod, pod.owner), pod.cause, pod.reason))
     for (owner, cause, reason), pods in groups.items():
-        many = f" {len(pods)} pods" if len(pods) > 1 else ""
-        yield f"{owner} ({cause}){many}: {reason}"
+        yield f"{_of(pods, owner)} ({cause}): {reason}"
 
 
 def _groups(items: Iterable[T], key: Callable[[T], tuple[str, ...]]) -> dict[tuple[str, ...], list[T]]:
@@ -106,6 +105,13 @@ def _groups(items: Iterable[T], key: Callable[[T], tuple[str, ...]]) -> dict[tup
     for item in items:
         groups[key(item)].append(item)
     return groups
+
+
+def _of(pods: Sequence[Placement | Pending | Gone], owner: str) -> str:
+    """``3 pods of shop/Deployment/web``; one by its name."""
+    if len(pods) > 1:
+        return f"{len(pods)} pods of {owner}"
+    return f"{pods[0].pod} of {pods[0].owner}" if pods[0].owner else pods[0].pod
 
 
 def _owner(pod: str, owner: str) -> str:
@@ -131,8 +137,7 @@ def _lost(gone: Gone) -> str:
 def _removed(gone: Sequence[Gone]) -> Iterator[str]:
     for (owner, why), pods in _groups(gone, lambda pod: (_owner(pod.pod, pod.owner), pod.why)).items():
         where = Counter(pod.node for pod in pods if pod.node)
-        many = f" {len(pods)} pods" if len(pods) > 1 else ""
-        yield f"{owner}{many}{' on ' + _nodes_of(where, len(pods)) if where else ''}: {why}"
+        yield f"{_of(pods, owner)}{' on ' + _nodes_of(where, len(pods)) if where else ''}: {why}"
 
 
 def _budget(budget: Budget) -> str:
@@ -153,7 +158,7 @@ def _nodes(nodes: Sequence[NodeUse], everything: bool) -> Iterator[str]:
         # Changed ones first; then those that have most to do.
         shown.sort(key=lambda node: (not node.change, -_most(node), node.name))
     width = max(len("all nodes"), *(len(node.name) for node in shown[: None if everything else MAXIMUM_LINES]))
-    yield f"{'all nodes'.ljust(width)}  {_use(_sum(nodes))}"
+    yield f"{'all nodes'.ljust(width)}  {_all(nodes)}"
     for node in shown:
         change = f"  [{node.change}]" if node.change else ""
         yield f"{node.name.ljust(width)}  {_use(node)}{change}"
@@ -184,23 +189,24 @@ def _most(node: NodeUse) -> float:
     return max(room.cpu_millis / (has.cpu_millis or 1), room.memory_bytes / (has.memory_bytes or 1))
 
 
-def _sum(nodes: Sequence[NodeUse]) -> NodeUse:
-    """All nodes as one; what they have is what those that are there after have."""
+def _all(nodes: Sequence[NodeUse]) -> str:
+    """All nodes as one: those that are there before, and those that are there after."""
+    before = [(node.before, node) for node in nodes if node.before is not None]
+    after = [(node.after, node) for node in nodes if node.after is not None]
+    use = [_added(room for room, _ in there) for there in (before, after)]
+    has = [_added(node.allocatable for _, node in there) for there in (before, after)]
+    pods = _change(str(room.pods) for room in use)
+    cpu = _change(_percent(room.cpu_millis, own.cpu_millis) for room, own in zip(use, has, strict=True))
+    memory = _change(_percent(room.memory_bytes, own.memory_bytes) for room, own in zip(use, has, strict=True))
+    return f"pods {pods}, cpu {cpu}, memory {memory}"
 
-    def added(rooms: Iterable[Room | None]) -> Room:
-        known = [room for room in rooms if room is not None]
-        return Room(
-            pods=sum(room.pods for room in known),
-            cpu_millis=sum(room.cpu_millis for room in known),
-            memory_bytes=sum(room.memory_bytes for room in known),
-        )
 
-    return NodeUse(
-        name="",
-        change="",
-        allocatable=added(node.allocatable for node in nodes if node.after is not None),
-        before=added(node.before for node in nodes),
-        after=added(node.after for node in nodes),
+def _added(rooms: Iterable[Room]) -> Room:
+    known = list(rooms)
+    return Room(
+        pods=sum(room.pods for room in known),
+        cpu_millis=sum(room.cpu_millis for room in known),
+        memory_bytes=sum(room.memory_bytes for room in known),
     )
 
 
