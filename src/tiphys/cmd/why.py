@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 import typer
 from msgspec.structs import replace
 
+from tiphys.api.errors import ApiError
 from tiphys.api.types import core_v1
 from tiphys.api.types.apps_v1 import DaemonSet, Deployment, ReplicaSet, StatefulSet
 from tiphys.api.types.batch_v1 import Job
@@ -18,7 +20,7 @@ from tiphys.client.client import Client
 from tiphys.cmd.administration import Administration, users_own
 from tiphys.cmd.config import ConfigError
 from tiphys.cmd.simulate import profiles_of, read_file
-from tiphys.scheduler.explaining import Explanation, Model, explain, preempting, render, replicas, workload
+from tiphys.scheduler.explaining import Explanation, Model, explain, preempting, render, replicas, told, workload
 from tiphys.scheduler.explaining.explanation import encode
 from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME, ProfileMaker, default_profile
 from tiphys.scheduler.snapshot import Snapshot
@@ -86,8 +88,19 @@ async def _asked(
     subject = await client.get(kind, name, namespace)
     if isinstance(subject, Pod) and (subject.spec.node_name or subject.metadata.deletion_timestamp is not None):
         # Its status tells: the cluster need not be read.
-        return explain_in(Snapshot((), profiles), subject)
-    return explain_in(await Snapshot.read(client, profiles), subject, await _refusals(client, subject))
+        return told(subject)
+    refusals = await _refusals(client, subject)
+    try:
+        snapshot = await Snapshot.read(client, profiles)
+    except ApiError as error:
+        if error.code != HTTPStatus.FORBIDDEN:
+            raise
+        if isinstance(subject, Pod):
+            return told(subject)
+        pods = (await client.list(Pod, namespace)).items
+        sets = (await client.list(ReplicaSet, namespace)).items
+        return _of_workload(subject, sets, pods, refusals, None)
+    return explain_in(snapshot, subject, refusals)
 
 
 async def _refusals(client: Client, subject: Any) -> list[str]:
@@ -108,17 +121,27 @@ def explain_in(snapshot: Snapshot, subject: Any, refusals: Sequence[str] = ()) -
         preempts = _preempts(snapshot, subject)
         explanation = explain(subject, model_for(snapshot, subject), tuple(snapshot.profiles))
         return replace(explanation, notes=(*explanation.notes, preempts)) if preempts else explanation
-    sets = [owned for owned in snapshot.of(ReplicaSet).values() if _owner(owned) == subject.metadata.uid]
-    owners = {subject.metadata.uid, *(owned.metadata.uid for owned in sets)}
-    pods = [pod for pod in snapshot.of(Pod).values() if _owner(pod) in owners]
-    troubled = sorted((pod for pod in pods if workload.is_troubled(pod)), key=workload.urgency)
+    sets, pods = snapshot.of(ReplicaSet).values(), snapshot.of(Pod).values()
+    return _of_workload(subject, sets, pods, refusals, snapshot)
+
+
+def _of_workload(
+    subject: Any, sets: Iterable[ReplicaSet], pods: Iterable[Pod], refusals: Sequence[str], snapshot: Snapshot | None
+) -> Explanation:
+    """`snapshot`: None if the user may not read the cluster."""
+    own_sets = [owned for owned in sets if _owner(owned) == subject.metadata.uid]
+    owners = {subject.metadata.uid, *(owned.metadata.uid for owned in own_sets)}
+    own = [pod for pod in pods if _owner(pod) in owners]
+    troubled = sorted((pod for pod in own if workload.is_troubled(pod)), key=workload.urgency)
     explained: list[Explanation] = []
-    if troubled:
+    if troubled and snapshot is None:
+        explained = [told(pod) for pod in troubled[:MAXIMUM_EXPLAINED_PODS]]
+    elif troubled and snapshot is not None:
         model = model_for(snapshot, troubled[0])
         explained = [explain(pod, model, tuple(snapshot.profiles)) for pod in troubled[:MAXIMUM_EXPLAINED_PODS]]
         waiting = [pod for pod in troubled if not pod.spec.node_name]
         explained[0] = replicas.count_nodes(explained[0], waiting, model)
-    return workload.explain_workload(workload.describe(subject, sets, refusals), pods, explained)
+    return workload.explain_workload(workload.describe(subject, own_sets, refusals), own, explained)
 
 
 def _preempts(snapshot: Snapshot, pod: Pod) -> str:

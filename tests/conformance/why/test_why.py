@@ -145,6 +145,18 @@ def test_a_snapshot_instead_of_a_cluster(hollow: RunningServer, namespace: str, 
     assert ask("pod/large", "--snapshot", str(file)) == ask("pod/large")
 
 
+def test_who_may_not_read_the_nodes(hollow: RunningServer, namespace: str, ask: Ask, tmp_path: Path) -> None:
+    file = tmp_path / "jane.kubeconfig"
+    made = ["user", "create", "jane", "--namespace", namespace, "-o", str(file), "--server", hollow.url]
+    answer = CliRunner().invoke(app, [*made, "--kubeconfig", str(hollow.kubeconfig)])
+    assert answer.exit_code == 0, answer.output
+    carried(hollow, create(hollow, namespace, pod("large", cpu="9")))
+    text = ask("pod/large", "--kubeconfig", str(file))
+    assert "0/4 nodes are available: 4 Insufficient cpu." in text
+    assert "  4  not enough cpu  [NodeResourcesFit]" in text
+    assert "so nothing could be tried." in text
+
+
 def test_what_no_scheduler_looks_at(hollow: RunningServer, namespace: str, ask: Ask) -> None:
     create(hollow, namespace, pod("foreign", schedulerName="nobody"))
     assert "It waits for a scheduler called nobody, and none of that name has looked at it." in ask("pod/foreign")

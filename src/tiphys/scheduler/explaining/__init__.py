@@ -8,6 +8,7 @@ from tiphys.scheduler.explaining import preempting, replicas, workload
 from tiphys.scheduler.explaining.explain import explain
 from tiphys.scheduler.explaining.explanation import Explanation, Verdict
 from tiphys.scheduler.explaining.model import Model
+from tiphys.scheduler.explaining.told import told
 from tiphys.scheduler.explaining.words import render
 
-__all__ = ["Explanation", "Model", "Verdict", "explain", "preempting", "render", "replicas", "workload"]
+__all__ = ["Explanation", "Model", "Verdict", "explain", "preempting", "render", "replicas", "told", "workload"]

@@ -25,14 +25,12 @@ MAXIMUM_NAMED_GROUPS: Final = 40
 
 def explain(pod: Pod, model: Model, schedulers: Collection[str] = (DEFAULT_SCHEDULER,)) -> Explanation:
     """Why `pod` is where it is. `schedulers` are those known to run. Leaves the model's cluster as it was."""
-    base = _base(pod)
+    base = base_of(pod)
     if (settled := started.settled(pod, base)) is not None:
         return bounded(settled)
     plugin, gate = model.profile.gate(pod)
     if gate:
-        gates = (PluginReason(plugin=plugin, reason=shorten(gate)),)
-        summary = f"It is held back: {_gated(pod, gate)}."
-        return bounded(replace(base, verdict=Verdict.GATED, reasons=gates, summary=summary))
+        return bounded(gated(pod, base, plugin, gate))
     judgement = model.judge(pod)
     reasons = reasons_of(judgement, model.cluster)
     groups = group(judgement, reasons)
@@ -58,7 +56,8 @@ def explain(pod: Pod, model: Model, schedulers: Collection[str] = (DEFAULT_SCHED
     return bounded(_unschedulable(pod, base, judgement))
 
 
-def _base(pod: Pod) -> Explanation:
+def base_of(pod: Pod) -> Explanation:
+    """What is known of the pod before anything is judged."""
     condition = scheduled_condition(pod)
     return Explanation(
         subject=f"pod/{pod.metadata.name}",
@@ -75,11 +74,13 @@ def scheduled_condition(pod: Pod) -> PodCondition | None:
     return next((condition for condition in pod.status.conditions if condition.type == "PodScheduled"), None)
 
 
-def _gated(pod: Pod, said: str) -> str:
+def gated(pod: Pod, base: Explanation, plugin: str, said: str) -> Explanation:
+    """The answer for a pod that a plugin does not let into the queue, with what that says."""
     gates = ", ".join(gate.name for gate in pod.spec.scheduling_gates)
-    if not gates:
-        return shorten(said)
-    return f"its scheduling gates are not removed yet ({shorten(gates)}); whoever put them there must remove them"
+    if gates:
+        said = f"its scheduling gates are not removed yet ({shorten(gates)}); whoever put them there must remove them"
+    reasons = (PluginReason(plugin=plugin, reason=shorten(said)),)
+    return replace(base, verdict=Verdict.GATED, reasons=reasons, summary=f"It is held back: {shorten(said)}.")
 
 
 def _would_fit(pod: Pod, base: Explanation, judgement: Judgement, nodes: NodeTable) -> Explanation:

@@ -35,7 +35,7 @@ def _lines(explanation: Explanation) -> Iterator[str]:
             yield f"{_INDENT}{number}. {_remedy(remedy)}"
         if explanation.owner:
             yield f"{_INDENT}Changes of the pod belong into {explanation.owner} or what made that."
-    elif explanation.verdict is Verdict.UNSCHEDULABLE:
+    elif explanation.verdict is Verdict.UNSCHEDULABLE and not explanation.notes:
         yield ""
         yield "No single change, and no two together, were found that would make it fit."
     if explanation.pods:
@@ -55,6 +55,8 @@ def _lines(explanation: Explanation) -> Iterator[str]:
 
 
 def _why(explanation: Explanation) -> Iterator[str]:
+    if not explanation.reasons:
+        return
     yield ""
     yield f"What stands in the way ({counted(explanation.nodes, 'node')}; one can be counted under several):"
     width = max((len(f"{reason.nodes:,}") for reason in explanation.reasons), default=1)

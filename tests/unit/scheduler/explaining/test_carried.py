@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.scheduler.explaining.clusters import model, on
 from tests.unit.scheduler.objects import node, pod
 from tests.unit.scheduler.test_scheduler import add_node, add_pod, node_of, scheduling, until
 from tiphys.api.errors import ApiError
-from tiphys.api.types.core_v1 import Pod, ServiceAccount, Taint
+from tiphys.api.types.core_v1 import Pod, PodCondition, ServiceAccount, Taint
 from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.scheduler.explaining import Verdict, render, told
 from tiphys.scheduler.explaining.carried import FRESH_SECONDS, MAXIMUM_BYTES, CarriedReasons
 from tiphys.scheduler.messages import WHY_ANNOTATION
 from tiphys.scheduler.template import PodInfo
@@ -75,6 +77,28 @@ def test_room_that_is_promised() -> None:
         ("Insufficient cpu", 1),
         ("Insufficient resources for nominated pods", 1),
     ]
+
+
+def test_told_by_the_pod_alone() -> None:
+    taint = Taint(key="dedicated", value="x", effect="NoSchedule")
+    there = model([node("n1", zone="a"), node("n2", zone="b", taints=(taint,))])
+    waiting = pod("p", cpu="9")
+    value = CarriedReasons(there.cluster, there.plugins).of(there.template_of(waiting), 0.0)
+    said = PodCondition(type="PodScheduled", status="False", reason="Unschedulable", message="0/2 nodes are available")
+    marked = replace(
+        waiting,
+        metadata=replace(waiting.metadata, annotations={WHY_ANNOTATION: value}),
+        status=replace(waiting.status, conditions=(said,)),
+    )
+    explanation = told(marked)
+    assert (explanation.verdict, explanation.summary) == (Verdict.UNSCHEDULABLE, "0/2 nodes are available")
+    assert [(group.nodes, group.examples) for group in explanation.groups] == [(1, ("n1",)), (1, ("n2",))]
+    assert explanation.groups[1].reasons[0].detail == "dedicated=x:NoSchedule"
+    assert render(explanation).endswith("so nothing could be tried.")
+    # Of another scheduler's pod there are only the words; of one that none has looked at, not even these.
+    foreign = told(replace(marked, metadata=waiting.metadata))
+    assert (foreign.summary, foreign.reasons) == ("0/2 nodes are available", ())
+    assert told(waiting).summary == "It waits for default-scheduler, which has said nothing about it yet."
 
 
 def test_it_is_bounded() -> None:
