@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.unit.scheduler.explaining.clusters import model, on, placed_by
+from tests.unit.scheduler.explaining.clusters import after, model, on, placed_by
 from tests.unit.scheduler.objects import container, node, pod
 from tiphys.api.types.core_v1 import (
     Affinity,
@@ -143,7 +143,9 @@ def test_what_is_offered_works(world: tuple[Pod, list[Any]]) -> None:
     for remedy in explanation.remedies:
         where = placed_by(waiting, objects, remedy)
         assert where, remedy.text
-        assert remedy.nodes > 3 or where in remedy.examples
+        changed, new = after(waiting, objects, remedy)
+        names = {new.cluster.nodes.names[row] for row in new.judge(changed).rows}
+        assert remedy.nodes == len(names) and {where, *remedy.examples} <= names, remedy.text
         assert not any(placed_by(waiting, objects, part) for part in parts(remedy)), remedy.text
         assert not any(placed_by(waiting, objects, smaller) for smaller in smaller_ones(remedy)), remedy.text
 

@@ -50,13 +50,18 @@ def texts(explanation: Explanation) -> list[str]:
 
 def placed_by(pod: Pod, objects: Sequence[Any], remedy: Remedy) -> str:
     """Where the scheduler puts the pod in a new cluster of the objects changed; "" if nowhere."""
-    after = list(objects)
-    for change in remedy.changes:
-        pod, after = _applied(pod, after, change)
-    there = model(after)
+    pod, there = after(pod, objects, remedy)
     algorithm = Algorithm(there.cluster, default_profile(), random.Random(0))
     decision = algorithm.decide(PodInfo(pod, there.template_of(pod)), list)
     return decision.node_name if isinstance(decision, Placed) else ""
+
+
+def after(pod: Pod, objects: Sequence[Any], remedy: Remedy) -> tuple[Pod, Model]:
+    """The pod, and a new cluster of the objects, after the remedy's changes."""
+    changed = list(objects)
+    for change in remedy.changes:
+        pod, changed = _applied(pod, changed, change)
+    return pod, model(changed)
 
 
 def _applied(pod: Pod, objects: list[Any], change: Change) -> tuple[Pod, list[Any]]:
