@@ -10,6 +10,10 @@ from tiphys.api.types.core_v1 import (
     Affinity,
     Container,
     Node,
+    NodeAffinity,
+    NodeSelector,
+    NodeSelectorRequirement,
+    NodeSelectorTerm,
     NodeStatus,
     Pod,
     PodAffinity,
@@ -89,6 +93,23 @@ def attracted_mixed(index: int) -> Pod:
     """The same from a hundred sets of labels in turn: every placement changes a score of all hundred."""
     spec = PodSpec(containers=(_container(),), affinity=_preferred(_ZONE))
     return _pod(index, spec, kind=f"kind-{index % 100}")
+
+
+def apart_mixed(index: int) -> Pod:
+    """Of a thousand kinds in turn, each of which prefers not to share a node with its like: what charts do."""
+    app = f"app-{index % TEMPLATES}"
+    term = PodAffinityTerm(topology_key=_HOST, label_selector=LabelSelector(match_labels={"app": app}))
+    wish = WeightedPodAffinityTerm(weight=100, pod_affinity_term=term)
+    anti = PodAntiAffinity(preferred_during_scheduling_ignored_during_execution=(wish,))
+    return _pod(index, PodSpec(containers=(_container(),), affinity=Affinity(pod_anti_affinity=anti)), app=app)
+
+
+def pinned(index: int) -> Pod:
+    """For one node only, as a DaemonSet's are."""
+    name = NodeSelectorRequirement(key="metadata.name", operator="In", values=(f"node-{index}",))
+    selector = NodeSelector(node_selector_terms=(NodeSelectorTerm(match_fields=(name,)),))
+    affinity = Affinity(node_affinity=NodeAffinity(required_during_scheduling_ignored_during_execution=selector))
+    return _pod(index, PodSpec(containers=(_container(),), affinity=affinity))
 
 
 def _preferred(topology_key: str) -> Affinity:

@@ -14,6 +14,7 @@ from tiphys.api.types.core_v1 import Node, NodeSelector, PersistentVolume
 from tiphys.scheduler.arrays import ABSENT, Ints
 from tiphys.scheduler.node_match import matches_term
 from tiphys.scheduler.nodes import NodeTable
+from tiphys.scheduler.relations import Relations
 from tiphys.scheduler.template import HostPort, PodInfo, Template
 from tiphys.scheduler.terms import Namespaces
 from tiphys.scheduler.volumes import ClaimKey, VolumeTable
@@ -45,6 +46,7 @@ class Cluster:
         #: Templates that some pod on some node has; and of those, the ones whose pods bear on others.
         self.placed: dict[Template, int] = {}
         self.placed_with_terms: dict[Template, int] = {}
+        self.relations = Relations()
         #: The priorities of pods on nodes, each with their number.
         self.priorities: dict[int, int] = {}
         #: Host ports in use: by port, then row, the number of pods.
@@ -58,6 +60,7 @@ class Cluster:
         self._vectors: dict[int, Ints] = {}
         self._vectors_width = 0
         self._terms_version = 0
+        self._plugin_epochs: dict[str, int] = {}
         #: By volume, its affinity and the rows it selects, while the nodes stay as they were.
         self._reach: dict[str, tuple[NodeSelector, Ints]] = {}
         self._reach_version = -1
@@ -65,7 +68,14 @@ class Cluster:
     def version(self, template: Template) -> Version:
         """What must be equal for what was derived for the template to hold still. Volumes concern pods with claims."""
         volumes = self.volumes.epoch if template.claims else 0
+        if template.facts:
+            # What plugins keep themselves concerns pods that have something for them alone.
+            volumes += sum(self._plugin_epochs.get(name, 0) for name in template.facts)
         return (self.nodes.version, self.namespaces.epoch, self._terms_version, volumes)
+
+    def moved(self, plugin: str) -> None:
+        """What that plugin knows besides has changed: its answers for templates with facts of it hold no longer."""
+        self._plugin_epochs[plugin] = self._plugin_epochs.get(plugin, 0) + 1
 
     @property
     def position(self) -> int:
@@ -167,10 +177,14 @@ class Cluster:
             nodes.requested[row] -= vector
             nodes.nonzero[row] -= template.nonzero
         _tally(template.terminating if info.terminating else template.running, row, sign)
+        known = template in self.placed
         _tally(self.placed, template, sign)
+        if not known:
+            self.relations.add(template)
+        elif sign < 0 and template not in self.placed:
+            self.relations.remove(template)
         _tally(self.priorities, info.priority, sign)
         if template.has_terms:
-            known = template in self.placed_with_terms
             _tally(self.placed_with_terms, template, sign)
             if not known:
                 # A term nobody had before: what was derived without it is incomplete.

@@ -20,7 +20,7 @@ class DomainCounts:
     than there are domains, so that ``counts[ids]`` is every node's number, and the last entry is always 0.
     """
 
-    __slots__ = ("counts", "domains", "ids", "labelled", "weigh", "within")
+    __slots__ = ("_weigh", "_weights", "counts", "domains", "ids", "labelled", "within")
 
     def __init__(
         self,
@@ -30,28 +30,38 @@ class DomainCounts:
         *,
         within: Bools | None = None,
         terminating: bool = True,
+        among: Iterable[Template] | None = None,
     ) -> None:
-        """Count `weigh` for each pod (0: does not count) on the nodes `within` (None: all with the label)."""
+        """Count `weigh` for each pod (0: does not count) on the nodes `within` (None: all with the label).
+
+        `among`: all templates placed that count are among these; None: look at every one.
+        """
         labels = cluster.nodes.labels(topology_key)
         self.domains = len(labels.values)
         self.labelled: Bools = labels.column >= 0
         self.ids: Ints = np.where(self.labelled, labels.column, self.domains)
         self.within = self.labelled if within is None else within & self.labelled
-        self.weigh = weigh
+        self._weigh = weigh
+        self._weights: dict[int, int] = {}
         self.counts: Ints = np.zeros(self.domains + 1, np.int64)
-        for template in cluster.placed:
-            weight = weigh(template)
+        for template in cluster.placed if among is None else among:
+            weight = self.weight(template)
             if weight:
                 self._count(template.running, weight)
                 if terminating:
                     self._count(template.terminating, weight)
 
+    def weight(self, template: Template) -> int:
+        """What one pod of the template counts."""
+        weight = self._weights.get(template.id)
+        if weight is None:
+            weight = self._weights[template.id] = int(self._weigh(template))
+        return weight
+
     def changed(self, change: Change) -> bool:
         """Follow a change; returns whether a count moved."""
-        if not self.within[change.row]:
-            return False
-        weight = self.weigh(change.template)
-        if not weight:
+        weight = self.weight(change.template)
+        if not weight or not self.within[change.row]:
             return False
         self.counts[self.ids[change.row]] += weight * change.sign
         return True
@@ -64,6 +74,11 @@ class DomainCounts:
         for row, pods in rows.items():
             if self.within[row]:
                 self.counts[self.ids[row]] += weight * pods
+
+
+def concerned(countings: Iterable[DomainCounts], template: Template) -> bool:
+    """Whether any of them counts pods of the template."""
+    return any(counts.weight(template) for counts in countings)
 
 
 def follow(countings: Iterable[DomainCounts], change: Change) -> bool:

@@ -79,6 +79,7 @@ class Trigger(Flag):
     POD_GONE = auto()
     POD_CHANGED = auto()
     STORAGE_CHANGED = auto()
+    DEVICES_CHANGED = auto()
 
 
 class NodeFilter(ABC):
@@ -100,6 +101,10 @@ class NodeFilter(ABC):
     def passes_one(self, row: int) -> bool:
         """The same of one row: asked after every placement, so worth to be answered without arrays if that is easy."""
         return bool(self.passes(slice(row, row + 1))[0])
+
+    def concerns(self, template: Template) -> bool:
+        """Whether `changed` is to be asked about pods of that template at all; asked once a template."""
+        return True
 
     def changed(self, change: Change) -> bool:
         """A pod came or went. Only asked if not `local`: returns whether any node's answer may differ."""
@@ -133,6 +138,10 @@ class NodeScore(ABC):
     def score_one(self, row: int) -> int:
         """The same of one row, as in NodeFilter."""
         return int(self.score(slice(row, row + 1))[0])
+
+    def concerns(self, template: Template) -> bool:
+        """As in NodeFilter."""
+        return True
 
     def changed(self, change: Change) -> bool:
         """As in NodeFilter."""

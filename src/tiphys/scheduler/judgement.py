@@ -99,6 +99,7 @@ class Judgement:
         self._local_filters = [asked for asked in self.asked if asked.filter.local]
         self._wide_filters = [asked for asked in self.asked if not asked.filter.local]
         self._wide_scores = [score for score, _ in scores if not score.local]
+        self._concerned: dict[int, bool] = {}
         self._version = self._current()
         self._position = cluster.position
         size = cluster.nodes.size if self.asked or scores else 0
@@ -113,7 +114,14 @@ class Judgement:
     def _follow(self, changes: Sequence[Change]) -> None:
         filters_moved = [False] * len(self._wide_filters)
         scores_moved = [False] * len(self._wide_scores)
-        for change in changes:
+        concerned = self._concerned
+        for change in changes if self._wide_filters or self._wide_scores else ():
+            template = change.template
+            concerns = concerned.get(template.id)
+            if concerns is None:
+                concerns = concerned[template.id] = self._concerns(template)
+            if not concerns:
+                continue
             for index, asked in enumerate(self._wide_filters):
                 filters_moved[index] |= asked.filter.changed(change)
             for index, score in enumerate(self._wide_scores):
@@ -142,6 +150,11 @@ class Judgement:
                 raw[rows] = score.score_one(rows) if isinstance(rows, int) else score.score(rows)
             elif scores_moved[self._wide_scores.index(score)]:
                 self.normalized[index] = (score, weight, score.score(ALL))
+
+    def _concerns(self, template: Template) -> bool:
+        return any(asked.filter.concerns(template) for asked in self._wide_filters) or any(
+            score.concerns(template) for score in self._wide_scores
+        )
 
     def _judge(self, filters: Iterable[Asked], rows: Rows) -> None:
         for _, node_filter, bit in filters:

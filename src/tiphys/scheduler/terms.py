@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tiphys.api.selectors import EVERYTHING, NOTHING, Selector, from_label_selector
-from tiphys.api.selectors.labels import IN, NOT_IN, Requirement
+from tiphys.api.selectors.labels import DOUBLE_EQUALS, EQUALS, IN, NOT_IN, Requirement
 from tiphys.api.types.core_v1 import PodAffinityTerm, TopologySpreadConstraint, WeightedPodAffinityTerm
 from tiphys.api.types.meta_v1 import LabelSelector
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from tiphys.scheduler.template import Template
 
 _REMEMBERED = 10_000
+_EQUALITY = (IN, EQUALS, DOUBLE_EQUALS)
+
+Pair = tuple[str, str]
+"""A label: its key and value."""
 
 
 class Namespaces:
@@ -38,12 +42,14 @@ class Namespaces:
 class AffinityTerm:
     """An affinity or anti-affinity term: which pods it is about, by which domain. `weight` 0: required."""
 
-    __slots__ = ("_epoch", "_matches", "_names", "_namespace_selector", "_selector", "topology_key", "weight")
+    __slots__ = ("_epoch", "_matches", "_names", "_namespace_selector", "_selector", "pairs", "topology_key", "weight")
 
     def __init__(self, term: PodAffinityTerm, weight: int, namespace: str, labels: Mapping[str, str]) -> None:
         self.topology_key = term.topology_key
         self.weight = weight
         self._selector = _with_keys(term.label_selector, term.match_label_keys, term.mismatch_label_keys, labels)
+        #: Labels that every pod it is about has.
+        self.pairs = _pairs(self._selector)
         by_label = term.namespace_selector
         self._namespace_selector = NOTHING if by_label is None else from_label_selector(by_label)
         self._names = frozenset(term.namespaces) or (frozenset({namespace}) if by_label is None else frozenset())
@@ -82,6 +88,7 @@ class SpreadConstraint:
         "honor_taints",
         "max_skew",
         "min_domains",
+        "pairs",
         "topology_key",
     )
 
@@ -92,6 +99,8 @@ class SpreadConstraint:
         self.hard = constraint.when_unsatisfiable == "DoNotSchedule"
         self.honor_affinity = constraint.node_affinity_policy != "Ignore"
         self.honor_taints = constraint.node_taints_policy == "Honor"
+        #: Labels that every pod that counts has.
+        self.pairs = _pairs(selector)
         self._selector = selector
         self._namespace = namespace
         self._matches: dict[int, bool] = {}
@@ -138,6 +147,14 @@ def _with_keys(
     more = [Requirement(key, IN, (labels[key],)) for key in same if key in labels]
     more += [Requirement(key, NOT_IN, (labels[key],)) for key in different if key in labels]
     return both(compiled, Selector(tuple(more)))
+
+
+def _pairs(selector: Selector) -> tuple[Pair, ...]:
+    return tuple(
+        (requirement.key, next(iter(requirement.values)))
+        for requirement in selector.requirements or ()
+        if requirement.operator in _EQUALITY and len(requirement.values) == 1
+    )
 
 
 def both(one: Selector, other: Selector) -> Selector:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tiphys.scheduler.arrays import Bools, Ints, Rows
 from tiphys.scheduler.cluster import Change, Cluster
-from tiphys.scheduler.domains import DomainCounts, Weigh, follow
+from tiphys.scheduler.domains import DomainCounts, Weigh, concerned, follow
 from tiphys.scheduler.framework import MAXIMUM_SCORE, NodeFilter, NodeScore, Plugin, Trigger
 from tiphys.scheduler.plugin_args import InterPodAffinityArgs
 from tiphys.scheduler.template import Template
@@ -45,19 +45,31 @@ class _Filter(NodeFilter):
         def matches_all(other: Template) -> int:
             return int(all(term.matches(other, namespaces) for term in terms))
 
-        self._affinity = [DomainCounts(cluster, term.topology_key, matches_all) for term in terms]
+        having = cluster.relations.having
+        self._affinity = [
+            DomainCounts(cluster, term.topology_key, matches_all, among=having(term.pairs)) for term in terms
+        ]
         # The first of a group that wants to be together may go anywhere.
         self._first_of_group = bool(terms) and bool(matches_all(template))
         self._anti = [
-            DomainCounts(cluster, term.topology_key, _matcher(term, namespaces)) for term in template.anti_affinity
+            DomainCounts(cluster, term.topology_key, _matcher(term, namespaces), among=having(term.pairs))
+            for term in template.anti_affinity
         ]
-        keys = {term.topology_key for other in cluster.placed_with_terms for term in other.anti_affinity}
-        self._existing = [DomainCounts(cluster, key, _objection(template, key, namespaces)) for key in sorted(keys)]
+        others = cluster.relations.bearing_on(template)
+        keys = {
+            term.topology_key for other in others for term in other.anti_affinity if term.matches(template, namespaces)
+        }
+        self._existing = [
+            DomainCounts(cluster, key, _objection(template, key, namespaces), among=others) for key in sorted(keys)
+        ]
         self.matters = bool(self._affinity or self._anti or self._existing)
         self._size = cluster.nodes.size
 
     def passes(self, rows: Rows) -> Bools:
         return ~(self._repelled(rows) | self._alone(rows) | self._crowded(rows))
+
+    def concerns(self, template: Template) -> bool:
+        return concerned((*self._affinity, *self._anti, *self._existing), template)
 
     def changed(self, change: Change) -> bool:
         return follow((*self._affinity, *self._anti, *self._existing), change)
@@ -103,12 +115,16 @@ class _Score(NodeScore):
     def __init__(self, template: Template, cluster: Cluster, hard_weight: int) -> None:
         namespaces = cluster.namespaces
         self.keys = {term.topology_key for term in template.preferences}
-        for other in cluster.placed_with_terms:
+        others = dict.fromkeys(cluster.relations.bearing_on(template))
+        for other in others:
             for term in (*other.preferences, *(other.affinity if hard_weight else ())):
                 if term.matches(template, namespaces):
                     self.keys.add(term.topology_key)
+        for term in template.preferences:
+            others.update(dict.fromkeys(cluster.relations.having(term.pairs)))
         self._counts = [
-            DomainCounts(cluster, key, _attraction(template, key, namespaces, hard_weight)) for key in sorted(self.keys)
+            DomainCounts(cluster, key, _attraction(template, key, namespaces, hard_weight), among=others)
+            for key in sorted(self.keys)
         ]
         self._size = cluster.nodes.size
 
@@ -117,6 +133,9 @@ class _Score(NodeScore):
         for counts in self._counts:
             total += counts.counts[counts.ids[rows]]
         return total
+
+    def concerns(self, template: Template) -> bool:
+        return concerned(self._counts, template)
 
     def changed(self, change: Change) -> bool:
         return follow(self._counts, change)

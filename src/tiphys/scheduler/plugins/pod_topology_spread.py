@@ -13,7 +13,7 @@ import numpy as np
 from tiphys.api.types.core_v1 import TopologySpreadConstraint
 from tiphys.scheduler.arrays import Bools, Ints, Rows
 from tiphys.scheduler.cluster import Change, Cluster
-from tiphys.scheduler.domains import DomainCounts, follow
+from tiphys.scheduler.domains import DomainCounts, concerned, follow
 from tiphys.scheduler.framework import MAXIMUM_SCORE, NodeFilter, NodeScore, Plugin, Trigger
 from tiphys.scheduler.node_match import matches_node
 from tiphys.scheduler.plugin_args import SYSTEM_DEFAULTING, PodTopologySpreadArgs
@@ -73,7 +73,14 @@ def _counts(
         if constraint.honor_taints:
             within = within & tolerated
         counts.append(
-            DomainCounts(cluster, constraint.topology_key, constraint.matches, within=within, terminating=False)
+            DomainCounts(
+                cluster,
+                constraint.topology_key,
+                constraint.matches,
+                within=within,
+                terminating=False,
+                among=cluster.relations.having(constraint.pairs),
+            )
         )
     return counts
 
@@ -101,6 +108,9 @@ class _Hard(NodeFilter):
             most = constraint.max_skew + fewest - own
             passes &= (counts.counts <= most)[counts.ids[rows]]
         return passes
+
+    def concerns(self, template: Template) -> bool:
+        return concerned(self._counts, template)
 
     def changed(self, change: Change) -> bool:
         if change.terminating:
@@ -131,6 +141,9 @@ class _Soft(NodeScore):
     def score(self, rows: Rows) -> Ints:
         # What a count weighs depends on which nodes are feasible: see `normalize`.
         return np.zeros(len(self._labelled), np.int64)[rows]
+
+    def concerns(self, template: Template) -> bool:
+        return concerned(self._counts, template)
 
     def changed(self, change: Change) -> bool:
         if change.terminating:
