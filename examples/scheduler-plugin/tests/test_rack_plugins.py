@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from rack_plugins.approval import Approval
 from rack_plugins.power import RackPower, RackPowerArgs
 from rack_plugins.quiet import QuietNodes
 
 from tiphys.api.codec import from_dict
-from tiphys.api.types.core_v1 import Node, Pod
+from tiphys.api.types.core_v1 import ConfigMap, Node, Pod
 from tiphys.scheduler.plugins import DEFAULT_PLUGINS
 from tiphys.scheduler.profiles import Profile
 from tiphys.scheduler.snapshot import Snapshot
@@ -34,11 +35,15 @@ def pod(name: str, *, watts: int = 0, quiet: bool = False, node_name: str = "") 
 
 def profile(handle: Any) -> Profile:
     """The default plugins and ours, as scheduler-config.yaml enables them."""
-    own = (RackPower(RackPowerArgs(budget_watts=1000), handle), 3), (QuietNodes(None, handle), 1)
+    own = (
+        (RackPower(RackPowerArgs(budget_watts=1000), handle), 3),
+        (QuietNodes(None, handle), 1),
+        (Approval(None, handle), 0),
+    )
     return Profile.of("default-scheduler", [*((kind(None, handle), weight) for kind, weight in DEFAULT_PLUGINS), *own])
 
 
-def decided(*objects: Node | Pod) -> Outcome:
+def decided(*objects: Node | Pod | ConfigMap) -> Outcome:
     return what_if(Snapshot(objects, (profile,)))
 
 
@@ -74,3 +79,13 @@ def test_a_node_that_cannot_be_asked_is_refused_alone() -> None:
     assert outcome.placements[0].node == "fine"
     outcome = decided(node("broken", decibels="loud"), pod("p", quiet=True))
     assert 'plugin "QuietNodes" failed: ValueError' in outcome.pending[0].reason
+
+
+def test_a_pod_keeps_its_place_until_somebody_approves() -> None:
+    waits = pod("p")
+    waits.metadata.annotations = {"example.com/needs-approval": "true"}
+    outcome = decided(node("n"), waits)
+    assert outcome.placements[0].node == "n"
+    assert outcome.notes == ("1 placed pods would wait for a permit of Approval, and are taken to get it.",)
+    approvals = from_dict(ConfigMap, {"metadata": {"name": "approvals", "namespace": "default"}, "data": {"p": ""}})
+    assert not decided(node("n"), waits, approvals).notes

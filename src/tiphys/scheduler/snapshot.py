@@ -37,6 +37,7 @@ from tiphys.scheduler.framework import Disruption
 from tiphys.scheduler.inputs import disruption, selector_of
 from tiphys.scheduler.nominations import Nominations
 from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME, Profile, ProfileMaker, default_profile
+from tiphys.scheduler.still import StillHandle
 from tiphys.scheduler.template import PodInfo, Templates
 
 T = TypeVar("T")
@@ -59,15 +60,16 @@ class Snapshot:
 
     def __init__(self, objects: Iterable[Any], profiles: Sequence[ProfileMaker] = (default_profile,)) -> None:
         """`objects`: typed, of any kinds; those that nothing depends on are kept aside. `profiles` as in
-        SchedulerConfig: made without a Handle."""
+        SchedulerConfig; their plugins have a `StillHandle`."""
         self.objects: dict[type[Any], dict[PodKey, Any]] = _sorted(objects)
         """By kind, then by (namespace, name), in that order."""
         self.profiles: dict[str, Profile] = {}
         """By scheduler name."""
-        for make in profiles:
-            profile = make(None)
-            self.profiles[profile.scheduler_name] = profile
         self.cluster = Cluster()
+        self.handle = StillHandle(self.cluster)
+        for make in profiles:
+            profile = make(self.handle)
+            self.profiles[profile.scheduler_name] = profile
         self.owners = SpreadOwners()
         self.nominations = Nominations()
         self.pending: list[PodInfo] = []
@@ -95,7 +97,7 @@ class Snapshot:
 
         Kinds that it does not serve, or the user may not read, count as none, but nodes, pods and namespaces.
         """
-        return cls(await read_objects(client), profiles)
+        return cls(await read_objects(client, profiles), profiles)
 
     def copy(self, profiles: Sequence[ProfileMaker] | None = None) -> Snapshot:
         """The same objects, as they were read; `profiles`: other ones."""
@@ -144,6 +146,7 @@ class Snapshot:
             self.owners.set_service(where, name, None if gone else obj.spec.selector)
         elif isinstance(obj, _SPREADING):
             self.owners.set_controller(obj.metadata.uid or "", None if gone else selector_of(obj))
+        self.handle.observe(obj, gone=gone)
 
     def _observe(self) -> None:
         for obj in (obj for kind, of_kind in self.objects.items() if kind is not Pod for obj in of_kind.values()):
@@ -164,6 +167,7 @@ class Snapshot:
     def _observe_pod(self, pod: Pod) -> None:
         if pod.status.phase in _FINISHED:
             return
+        self.handle.observe(pod)
         if pod.spec.node_name:
             self.cluster.place(info := self.info(pod), info.node_name)
         elif pod.metadata.deletion_timestamp is not None:
@@ -182,10 +186,14 @@ def queue_order(info: PodInfo) -> tuple[int, str, PodKey]:
     return (-info.priority, info.pod.metadata.creation_timestamp or "", info.key)
 
 
-async def read_objects(client: Client) -> list[Any]:
-    """Everything placement depends on: see `Snapshot.read`. The lists are taken one after the other, not at once."""
+async def read_objects(client: Client, profiles: Sequence[ProfileMaker] = (default_profile,)) -> list[Any]:
+    """Everything placement depends on, also what only plugins of the profiles ask for: see `Snapshot.read`."""
+    asked = StillHandle(Cluster())
+    for make in profiles:
+        make(asked)
     required = [await _all(client, kind) for kind in snapshot_file.REQUIRED_KINDS]
-    optional = await asyncio.gather(*(_optional(client, kind) for kind in snapshot_file.OPTIONAL_KINDS))
+    more = sorted(asked.informers.keys() - snapshot_file.KINDS, key=lambda kind: kind.__name__)
+    optional = await asyncio.gather(*(_optional(client, kind) for kind in (*snapshot_file.OPTIONAL_KINDS, *more)))
     return [obj for found in (*required, *optional) for obj in found]
 
 

@@ -74,6 +74,8 @@ def what_if(
         if one_by_one:
             placing.settle()
     placing.settle()
+    for plugin, pods in world.permits.items():
+        world.note(f"{pods} placed pods would wait for a permit of {plugin}, and are taken to get it.")
     return report(world, seed=seed, changes=said, totals_before=totals_before, use_before=use_before)
 
 

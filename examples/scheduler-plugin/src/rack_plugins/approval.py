@@ -29,10 +29,8 @@ class Approval(Plugin):
 
     def __init__(self, args: Any = None, handle: Any = None) -> None:
         super().__init__(args, handle)
-        # Without a handle nothing is ever bound: `tiphys simulate` and `tiphys why` only filter and score.
-        if handle is not None:
-            self._maps = handle.informer(ConfigMap)
-            self._maps.add_handler(on_add=self._seen, on_update=lambda _, new: self._seen(new))
+        self._maps = handle.informer(ConfigMap)
+        self._maps.add_handler(on_add=self._seen, on_update=lambda _, new: self._seen(new))
 
     def permit(self, info: PodInfo, node_name: str) -> Wait | None:
         if not _is_needed(info) or self._is_given(info):

@@ -13,7 +13,7 @@ import random
 from typing import Final
 
 from tiphys.scheduler.algorithm import Algorithm, Placed, Unplaceable
-from tiphys.scheduler.framework import Candidate
+from tiphys.scheduler.framework import Candidate, Rejected
 from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME
 from tiphys.scheduler.simulation.outcome import Cause, Victim
 from tiphys.scheduler.simulation.world import Case, World, named
@@ -55,9 +55,7 @@ class Placing:
                 continue
             decision = self._decide(case.info)
             if isinstance(decision, Placed):
-                world.snapshot.nominations.remove(case.info.key)
-                world.place(case.info, decision.node_name)
-                placed = True
+                placed |= self._place(case, decision.node_name)
                 continue
             case.reason, case.plugins = decision.message, decision.rejected_by
             if decision.preemption is not None and self._may_preempt(case.info):
@@ -65,6 +63,16 @@ class Placing:
                 for other in (case, *again):
                     heapq.heappush(heap, (-other.info.priority, other.order, other))
         return placed
+
+    def _place(self, case: Case, node_name: str) -> bool:
+        world = self._world
+        world.snapshot.nominations.remove(case.info.key)
+        try:
+            world.place(case.info, node_name)
+        except Rejected as error:
+            case.reason, case.plugins = str(error), frozenset((error.plugin,))
+            return False
+        return True
 
     def _decide(self, info: PodInfo) -> Placed | Unplaceable:
         """As the profile says; a pod just like one that was refused, with nothing changed since, is refused too."""

@@ -8,6 +8,7 @@ bound ──evict / preempt / reschedule──► waiting ──placed──► 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,12 +19,12 @@ from tiphys.api.types.apps_v1 import ReplicaSet
 from tiphys.api.types.core_v1 import Pod, PodStatus
 from tiphys.api.types.meta_v1 import OwnerReference
 from tiphys.client.ownership import controller_of
-from tiphys.scheduler.arrays import ABSENT
 from tiphys.scheduler.cluster import PodKey
+from tiphys.scheduler.framework import Point, Rejected
+from tiphys.scheduler.profiles import Profile
 from tiphys.scheduler.simulation.outcome import Cause, Gone, Stayed, Victim
 from tiphys.scheduler.snapshot import Snapshot
 from tiphys.scheduler.template import PodInfo
-from tiphys.scheduler.volumes import Plan
 
 MIRROR: Final = "kubernetes.io/config.mirror"
 _HASH_LABEL: Final = "pod-template-hash"
@@ -65,7 +66,9 @@ class World:
         self.node_changes: dict[str, str] = {}
         self.notes: dict[str, None] = {}
         """As an ordered set."""
-        self._plans: dict[PodKey, Plan] = {}
+        self.permits: Counter[str] = Counter()
+        """How many pods would wait for whose permit: by plugin."""
+        self._reserved: set[PodKey] = set()
         self._order = itertools.count()
         self._uids = itertools.count(1)
         for info in snapshot.pending:
@@ -115,19 +118,20 @@ class World:
             self._wait(info, cause, "")
 
     def place(self, info: PodInfo, node_name: str) -> None:
-        """The pod is on the node from now on, and its claims have what they get there."""
-        cluster = self.cluster
-        self.waiting.pop(info.key, None)
-        cluster.place(info, node_name)
-        self.bound[info.key] = info
+        """The pod is on the node from now on. Raises Rejected if a plugin does not let it; then nothing has changed."""
+        self.cluster.place(info, node_name)
         self.epoch += 1
-        if info.template.claims and info.row != ABSENT:
-            node = cluster.nodes.nodes[info.row]
-            assert node is not None
-            plan = cluster.volumes.plan(info.template.namespace, info.template.claims, node)
-            if plan.bind or plan.provision:
-                cluster.volumes.reserve(info.key, plan)
-                self._plans[info.key] = plan
+        profile = self.snapshot.profiles.get(info.template.scheduler_name)
+        # One that was created with its node is not asked about.
+        if profile is not None and not info.pod.spec.node_name:
+            try:
+                self._reserve(info, profile)
+            except Rejected:
+                self._unreserve(info, profile)
+                self.cluster.remove(info)
+                raise
+        self.waiting.pop(info.key, None)
+        self.bound[info.key] = info
 
     def take_off(self, info: PodInfo) -> None:
         """The pod is on no node and waits for none."""
@@ -136,9 +140,28 @@ class World:
         self.waiting.pop(info.key, None)
         if self.bound.pop(info.key, None) is None:
             return
+        profile = self.snapshot.profiles.get(info.template.scheduler_name)
+        if info.key in self._reserved and profile is not None:
+            self._unreserve(info, profile)
         self.cluster.remove(info)
-        if (plan := self._plans.pop(info.key, None)) is not None:
-            self.cluster.volumes.release(info.key, plan)
+
+    def _reserve(self, info: PodInfo, profile: Profile) -> None:
+        self._reserved.add(info.key)
+        for point in (Point.RESERVE, Point.PERMIT):
+            for plugin in profile.at(point):
+                try:
+                    if point is Point.RESERVE:
+                        plugin.reserve(info, info.node_name)
+                    elif plugin.permit(info, info.node_name) is not None:
+                        self.permits[plugin.name] += 1
+                except Rejected as error:
+                    error.plugin = plugin.name
+                    raise
+
+    def _unreserve(self, info: PodInfo, profile: Profile) -> None:
+        self._reserved.discard(info.key)
+        for plugin in reversed(profile.at(Point.RESERVE)):
+            plugin.unreserve(info, info.node_name)
 
     def make_again(self, info: PodInfo, cause: Cause) -> None:
         """The pod, taken off, is made again by its owner, under its old name: who the new one is does not matter."""
