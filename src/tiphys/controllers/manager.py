@@ -53,6 +53,7 @@ CONTROLLERS: Final[Mapping[str, str]] = {
     "volumeattributesclass-protection-controller": "volumeprotection.controller:AttributesClassProtectionController",
     "persistentvolume-expander-controller": "volumeexpand.controller:VolumeExpandController",
     "ephemeral-volume-controller": "ephemeralvolume.controller:EphemeralVolumeController",
+    "resource-claim-controller": "resourceclaim.controller:ResourceClaimController",
     "local-path-provisioner-controller": "localpath.controller:LocalPathController",
     "service-lb-controller": "serviceloadbalancer.controller:ServiceLoadBalancerController",
     "ingress-controller": "ingress.controller:IngressController",

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from tiphys.base.clock import Clock
+from tiphys.base.clock import Clock, rfc3339
 from tiphys.client import Client, EventRecorder, Informer
 from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.framework import Rejected, Trigger, Wait
+from tiphys.scheduler.gangs.membership import Gangs
 from tiphys.scheduler.template import PodInfo
 from tiphys.scheduler.volume_binder import VolumeBinder
 
@@ -96,14 +97,37 @@ class Handle:
         self.recorder = recorder
         self.volumes = volumes
         self.waiting = WaitingPods()
+        self.gangs = Gangs()
+        """The pod groups and who belongs to them."""
         self.happened = happened
         """Wake the pods that such an event may help."""
         self.activate = activate
         """Try these pods, if they are unschedulable or back off, without waiting for anything."""
         self.informers: dict[type, Informer[Any]] = {}
+        self._shared: dict[type, Any] = {}
+        self._first: set[str] = set()
 
     def informer(self, kind: type[T]) -> Informer[T]:
         """What is known of a kind: one informer for all who ask. Ask when the plugin is made: it is started then."""
         if kind not in self.informers:
             self.informers[kind] = Informer(self.client, kind)
         return self.informers[kind]
+
+    def timestamp(self) -> str:
+        """Now, as the API writes it."""
+        return rfc3339(self.clock.now())
+
+    def shared(self, kind: Callable[[], T]) -> T:
+        """What all profiles' instances of a plugin have in common: made when first asked for."""
+        key: Any = kind
+        if key not in self._shared:
+            self._shared[key] = kind()
+        found: T = self._shared[key]
+        return found
+
+    def is_first(self, plugin: str) -> bool:
+        """Whether this is the first instance of the plugin: the one that keeps what is shared up to date."""
+        if plugin in self._first:
+            return False
+        self._first.add(plugin)
+        return True

@@ -26,6 +26,8 @@ from tiphys.scheduler.cache import PodCache
 from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.default_spread import SpreadOwners
 from tiphys.scheduler.framework import Disruption, Trigger
+from tiphys.scheduler.gangs.membership import Gangs
+from tiphys.scheduler.gangs.watching import PodGroupWatch
 from tiphys.scheduler.lean import LeanPods
 from tiphys.scheduler.nominations import Nominations
 from tiphys.scheduler.queue import SchedulingQueue
@@ -51,9 +53,12 @@ class Inputs:
         happened: Callable[[Trigger], None],
         volumes: VolumeBinder,
         stop_binding: Callable[[PodKey], None],
+        gangs: Gangs,
     ) -> None:
         self._scheduler_names = scheduler_names
         self._stop_binding = stop_binding
+        self._gangs = gangs
+        self._pod_groups = PodGroupWatch(client, gangs, self._reconsider)
         self._clock = clock
         self._queue = queue
         self._cache = cache
@@ -94,6 +99,7 @@ class Inputs:
             supervisor.spawn(informer.run, f"watch-{informer.view.resource.plural}")
         for informer in first:
             await informer.wait_synced()
+        await self._pod_groups.start(supervisor)
         supervisor.spawn(self._pods.run, "watch-pods")
         await self._pods.wait_synced()
 
@@ -165,21 +171,35 @@ class Inputs:
     def _controller_seen(self, controller: Any) -> None:
         self.owners.set_controller(controller.metadata.uid, selector_of(controller))
 
+    def _reconsider(self, members: Iterable[PodKey]) -> None:
+        """Something changed for these members of a gang."""
+        keys = frozenset(members)
+        if keys:
+            self._queue.regate(lambda queued: queued.key in keys)
+            for key in keys:
+                self._queue.again(key, self._clock.monotonic())
+            self._happened(Trigger(0))
+
     def _pod_added(self, pod: Pod) -> None:
+        woken = self._gangs.seen(pod)
         if pod.spec.node_name:
             self._assigned(pod)
         elif self._ours(pod):
             self._queue.add(pod, self._clock.monotonic())
             self._happened(Trigger(0))
+        self._reconsider(woken)
 
     def _pod_updated(self, old: Pod, new: Pod) -> None:
+        if old.metadata.labels != new.metadata.labels:
+            self._reconsider(self._gangs.seen(new))
         if old.metadata.uid != new.metadata.uid:
             self._pod_deleted(old)
             self._pod_added(new)
         elif new.spec.node_name:
             self._assigned(new)
         elif self._ours(new) and not self._cache.is_assumed((new.metadata.namespace or "", new.metadata.name or "")):
-            matters = old.spec != new.spec or old.metadata.labels != new.metadata.labels
+            claims = old.status.resource_claim_statuses != new.status.resource_claim_statuses
+            matters = claims or old.spec != new.spec or old.metadata.labels != new.metadata.labels
             self._queue.update(new, self._clock.monotonic(), matters=matters)
             self._happened(Trigger(0))
 
@@ -195,6 +215,7 @@ class Inputs:
         key = (pod.metadata.namespace or "", pod.metadata.name or "")
         self._queue.remove(key)
         self._nominations.remove(key)
+        self._gangs.gone(key)
         self._stop_binding(key)
         if self._cache.gone(key) is not None:
             self._happened(Trigger.POD_GONE)

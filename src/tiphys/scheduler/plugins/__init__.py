@@ -6,6 +6,8 @@ What may enter: arithmetic on the cluster's columns. No I/O, no clock, no state 
 from tiphys.scheduler.framework import Plugin
 from tiphys.scheduler.plugins.built_in import DefaultBinder, NodeName, PrioritySort
 from tiphys.scheduler.plugins.default_preemption import DefaultPreemption
+from tiphys.scheduler.plugins.dynamic_resources import DynamicResources
+from tiphys.scheduler.plugins.gang_scheduling import GangScheduling
 from tiphys.scheduler.plugins.image_locality import ImageLocality
 from tiphys.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from tiphys.scheduler.plugins.node_affinity import NodeAffinity
@@ -22,6 +24,7 @@ from tiphys.scheduler.plugins.volume_zone import VolumeZone
 
 DEFAULT_PLUGINS: tuple[tuple[type[Plugin], int], ...] = (
     (SchedulingGates, 0),
+    (GangScheduling, 0),
     (PrioritySort, 0),
     (NodeUnschedulable, 0),
     (NodeName, 0),
@@ -35,6 +38,7 @@ DEFAULT_PLUGINS: tuple[tuple[type[Plugin], int], ...] = (
     (VolumeZone, 0),
     (PodTopologySpread, 2),
     (InterPodAffinity, 2),
+    (DynamicResources, 0),
     (DefaultPreemption, 0),
     (NodeResourcesBalancedAllocation, 1),
     (ImageLocality, 1),

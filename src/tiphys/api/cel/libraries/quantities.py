@@ -26,6 +26,11 @@ def _parse(text: str) -> Any:
     return _made(Quantity(text).exact)
 
 
+def quantity(text: str) -> Any:
+    """A quantity as expressions see it, for data that holds some. Raises ValueError."""
+    return _parse(text)
+
+
 def _is_quantity(text: str) -> bool:
     try:
         Quantity(text)

@@ -41,6 +41,11 @@ def _is_semver(text: str, normalize: bool = False) -> bool:
     return _checked(text, normalize) is not None
 
 
+def version(text: str) -> Any:
+    """A version as expressions see it, for data that holds some. Raises ValueError."""
+    return _parse(text)
+
+
 def _parse(text: str, normalize: bool = False) -> Any:
     checked = _checked(text, normalize)
     if checked is None:

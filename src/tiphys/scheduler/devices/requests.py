@@ -1,0 +1,144 @@
+"""What claims ask for, with their classes looked up and their expressions compiled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from tiphys.api.cel import CompileError, EvaluationError, Program
+from tiphys.api.cel.admission import devices as device_environment
+from tiphys.api.quantity import Quantity
+from tiphys.api.types.resource_v1 import (
+    DeviceClass,
+    DeviceConstraint,
+    DeviceSelector,
+    DeviceSubRequest,
+    DeviceToleration,
+    ExactDeviceRequest,
+    ResourceClaim,
+)
+from tiphys.scheduler.devices.inventory import Offer
+
+ALL: Final = "All"
+_DOMAIN: Final = re.compile(r"""\[\s*["']([^"']+)["']\s*\]""")
+_HINDERING: Final = frozenset(("NoSchedule", "NoExecute"))
+
+
+class ClaimProblem(Exception):
+    """Why a claim gets nothing on any node; the text is shown to users."""
+
+
+class Wanted(NamedTuple):
+    """One way to satisfy a request."""
+
+    name: str
+    """``request``, or ``request/subrequest``."""
+    class_name: str
+    selectors: tuple[str, ...]
+    """The class's expressions, then its own: all must hold."""
+    number: int
+    """How many devices; 0: all that match."""
+    admin_access: bool
+    tolerations: tuple[DeviceToleration, ...]
+    capacity: Mapping[str, Quantity]
+
+    def matches(self, offer: Offer) -> bool:
+        """Whether the device is of the kind that is asked for, free or not. Raises ClaimProblem."""
+        return (
+            all(_holds(expression, offer) for expression in self.selectors)
+            and self._is_large_enough(offer)
+            and (self.admin_access or self._tolerates(offer))
+        )
+
+    def _is_large_enough(self, offer: Offer) -> bool:
+        driver, capacity = offer.id[0], offer.device.capacity
+        for name, amount in self.capacity.items():
+            there = capacity.get(name) or capacity.get(name.removeprefix(f"{driver}/"))
+            if there is None or there.value.exact < amount.exact:
+                return False
+        return True
+
+    def _tolerates(self, offer: Offer) -> bool:
+        return all(
+            taint.effect not in _HINDERING
+            or any(
+                (not t.effect or t.effect == taint.effect)
+                and (not t.key or t.key == taint.key)
+                and (t.operator == "Exists" or (t.value or "") == (taint.value or ""))
+                for t in self.tolerations
+            )
+            for taint in offer.device.taints
+        )
+
+
+class Asked(NamedTuple):
+    """A claim that has no devices yet: `requests`, each with its ways in order of preference."""
+
+    claim: ResourceClaim
+    requests: tuple[tuple[Wanted, ...], ...]
+    constraints: tuple[DeviceConstraint, ...]
+
+
+def resolve(claim: ResourceClaim, classes: Mapping[str, DeviceClass]) -> Asked:
+    """Raises ClaimProblem for classes that do not exist and expressions that cannot be used."""
+    devices = claim.spec.devices
+    if devices is None:
+        return Asked(claim, (), ())
+    requests: list[tuple[Wanted, ...]] = []
+    for request in devices.requests:
+        if request.exactly is not None:
+            requests.append((_wanted(request.name, request.exactly, classes),))
+        else:
+            ways = request.first_available
+            requests.append(tuple(_wanted(f"{request.name}/{way.name}", way, classes) for way in ways))
+    return Asked(claim, tuple(requests), devices.constraints)
+
+
+def _wanted(name: str, request: ExactDeviceRequest | DeviceSubRequest, classes: Mapping[str, DeviceClass]) -> Wanted:
+    found = classes.get(request.device_class_name)
+    if found is None:
+        raise ClaimProblem(f"request {name}: device class {request.device_class_name} does not exist")
+    return Wanted(
+        name,
+        request.device_class_name,
+        (*_expressions(found.spec.selectors), *_expressions(request.selectors)),
+        0 if request.allocation_mode == ALL else request.count or 1,
+        isinstance(request, ExactDeviceRequest) and bool(request.admin_access),
+        request.tolerations,
+        request.capacity.requests if request.capacity is not None else {},
+    )
+
+
+def _expressions(selectors: Sequence[DeviceSelector]) -> list[str]:
+    return [selector.cel.expression for selector in selectors if selector.cel is not None]
+
+
+@lru_cache(maxsize=1_000)
+def _compiled(expression: str) -> Program:
+    try:
+        return device_environment().compile(expression)
+    except CompileError as error:
+        raise ClaimProblem(f"CEL compile error: {expression}: {error}") from error
+
+
+def _holds(expression: str, offer: Offer) -> bool:
+    known = offer.answers.get(expression)
+    if known is None:
+        view = offer.view
+        # A domain that the device has nothing of is an empty map, not an error.
+        missing = [domain for domain in _DOMAIN.findall(expression) if domain not in view["attributes"]]
+        if missing:
+            empty: dict[str, object] = {domain: {} for domain in missing}
+            view = {
+                **view,
+                "attributes": {**empty, **view["attributes"]},
+                "capacity": {**empty, **view["capacity"]},
+            }
+        try:
+            known = _compiled(expression).evaluate({"device": view}) is True
+        except EvaluationError as error:
+            raise ClaimProblem(f"CEL runtime error: {expression}: {error}") from error
+        offer.answers[expression] = known
+    return known
