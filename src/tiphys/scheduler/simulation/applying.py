@@ -28,7 +28,7 @@ from tiphys.scheduler.simulation.changes import (
 )
 from tiphys.scheduler.simulation.daemons import create_daemon_pods
 from tiphys.scheduler.simulation.outcome import Cause, Stayed
-from tiphys.scheduler.simulation.workloads import create_pods, makes_pods, replica_sets, replicas, scaled
+from tiphys.scheduler.simulation.workloads import create, create_pods, makes_pods, replica_sets, replicas, scaled
 from tiphys.scheduler.simulation.world import World, is_daemon, is_static, named
 from tiphys.scheduler.snapshot import queue_order
 from tiphys.scheduler.snapshot_file import KINDS
@@ -132,7 +132,7 @@ def _renamed(obj: Any, number: int, count: int) -> Any:
 def _add_object(world: World, obj: Any) -> None:
     kind = type(obj)
     if isinstance(obj, Pod):
-        world.admit(admitted(world, obj), Cause.ADDED)
+        create(world, admitted(world, obj), Cause.ADDED)
     elif isinstance(obj, DaemonSet) or makes_pods(kind):
         made = admitted(world, obj)
         key = (made.metadata.namespace, made.metadata.name)

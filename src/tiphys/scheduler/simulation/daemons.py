@@ -26,6 +26,7 @@ from tiphys.scheduler.plugins.node_affinity import NodeAffinity
 from tiphys.scheduler.plugins.taint_toleration import TaintToleration
 from tiphys.scheduler.simulation.admitted import admitted
 from tiphys.scheduler.simulation.outcome import Cause
+from tiphys.scheduler.simulation.workloads import create
 from tiphys.scheduler.simulation.world import World
 
 _PREFIX: Final = "node.kubernetes.io/"
@@ -48,7 +49,7 @@ def create_daemon_pods(world: World, daemon_set: DaemonSet, nodes: Iterable[str]
         if name in wanted:
             meta = replace(model.metadata, name=f"{daemon_set.metadata.name}-{name}", uid=world.uid())
             spec = replace(model.spec, affinity=_pinned(model.spec.affinity, name))
-            world.admit(replace(model, metadata=meta, spec=spec), cause)
+            create(world, replace(model, metadata=meta, spec=spec), cause)
 
 
 def _model(world: World, daemon_set: DaemonSet) -> Pod:

@@ -23,6 +23,7 @@ from tiphys.api.types.meta_v1 import LabelSelector, ObjectMeta
 from tiphys.client.ownership import controller_ref
 from tiphys.scheduler.simulation.admitted import admitted
 from tiphys.scheduler.simulation.changes import ChangeError
+from tiphys.scheduler.simulation.device_claims import with_device_claims
 from tiphys.scheduler.simulation.outcome import Cause
 from tiphys.scheduler.simulation.world import World
 
@@ -34,9 +35,14 @@ _POD_INDEX_LABEL: Final = "apps.kubernetes.io/pod-index"
 def create_pods(world: World, workload: Any, count: int, cause: Cause) -> None:
     """`count` more pods of a workload that is in the world (a CronJob: of one run). Raises ChangeError."""
     for pod in _MAKERS[type(workload)](world, workload, count):
-        for claim in _own_claims(pod):
-            create_claim(world, claim)
-        world.admit(pod, cause)
+        create(world, pod, cause)
+
+
+def create(world: World, pod: Pod, cause: Cause) -> None:
+    """The pod, as admitted, exists from now on, and so do the claims that are made with it."""
+    for claim in _own_claims(pod):
+        create_claim(world, claim)
+    world.admit(with_device_claims(world, pod), cause)
 
 
 def makes_pods(kind: type[Any]) -> bool:

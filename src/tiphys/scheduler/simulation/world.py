@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from tiphys.api.types.apps_v1 import ReplicaSet
 from tiphys.api.types.core_v1 import Pod, PodStatus
 from tiphys.api.types.meta_v1 import OwnerReference
+from tiphys.api.types.resource_v1 import ResourceClaim, ResourceClaimStatus
 from tiphys.client.ownership import controller_of
 from tiphys.scheduler.cluster import PodKey
 from tiphys.scheduler.framework import Point, Rejected
@@ -144,6 +145,8 @@ class World:
         if info.key in self._reserved and profile is not None:
             self._unreserve(info, profile)
         self.cluster.remove(info)
+        if info.pod.spec.resource_claims:
+            self._give_back(info.pod)
 
     def _reserve(self, info: PodInfo, profile: Profile) -> None:
         self._reserved.add(info.key)
@@ -170,7 +173,7 @@ class World:
         pod = info.pod
         metadata = replace(pod.metadata, uid=self.uid(), deletion_timestamp=None)
         spec = replace(pod.spec, node_name=None)
-        again = replace(pod, metadata=metadata, spec=spec, status=PodStatus(phase="Pending"))
+        again = replace(pod, metadata=metadata, spec=spec, status=_anew(pod.status))
         self._wait(self.snapshot.info(again), cause, was)
 
     def lose(self, info: PodInfo, why: str, *, lost: bool) -> None:
@@ -197,11 +200,28 @@ class World:
             return OwnerReference(kind="Deployment", name=reference.name.removesuffix(suffix))
         return None
 
+    def _give_back(self, pod: Pod) -> None:
+        """Claims that nobody but the pod used lose their devices."""
+        names = {status.resource_claim_name for status in pod.status.resource_claim_statuses}
+        names |= {asked.resource_claim_name for asked in pod.spec.resource_claims}
+        for name in names:
+            claim = self.snapshot.of(ResourceClaim).get((pod.metadata.namespace or "", name or ""))
+            if claim is None or not any(user.uid == pod.metadata.uid for user in claim.status.reserved_for):
+                continue
+            users = tuple(user for user in claim.status.reserved_for if user.uid != pod.metadata.uid)
+            status = replace(claim.status, reserved_for=users) if users else ResourceClaimStatus()
+            self.put(replace(claim, status=status))
+
     def _wait(self, info: PodInfo, cause: Cause, was: str) -> None:
         # A pod that comes back to its place in the report keeps it.
         self.cases.pop(info.key, None)
         self.cases[info.key] = self.waiting[info.key] = Case(info, cause, was, next(self._order))
         self.epoch += 1
+
+
+def _anew(status: PodStatus) -> PodStatus:
+    """Of the old pod's, what the new one will have too: the names of its claims."""
+    return PodStatus(phase="Pending", resource_claim_statuses=status.resource_claim_statuses)
 
 
 def named(key: PodKey) -> str:
