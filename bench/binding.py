@@ -17,6 +17,7 @@ from bench.workload import MakePod
 from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import Node, Pod
 from tiphys.client.watch import ADDED, MODIFIED
+from tiphys.kubelet.hollow import HollowNodes
 
 WRITERS: Final = 32
 DEADLINE_SECONDS: Final = 300
@@ -32,6 +33,24 @@ async def create_nodes(server: Server, first: int, end: int) -> None:
         await server.client.patch(Node, made.metadata.name or "", "", {"spec": {"taints": None}})
 
     await _by_writers(create, first, end)
+
+
+@contextlib.asynccontextmanager
+async def hollow_nodes(server: Server, count: int) -> AsyncIterator[None]:
+    """Nodes that renew their leases and answer for their pods, from this process, while the context lasts."""
+    hollow = HollowNodes(server.client, count)
+    running = asyncio.create_task(hollow.run())
+    try:
+        await hollow.ready.wait()
+
+        async def admit(index: int) -> None:
+            await server.client.patch(Node, f"hollow-{index}", "", {"spec": {"taints": None}})
+
+        await _by_writers(admit, 0, count)
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def create_pods(server: Server, count: int, make: MakePod) -> None:

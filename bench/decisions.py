@@ -24,6 +24,7 @@ KINDS: tuple[tuple[str, MakePod, int | None, float | None, float | None], ...] =
     ("preferred affinity to pods, by host", workload.attracted, 5_000, 90, 500),
     ("preferred affinity to pods, by zone, 100 templates", workload.attracted_mixed, 5_000, None, 500),
     ("preferred anti-affinity to pods, by host, 1,000 templates", workload.apart_mixed, 5_000, None, None),
+    ("spread if possible over hosts and zones, 1,000 templates", workload.evenly_mixed, 5_000, None, None),
     ("one node each, as of a DaemonSet", workload.pinned, None, None, None),
     ("1,000 templates in turn", workload.mixed, 10_000, None, None),
     ("every pod a new template", workload.fresh, 2_000, None, None),

@@ -29,6 +29,7 @@ async def run(report: Report) -> None:
         decisions.rows(report, MORE_NODES, judged=False)
         await _latencies(report, server, MORE_NODES, judged=False)
         await _created(report, server, MORE_NODES)
+    await _alive(report)
     await _memory(report)
 
 
@@ -66,6 +67,14 @@ async def _latencies(report: Report, server: Server, nodes: int, *, judged: bool
                     goal = 5.0 if judged and percent == 99 and values is found.from_created else None
                     figure = binding.percentile(values, percent) * 1000
                     report.add(Row(f"{title}, {words}, p{percent}", figure, "ms", goal=goal, less_is_better=True))
+
+
+async def _alive(report: Report) -> None:
+    """The first row again with all that kubelets would write meanwhile: leases, and every pod's way to Running."""
+    async with apiserver() as server, binding.hollow_nodes(server, NODES):
+        await binding.create_pods(server, PODS, workload.basic)
+        figure = await binding.waiting_bound_per_second(server, PODS)
+    report.add(Row("the first again, the nodes renewing leases and starting the pods meanwhile", figure, "pods/s"))
 
 
 async def _memory(report: Report) -> None:

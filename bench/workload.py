@@ -104,6 +104,19 @@ def apart_mixed(index: int) -> Pod:
     return _pod(index, PodSpec(containers=(_container(),), affinity=Affinity(pod_anti_affinity=anti)), app=app)
 
 
+def evenly_mixed(index: int) -> Pod:
+    """Of a thousand kinds in turn, spread over hosts and zones if possible: what every Deployment's pods are."""
+    app = f"app-{index % TEMPLATES}"
+    selector = LabelSelector(match_labels={"app": app})
+    constraints = tuple(
+        TopologySpreadConstraint(
+            topology_key=key, max_skew=skew, when_unsatisfiable="ScheduleAnyway", label_selector=selector
+        )
+        for key, skew in ((_HOST, 3), (_ZONE, 5))
+    )
+    return _pod(index, PodSpec(containers=(_container(),), topology_spread_constraints=constraints), app=app)
+
+
 def pinned(index: int) -> Pod:
     """For one node only, as a DaemonSet's are."""
     name = NodeSelectorRequirement(key="metadata.name", operator="In", values=(f"node-{index}",))
