@@ -55,8 +55,8 @@ class Algorithm:
         self._post_filters = profile.at(Point.POST_FILTER)
         self._helped_by = {plugin.name: plugin.helped_by for plugin in profile.plugins}
 
-    def decide(self, info: PodInfo, budgets: Budgets) -> Placed | Unplaceable:
-        """Where `info` goes."""
+    def decide(self, info: PodInfo, budgets: Budgets, *, preempting: bool = True) -> Placed | Unplaceable:
+        """Where `info` goes. Not `preempting`: nobody is asked to make room (PostFilter)."""
         nodes = self.cluster.nodes
         evaluation = self.evaluations.of(info.template)
         blocked = self.nominations.blocked(info, self.cluster)
@@ -67,7 +67,7 @@ class Algorithm:
             if self._leaves_room(info, row):
                 return Placed(nodes.names[row])
             blocked = [*blocked, row]
-        return self._unplaceable(info, evaluation.diagnose(), blocked, budgets)
+        return self._unplaceable(info, evaluation.diagnose(), blocked, budgets if preempting else None)
 
     def is_helped(self, plugin: str, trigger: Trigger) -> bool:
         """Whether an event is of a kind that may change that plugin's mind."""
@@ -88,7 +88,7 @@ class Algorithm:
         return bool(self.evaluations.of(group[0]).feasible().any()) or None
 
     def _unplaceable(
-        self, info: PodInfo, diagnosis: Diagnosis, blocked: Sequence[int], budgets: Budgets
+        self, info: PodInfo, diagnosis: Diagnosis, blocked: Sequence[int], budgets: Budgets | None
     ) -> Unplaceable:
         cluster = self.cluster
         if not diagnosis.nodes:
@@ -99,7 +99,10 @@ class Algorithm:
             reasons[messages.NOMINATED_ROOM] += len(blocked)
             # Those of lower priority on such a node can make room besides.
             diagnosis = diagnosis._replace(resolvable=np.union1d(diagnosis.resolvable, np.array(blocked, np.int64)))
-        if self._waits_for_victims(info):
+        if budgets is None:
+            message = messages.unavailable(diagnosis.nodes, reasons, "", pod_reason=why)
+            return Unplaceable(message, diagnosis.rejected_by, None)
+        if self.waits_for_victims(info):
             message = messages.unavailable(diagnosis.nodes, reasons, messages.VICTIMS_TERMINATING, pod_reason=why)
             return Unplaceable(message, diagnosis.rejected_by, None)
         outcome = self._post_filter(Failure(info, diagnosis, cluster, self.evaluations, self.nominations, budgets))
@@ -135,7 +138,7 @@ class Algorithm:
             for guest in guests:
                 cluster.remove(guest)
 
-    def _waits_for_victims(self, info: PodInfo) -> bool:
+    def waits_for_victims(self, info: PodInfo) -> bool:
         """Whether pods are already being removed for it."""
         row = self.cluster.nodes.rows.get(self.nominations.node_of(info.key))
         return row is not None and any(

@@ -4,14 +4,16 @@
                 │          └──► a task of its own: wait, pre-bind ──► bind ──► bound
                 └── Rejected, ApiError, too late ──► unreserve ──► failed(error)
 
-Most pods need nothing before they are bound, and have no task.
+Most pods need nothing before they are bound, and have no task. Of pods that start together none is sent to be bound
+before so many of them as must be are ready for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from tiphys.api.errors import ApiError
 from tiphys.base.clock import Clock
@@ -28,6 +30,18 @@ _logger = get_logger(__name__)
 Failed = Callable[[Exception], None]
 
 
+class Start(NamedTuple):
+    """A placed pod that is to be bound."""
+
+    info: PodInfo
+    profile: Profile
+    effects: Effects
+    failed: Failed
+    """Called at most once, perhaps at once; the pod is unreserved then."""
+    reserved: bool = False
+    """Whether `reserve` was called for it."""
+
+
 class Bindings:
     """Binds placed pods. A pod whose cycle has a task can be stopped before it is sent to the apiserver."""
 
@@ -39,21 +53,40 @@ class Bindings:
         self._tasks: dict[PodKey, asyncio.Task[None]] = {}
 
     def start(self, info: PodInfo, profile: Profile, effects: Effects, failed: Failed) -> None:
-        """See the drawing. `failed` is called at most once, perhaps at once; the pod is unreserved then."""
-        try:
-            waits = self._admit(info, profile)
-        except Exception as error:
-            _unreserve(info, profile)
-            failed(error)
+        """See the drawing, and Start."""
+        self.start_together([Start(info, profile, effects, failed)], None)
+
+    def start_together(self, starts: Sequence[Start], together: Together | None) -> None:
+        """Bind them all; `together`: none of them before enough of them are ready."""
+        ready: list[tuple[Start, dict[str, Wait], list[Plugin]]] = []
+        for start in starts:
+            try:
+                if not start.reserved:
+                    reserve(start.info, start.profile)
+                waits = self._permit(start.info, start.profile)
+            except Exception as error:
+                unreserve(start.info, start.profile)
+                start.failed(error)
+            else:
+                work = [plugin for plugin in start.profile.at(Point.PRE_BIND) if plugin.has_work(start.info)]
+                ready.append((start, waits, work))
+        if together is not None and len(ready) < together.needed:
+            for start, _, _ in ready:
+                unreserve(start.info, start.profile)
+                start.failed(together.rejected())
             return
-        work = [plugin for plugin in profile.at(Point.PRE_BIND) if plugin.has_work(info)]
-        if not waits and not work:
-            self._calls.submit(lambda: self._bind(info, profile, effects, failed))
-            return
-        task = asyncio.get_running_loop().create_task(
-            self._prepare(info, waits, work, profile, effects, failed), name="scheduler/binding"
-        )
-        self._tasks[info.key] = task
+        if together is not None and any(waits or work for _, waits, work in ready):
+            together.expect(start.info.key for start, _, _ in ready)
+        else:
+            together = None
+        for start, waits, work in ready:
+            if not waits and not work and together is None:
+                self._calls.submit(lambda start=start: self._bind(start))  # type: ignore[misc]
+                continue
+            task = asyncio.get_running_loop().create_task(
+                self._prepare(start, waits, work, together), name="scheduler/binding"
+            )
+            self._tasks[start.info.key] = task
 
     def stop(self, key: PodKey) -> None:
         """The pod is gone: nothing more is done for it."""
@@ -68,11 +101,8 @@ class Bindings:
             await asyncio.wait(tasks)
 
     @staticmethod
-    def _admit(info: PodInfo, profile: Profile) -> dict[str, Wait]:
+    def _permit(info: PodInfo, profile: Profile) -> dict[str, Wait]:
         waits: dict[str, Wait] = {}
-        for plugin in profile.at(Point.RESERVE):
-            with _named(plugin):
-                plugin.reserve(info, info.node_name)
         for plugin in profile.at(Point.PERMIT):
             with _named(plugin):
                 if (wait := plugin.permit(info, info.node_name)) is not None:
@@ -80,14 +110,9 @@ class Bindings:
         return waits
 
     async def _prepare(
-        self,
-        info: PodInfo,
-        waits: dict[str, Wait],
-        work: list[Plugin],
-        profile: Profile,
-        effects: Effects,
-        failed: Failed,
+        self, start: Start, waits: dict[str, Wait], work: list[Plugin], together: Together | None
     ) -> None:
+        info, profile = start.info, start.profile
         error: Exception | None = None
         ready = False
         try:
@@ -96,6 +121,8 @@ class Bindings:
             for plugin in work:
                 with _named(plugin):
                     await plugin.pre_bind(info, info.node_name)
+            if together is not None:
+                await together.arrive(info, self._clock)
             ready = True
         except (Rejected, ApiError, OSError, TimeoutError) as failure:
             error = failure
@@ -106,13 +133,16 @@ class Bindings:
             if self._tasks.get(info.key) is asyncio.current_task():
                 del self._tasks[info.key]
             if not ready:
-                _unreserve(info, profile)
+                unreserve(info, profile)
+                if together is not None:
+                    together.lose(info.key)
         if error is not None:
-            failed(error)
+            start.failed(error)
         else:
-            self._calls.submit(lambda: self._bind(info, profile, effects, failed))
+            self._calls.submit(lambda: self._bind(start))
 
-    async def _bind(self, info: PodInfo, profile: Profile, effects: Effects, failed: Failed) -> None:
+    async def _bind(self, start: Start) -> None:
+        info, profile, effects, failed, _ = start
         try:
             for plugin in profile.at(Point.BIND):
                 if isinstance(plugin, DefaultBinder):
@@ -126,17 +156,60 @@ class Bindings:
             else:
                 await effects.bind(info)
         except (Rejected, ApiError, OSError, TimeoutError) as error:
-            _unreserve(info, profile)
+            unreserve(info, profile)
             failed(error)
             return
         except Exception as error:
             _logger.exception("a plugin failed to bind", pod="/".join(info.key))
-            _unreserve(info, profile)
+            unreserve(info, profile)
             failed(error)
             return
         self._bound(info)
         for plugin in profile.at(Point.POST_BIND):
             plugin.post_bind(info, info.node_name)
+
+
+class Together:
+    """Pods of which `needed` are bound, or none: who is ready waits in `waiting` for the others, in `plugin`'s name."""
+
+    def __init__(self, needed: int, timeout_seconds: float, plugin: str, name: str, waiting: WaitingPods) -> None:
+        self.needed = needed
+        self._timeout_seconds = timeout_seconds
+        self._plugin = plugin
+        self._name = name
+        self._waiting = waiting
+        self._expected: set[PodKey] = set()
+        self._arrived: set[PodKey] = set()
+        self._enough = False
+
+    def rejected(self) -> Rejected:
+        """What those are told that lost too many of the others."""
+        said = f'pod group "{self._name}" has fewer than {self.needed} pods that can be bound'
+        return Rejected(said, plugin=self._plugin)
+
+    def expect(self, keys: Iterable[PodKey]) -> None:
+        """These will arrive or be lost."""
+        self._expected.update(keys)
+
+    async def arrive(self, info: PodInfo, clock: Clock) -> None:
+        """The pod is ready: returns when enough are. Raises Rejected if that cannot be any more, or takes too long."""
+        self._arrived.add(info.key)
+        self._enough = self._enough or len(self._arrived) >= self.needed
+        if self._enough:
+            for key in self._arrived:
+                self._waiting.allow(key, self._plugin)
+            return
+        if len(self._expected) < self.needed:
+            raise self.rejected()
+        await self._waiting.wait(info, {self._plugin: Wait(self._timeout_seconds)}, clock)
+
+    def lose(self, key: PodKey) -> None:
+        """The pod will not be bound. Once enough have been ready the others are not stopped any more."""
+        self._expected.discard(key)
+        self._arrived.discard(key)
+        if not self._enough and len(self._expected) < self.needed:
+            for other in self._arrived:
+                self._waiting.reject(other, self._plugin, str(self.rejected()))
 
 
 @contextmanager
@@ -148,7 +221,14 @@ def _named(plugin: Plugin) -> Iterator[None]:
         raise
 
 
-def _unreserve(info: PodInfo, profile: Profile) -> None:
+def reserve(info: PodInfo, profile: Profile) -> None:
+    """Take for the placed pod what it needs there. Raises what the plugins do; then `unreserve` it."""
+    for plugin in profile.at(Point.RESERVE):
+        with _named(plugin):
+            plugin.reserve(info, info.node_name)
+
+
+def unreserve(info: PodInfo, profile: Profile) -> None:
     """In the reverse order; one plugin's failure is not another's."""
     for plugin in reversed(profile.at(Point.RESERVE)):
         try:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from tiphys.api.types.core_v1 import Pod
 from tiphys.scheduler.cluster import PodKey
@@ -26,7 +27,17 @@ from tiphys.scheduler.template import PodInfo, Template
 STALE_SECONDS = 5.0
 """How long what unschedulable pods say of themselves may be out of date before one of them looks again."""
 PLACES = ("active", "backoff", "unschedulable", "gated")
-Group = tuple[Template, frozenset[str]]
+
+
+class Group(NamedTuple):
+    """Unschedulable pods that an event helps alike."""
+
+    template: Template
+    rejected_by: frozenset[str]
+    gang: object = None
+    """Not None: the pods are of that gang, which was refused as a whole, and wait as one."""
+
+
 Gate = Callable[[Pod], tuple[str, str]]
 """(plugin, reason) of what keeps a pod from being considered; empty if nothing does."""
 
@@ -168,6 +179,15 @@ class SchedulingQueue:
                 return queued
         return None
 
+    def take(self, key: PodKey) -> QueuedPod | None:
+        """That pod, as if popped: it is tried now together with another. None if it is not here, or gated."""
+        queued = self._pods.get(key)
+        if queued is None or queued.place in ("", "gated"):
+            return None
+        self._leave(queued)
+        queued.attempts += 1
+        return queued
+
     @property
     def has_active(self) -> bool:
         return bool(self._active)
@@ -177,8 +197,13 @@ class SchedulingQueue:
         """How many groups of unschedulable pods there are."""
         return len(self._groups)
 
-    def unschedulable(self, queued: QueuedPod, rejected_by: frozenset[str], now: float, message: str = "") -> None:
-        """No node fits; wait for an event that may help against `rejected_by`. Its `info` is set."""
+    def unschedulable(
+        self, queued: QueuedPod, rejected_by: frozenset[str], now: float, message: str = "", gang: object = None
+    ) -> None:
+        """No node fits; wait for an event that may help against `rejected_by`. Its `info` is set.
+
+        `gang`: it was refused together with the others of that gang.
+        """
         assert queued.info is not None
         if self._pods.get(queued.key) is not queued:
             return
@@ -186,16 +211,16 @@ class SchedulingQueue:
         # Equals that wait come before one that had its turn.
         queued.failed_at = queued.queued_at = now
         self._put(queued, "unschedulable")
-        queued.group = (queued.info.template, rejected_by)
+        queued.group = Group(queued.info.template, rejected_by, gang)
         group = self._groups.setdefault(queued.group, {})
         group[queued.key] = queued
-        if news:
+        if news and gang is None:
             self._look_again(queued)
 
     def _look_again(self, informed: QueuedPod) -> None:
         """One pod heard something new: those like it that were told otherwise are out of date."""
         assert informed.group is not None
-        like = [group for group in self._groups if group[0] is informed.group[0]]
+        like = [group for group in self._groups if group.template is informed.group.template and group.gang is None]
         for other in [other for group in like for other in self._groups[group].values()]:
             if other.message != informed.message:
                 self._leave(other)

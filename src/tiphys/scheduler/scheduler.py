@@ -23,14 +23,17 @@ from tiphys.base.tasks import Supervisor
 from tiphys.client import Client, EventRecorder
 from tiphys.scheduler import metrics
 from tiphys.scheduler.algorithm import Algorithm, Placed
-from tiphys.scheduler.binding import Bindings
+from tiphys.scheduler.binding import Bindings, Start, Together
 from tiphys.scheduler.cache import PodCache
 from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.config import SchedulerConfig
 from tiphys.scheduler.effects import SCHEDULER_ERROR, UNSCHEDULABLE, Calls, Effects
 from tiphys.scheduler.evaluation import MAXIMUM_EVALUATIONS
 from tiphys.scheduler.explaining.carried import CarriedReasons
-from tiphys.scheduler.framework import Candidate, Rejected, Trigger
+from tiphys.scheduler.framework import Candidate, Point, Rejected, Trigger
+from tiphys.scheduler.gangs.cycle import PLUGIN, GangCycle
+from tiphys.scheduler.gangs.groups import GroupKey
+from tiphys.scheduler.gangs.trial import Removal
 from tiphys.scheduler.handle import Handle
 from tiphys.scheduler.inputs import Inputs
 from tiphys.scheduler.nominations import Nominations
@@ -52,6 +55,7 @@ class _Scheduling:
         self.algorithm = algorithm
         self.effects = effects
         self.recorder = recorder
+        self.knows_gangs = any(plugin.name == PLUGIN for plugin in profile.at(Point.PRE_ENQUEUE))
         self.reasons = CarriedReasons(algorithm.cluster, profile.filters)
 
 
@@ -99,6 +103,10 @@ class Scheduler:
             self._happened,
             self._volumes,
             self._bindings.stop,
+            self.handle.gangs,
+        )
+        self._gangs = GangCycle(
+            self.handle.gangs, self.queue, self.cache, self.cluster, lambda pod: self._of(pod).algorithm, self._info
         )
 
     def _scheduling(self, profile: Profile, rng: random.Random | None) -> _Scheduling:
@@ -170,8 +178,10 @@ class Scheduler:
         few = self.queue.groups <= MAXIMUM_EVALUATIONS // 2
 
         def helps(group: Group, trigger: Trigger) -> bool | None:
-            algorithm = self._profiles[group[0].scheduler_name].algorithm
-            return (algorithm.helps if few else algorithm.concerns)(group, trigger)
+            algorithm = self._profiles[group.template.scheduler_name].algorithm
+            if not few:
+                return algorithm.concerns(group, trigger)
+            return (self._gangs if group.gang is not None else algorithm).helps(group, trigger)
 
         self.queue.move(trigger, helps, now)
 
@@ -215,16 +225,14 @@ class Scheduler:
             self.queue.remove(queued.key)
             return
         info, scheduling = self._info(queued), self._of(pod)
+        gang = self.handle.gangs.gang_of(pod) if scheduling.knows_gangs else None
+        if gang is not None and self._gangs.needed(gang):
+            self._schedule_gang(gang, queued, now)
+            return
         decision = scheduling.algorithm.decide(info, self._inputs.disruptions)
         if isinstance(decision, Placed):
-            self._count("scheduled", pod)
-            self.queue.remove(queued.key)
-            self._nominations.remove(queued.key)
             self.cache.assume(info, decision.node_name)
-            self._triggers |= Trigger.POD_PLACED
-            self._bindings.start(
-                info, scheduling.profile, scheduling.effects, lambda error: self._not_bound(queued, info, error)
-            )
+            self._bind([queued], None)
             return
         self._count("unschedulable", pod)
         self.queue.unschedulable(queued, decision.rejected_by, now, decision.message)
@@ -232,6 +240,47 @@ class Scheduler:
         # Computed when it is sent, and only if it is: most attempts find that the pod says it already.
         why = partial(self._why, scheduling.reasons, info)
         self._report(queued, UNSCHEDULABLE, decision.message, nominated, why)
+
+    def _bind(self, placed: Iterable[QueuedPod], together: Together | None) -> None:
+        """Bind pods that have a place."""
+        starts: list[Start] = []
+        for queued in placed:
+            info, scheduling = self._info(queued), self._of(queued.pod)
+            self._count("scheduled", queued.pod)
+            self.queue.remove(queued.key)
+            self._nominations.remove(queued.key)
+            failed = partial(self._not_bound, queued, info)
+            starts.append(Start(info, scheduling.profile, scheduling.effects, failed, reserved=together is not None))
+        self._triggers |= Trigger.POD_PLACED
+        self._bindings.start_together(starts, together)
+
+    def _schedule_gang(self, gang: GroupKey, first: QueuedPod, now: float) -> None:
+        """All of it that waits, in one go."""
+        needed, group = self._gangs.needed(gang), self.handle.gangs.of(gang)
+        outcome = self._gangs.run(gang, first, self._inputs.disruptions)
+        if outcome.refusal is None:
+            together = Together(needed, group.timeout_seconds, PLUGIN, gang.name, self.handle.waiting)
+            self._bind(outcome.placed, together)
+            for queued in outcome.refused:
+                # The gang has what it needs: from now on these are pods like others.
+                self.queue.failed(queued, now)
+            return
+        nominated = {removal.info.key: self._make_room(removal) for removal in outcome.removals}
+        for queued in outcome.refused:
+            if not outcome.removals and not outcome.waits_for_victims:
+                # It gets no room that way: nothing is kept from others for it.
+                nominated[queued.key] = ""
+                self._nominations.remove(queued.key)
+            self._count("error" if outcome.failed else "unschedulable", queued.pod)
+            if outcome.failed:
+                self.queue.failed(queued, now)
+            else:
+                self.queue.unschedulable(queued, outcome.refusal.rejected_by, now, outcome.refusal.message, gang)
+            reason = SCHEDULER_ERROR if outcome.failed else UNSCHEDULABLE
+            self._report(queued, reason, outcome.refusal.message, nominated.get(queued.key))
+
+    def _make_room(self, removal: Removal) -> str:
+        return self._preempt(removal.info, removal.candidate, self._of(removal.info.pod))
 
     def _why(self, reasons: CarriedReasons, info: PodInfo) -> str:
         promised = self._nominations.blocked(info, self.cluster)
