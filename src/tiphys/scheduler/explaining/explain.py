@@ -9,8 +9,10 @@ import numpy as np
 from msgspec.structs import replace
 
 from tiphys.api.types.core_v1 import Pod, PodCondition
+from tiphys.scheduler.arrays import Ints
 from tiphys.scheduler.explaining import started
 from tiphys.scheduler.explaining.details import detail
+from tiphys.scheduler.explaining.device_detail import device_detail
 from tiphys.scheduler.explaining.explanation import Explanation, NodeGroup, PluginReason, Verdict, bounded, shorten
 from tiphys.scheduler.explaining.groups import Group, examples, group, reasons_of, shared_labels, shared_taints
 from tiphys.scheduler.explaining.model import Judgement, Model, Reason
@@ -30,7 +32,7 @@ def explain(pod: Pod, model: Model, schedulers: Collection[str] = (DEFAULT_SCHED
         return bounded(settled)
     plugin, gate = model.profile.gate(pod)
     if gate:
-        return bounded(gated(pod, base, plugin, gate))
+        return bounded(_opened(pod, gated(pod, base, plugin, gate), model))
     judgement = model.judge(pod)
     reasons = reasons_of(judgement, model.cluster)
     groups = group(judgement, reasons)
@@ -83,6 +85,15 @@ def gated(pod: Pod, base: Explanation, plugin: str, said: str) -> Explanation:
     return replace(base, verdict=Verdict.GATED, reasons=reasons, summary=f"It is held back: {shorten(said)}.")
 
 
+def _opened(pod: Pod, held: Explanation, model: Model) -> Explanation:
+    """With what would open a gate that is not of the pod's own making: it is a claim that does not exist."""
+    if pod.spec.scheduling_gates:
+        return held
+    judgement = model.judge(pod)
+    remedies = search(Scene(pod, model, judgement), []) if judgement.pod_reasons else []
+    return replace(held, nodes=model.cluster.nodes.count, remedies=tuple(remedies))
+
+
 def _would_fit(pod: Pod, base: Explanation, judgement: Judgement, nodes: NodeTable) -> Explanation:
     name = nodes.names[int(judgement.rows[0])]
     count = f"{base.fits:,} of {base.nodes:,} nodes" if base.fits > 1 else f"node {name}"
@@ -133,9 +144,15 @@ def _plugin_reasons(judgement: Judgement, reasons: list[Reason], model: Model) -
     found = []
     for reason in merged.values():
         rows = np.flatnonzero(reason.rows)
-        told = detail(reason, rows, judgement.template, model.cluster)
+        told = _told(reason, rows, judgement, model)
         found.append(PluginReason(plugin=reason.plugin, reason=shorten(reason.words), nodes=len(rows), detail=told))
     return (*about_pod, *sorted(found, key=lambda reason: (-reason.nodes, reason.plugin, reason.reason)))
+
+
+def _told(reason: Reason, rows: Ints, judgement: Judgement, model: Model) -> str:
+    if reason.plugin == "DynamicResources" and model.devices is not None:
+        return shorten(device_detail(rows, judgement.template, model.cluster, model.devices))
+    return detail(reason, rows, judgement.template, model.cluster)
 
 
 def _group(found: Group, judgement: Judgement, model: Model) -> NodeGroup:
@@ -145,7 +162,7 @@ def _group(found: Group, judgement: Judgement, model: Model) -> NodeGroup:
             plugin=reason.plugin,
             reason=shorten(reason.words),
             nodes=len(found.rows),
-            detail=detail(reason, found.rows, template, cluster),
+            detail=_told(reason, found.rows, judgement, model),
         )
         for reason in found.reasons[:8]
     )

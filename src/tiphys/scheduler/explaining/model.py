@@ -17,10 +17,13 @@ from tiphys.api.codec import from_dict, to_dict
 from tiphys.api.patch import json_patch
 from tiphys.api.types.core_v1 import Node, PersistentVolume, PersistentVolumeClaim, Pod
 from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.api.types.resource_v1 import ResourceClaim
 from tiphys.scheduler.arrays import ABSENT, ALL, Bools, Ints
 from tiphys.scheduler.cluster import Cluster, PodKey
+from tiphys.scheduler.devices.state import DeviceState, claim_names
 from tiphys.scheduler.explaining.explanation import Change
 from tiphys.scheduler.framework import NodeFilter, Plugin
+from tiphys.scheduler.plugins.dynamic_resources import DynamicResources
 from tiphys.scheduler.profiles import Profile
 from tiphys.scheduler.template import PodInfo, Template
 from tiphys.scheduler.volumes import provisionable
@@ -90,6 +93,10 @@ class Model:
         self.profile = profile
         self.plugins = profile.filters
         self.template_of = template_of
+        #: The devices and the claims on them; None if the profile knows none.
+        self.devices: DeviceState | None = next(
+            (plugin.state for plugin in profile.plugins if isinstance(plugin, DynamicResources)), None
+        )
         #: How often the filters were run; the search has a bound on it.
         self.judged = 0
         self._by_key: dict[PodKey, PodInfo] | None = None
@@ -129,7 +136,7 @@ class Model:
                 elif change.kind == "Node":
                     self._change_node(change, undo)
                 else:
-                    self._create_storage(change, undo)
+                    self._create_claim_or_volume(change, undo)
             yield pod
 
     def pod(self, key: PodKey) -> PodInfo | None:
@@ -149,6 +156,23 @@ class Model:
             node_name = info.node_name
             self.cluster.remove(info)
             undo.callback(self.cluster.place, info, node_name)
+            self._free_devices(info.pod, undo)
+
+    def _free_devices(self, pod: Pod, undo: ExitStack) -> None:
+        """As when the pod is gone: claims made for it go, others that only it uses lose their devices."""
+        state = self.devices
+        if state is None:
+            return
+        for _, key in claim_names(pod):
+            claim = state.claims.get(key) if key is not None else None
+            if claim is None:
+                continue
+            if any(owner.uid == pod.metadata.uid for owner in claim.metadata.owner_references):
+                state.observe_claim(claim, gone=True)
+            elif all(user.uid == pod.metadata.uid for user in claim.status.reserved_for):
+                status = replace(claim.status, allocation=None, reserved_for=())
+                state.observe_claim(replace(claim, status=status))
+            undo.callback(state.observe_claim, claim)
 
     def _create_pod(self, change: Change, undo: ExitStack) -> None:
         made = from_dict(Pod, change.object or {})
@@ -167,9 +191,15 @@ class Model:
         self.cluster.update_node(patched_node(before, change))
         undo.callback(self.cluster.update_node, before)
 
-    def _create_storage(self, change: Change, undo: ExitStack) -> None:
+    def _create_claim_or_volume(self, change: Change, undo: ExitStack) -> None:
         """A claim or a volume, and what their controllers make of it: immediate claims are bound."""
         table = self.cluster.volumes
+        if change.kind == "ResourceClaim":
+            assert self.devices is not None
+            asked = from_dict(ResourceClaim, change.object or {})
+            self.devices.observe_claim(asked)
+            undo.callback(self.devices.observe_claim, asked, gone=True)
+            return
         made = from_dict(STORAGE[change.kind], change.object or {})
         if isinstance(made, PersistentVolumeClaim):
             storage_class = table.class_of(made)

@@ -28,6 +28,8 @@ _PHRASES: Final = {
     "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode": (
         "its claim is for one pod, and another has it"
     ),
+    "cannot allocate all claims": "not the devices that its claims ask for",
+    "resourceclaim not available on the node": "its claim's devices cannot be reached",
     messages.NOMINATED_ROOM: "the room is promised to more important pods",
 }
 

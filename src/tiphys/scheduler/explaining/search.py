@@ -23,6 +23,7 @@ from tiphys.scheduler.explaining.remedies import (
     add_fitting_node,
     add_node,
     claims_and_volumes,
+    create_claims,
 )
 
 MAXIMUM_STEPS: Final = 2
@@ -47,7 +48,7 @@ def search(scene: Scene, groups: list[Group]) -> list[Remedy]:
     """Remedies that work, the smallest first."""
     trials = _Trials(scene)
     if scene.judgement.pod_reasons:
-        first = list(claims_and_volumes(scene))
+        first = [*claims_and_volumes(scene), *create_claims(scene)]
         singles = trials.working(first)
         pairs = [] if singles else trials.working(_after(scene, first))
     else:

@@ -10,6 +10,7 @@ from tiphys.scheduler.explaining.remedies.claims import (
     only_user,
     volumes_on_nodes,
 )
+from tiphys.scheduler.explaining.remedies.devices import create_claims, free_devices
 from tiphys.scheduler.explaining.remedies.evictions import evict
 from tiphys.scheduler.explaining.remedies.lower_requests import lower_requests
 from tiphys.scheduler.explaining.remedies.more_nodes import add_fitting_node, add_node
@@ -19,7 +20,17 @@ from tiphys.scheduler.explaining.remedies.ports import free_ports
 from tiphys.scheduler.explaining.remedies.selectors import change_selectors
 from tiphys.scheduler.explaining.remedies.spreading import relax_spreading
 
-__all__ = ["FIXERS", "Candidate", "Fixer", "Scene", "add_fitting_node", "add_node", "claims_and_volumes", "notes"]
+__all__ = [
+    "FIXERS",
+    "Candidate",
+    "Fixer",
+    "Scene",
+    "add_fitting_node",
+    "add_node",
+    "claims_and_volumes",
+    "create_claims",
+    "notes",
+]
 
 FIXERS: Final[dict[str, tuple[Fixer, ...]]] = {
     "NodeUnschedulable": (uncordon,),
@@ -29,6 +40,7 @@ FIXERS: Final[dict[str, tuple[Fixer, ...]]] = {
     "NodeResourcesFit": (lower_requests, evict),
     "InterPodAffinity": (drop_or_part,),
     "PodTopologySpread": (relax_spreading,),
+    "DynamicResources": (free_devices,),
     "VolumeBinding": (volumes_on_nodes,),
     "VolumeRestrictions": (only_user,),
     "NodeVolumeLimits": (fewer_volumes,),
