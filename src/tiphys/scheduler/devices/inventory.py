@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from tiphys.api.cel.libraries.quantities import quantity
-from tiphys.api.cel.libraries.semver import version
 from tiphys.api.types.core_v1 import NodeSelector
 from tiphys.api.types.resource_v1 import Device, DeviceAttribute, ResourceSlice
 
@@ -131,6 +129,9 @@ def _reach(made: ResourceSlice, device: Device) -> Reach:
 
 
 def _plain(driver: str, device: Device) -> dict[str, Any]:
+    # Here, for CEL is 24 MB, and most clusters have no devices.
+    from tiphys.api.cel.libraries.quantities import quantity
+
     attributes: dict[str, dict[str, Any]] = {}
     for key, attribute in device.attributes.items():
         domain, name = _split(key, driver)
@@ -150,6 +151,8 @@ def _plain(driver: str, device: Device) -> dict[str, Any]:
 
 
 def _version(text: str) -> Any:
+    from tiphys.api.cel.libraries.semver import version
+
     try:
         return version(text)
     except ValueError:

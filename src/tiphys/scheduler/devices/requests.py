@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tiphys.api.cel import CompileError, EvaluationError, Program
-from tiphys.api.cel.admission import devices as device_environment
 from tiphys.api.quantity import Quantity
 from tiphys.api.types.resource_v1 import (
     DeviceClass,
@@ -20,6 +18,9 @@ from tiphys.api.types.resource_v1 import (
     ResourceClaim,
 )
 from tiphys.scheduler.devices.inventory import Offer
+
+if TYPE_CHECKING:
+    from tiphys.api.cel import Program
 
 ALL: Final = "All"
 _DOMAIN: Final = re.compile(r"""\[\s*["']([^"']+)["']\s*\]""")
@@ -117,6 +118,10 @@ def _expressions(selectors: Sequence[DeviceSelector]) -> list[str]:
 
 @lru_cache(maxsize=1_000)
 def _compiled(expression: str) -> Program:
+    # Here, for CEL is 24 MB, and most clusters have no devices.
+    from tiphys.api.cel import CompileError
+    from tiphys.api.cel.admission import devices as device_environment
+
     try:
         return device_environment().compile(expression)
     except CompileError as error:
@@ -126,6 +131,8 @@ def _compiled(expression: str) -> Program:
 def _holds(expression: str, offer: Offer) -> bool:
     known = offer.answers.get(expression)
     if known is None:
+        from tiphys.api.cel import EvaluationError
+
         view = offer.view
         # A domain that the device has nothing of is an empty map, not an error.
         missing = [domain for domain in _DOMAIN.findall(expression) if domain not in view["attributes"]]
