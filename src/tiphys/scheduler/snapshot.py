@@ -34,6 +34,8 @@ from tiphys.scheduler.algorithm import Algorithm
 from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.default_spread import SpreadOwners
 from tiphys.scheduler.framework import Disruption
+from tiphys.scheduler.gangs.discovery import list_pod_groups
+from tiphys.scheduler.gangs.groups import PodGroupObject, key_of, read
 from tiphys.scheduler.inputs import disruption, selector_of
 from tiphys.scheduler.nominations import Nominations
 from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME, Profile, ProfileMaker, default_profile
@@ -146,6 +148,8 @@ class Snapshot:
             self.owners.set_service(where, name, None if gone else obj.spec.selector)
         elif isinstance(obj, _SPREADING):
             self.owners.set_controller(obj.metadata.uid or "", None if gone else selector_of(obj))
+        elif isinstance(obj, PodGroupObject):
+            self._observe_group(obj, gone=gone)
         self.handle.observe(obj, gone=gone)
 
     def _observe(self) -> None:
@@ -154,6 +158,11 @@ class Snapshot:
         for pod in self.of(Pod).values():
             self._observe_pod(pod)
         self.pending.sort(key=queue_order)
+
+    def _observe_group(self, obj: PodGroupObject, *, gone: bool) -> None:
+        api_group = obj.api_version.partition("/")[0]
+        self.handle.gangs.served |= {api_group}
+        self.handle.gangs.set(key_of(api_group, obj), None if gone else read(api_group, obj))
 
     def _observe_node(self, node: Node, *, gone: bool) -> None:
         name = node.metadata.name or ""
@@ -168,6 +177,7 @@ class Snapshot:
         if pod.status.phase in _FINISHED:
             return
         self.handle.observe(pod)
+        self.handle.gangs.seen(pod)
         if pod.spec.node_name:
             self.cluster.place(info := self.info(pod), info.node_name)
         elif pod.metadata.deletion_timestamp is not None:
@@ -194,7 +204,8 @@ async def read_objects(client: Client, profiles: Sequence[ProfileMaker] = (defau
     required = [await _all(client, kind) for kind in snapshot_file.REQUIRED_KINDS]
     more = sorted(asked.informers.keys() - snapshot_file.KINDS, key=lambda kind: kind.__name__)
     optional = await asyncio.gather(*(_optional(client, kind) for kind in (*snapshot_file.OPTIONAL_KINDS, *more)))
-    return [obj for found in (*required, *optional) for obj in found]
+    groups = await list_pod_groups(client)
+    return [obj for found in (*required, *optional, groups) for obj in found]
 
 
 async def _all(client: Client, kind: type[T]) -> list[T]:

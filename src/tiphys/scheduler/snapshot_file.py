@@ -18,6 +18,7 @@ import yaml
 from tiphys.api import scheme
 from tiphys.api.codec import decode_any, encode, from_dict
 from tiphys.api.types import apps_v1, batch_v1, core_v1, node_v1, policy_v1, resource_v1, scheduling_v1, storage_v1
+from tiphys.scheduler.gangs.groups import API_GROUPS, PodGroupObject
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 
@@ -45,7 +46,7 @@ OPTIONAL_KINDS: Final[tuple[type[Any], ...]] = (
     resource_v1.ResourceClaim,
     resource_v1.ResourceClaimTemplate,
 )
-KINDS: Final[frozenset[type[Any]]] = frozenset((*REQUIRED_KINDS, *OPTIONAL_KINDS))
+KINDS: Final[frozenset[type[Any]]] = frozenset((*REQUIRED_KINDS, *OPTIONAL_KINDS, PodGroupObject))
 """What a snapshot holds."""
 
 
@@ -102,8 +103,10 @@ def of_interest(found: Iterable[dict[str, Any]], source: str) -> Iterator[Any]:
 
 
 def kind_of(document: dict[str, Any]) -> type[Any] | None:
-    """The type of an object; None if it is none of the kinds that are built in."""
+    """The type of an object; None if it is none of the kinds that are built in, nor a PodGroup."""
     group, _, version = str(document.get("apiVersion", "")).rpartition("/")
+    if document.get("kind") == "PodGroup" and group in API_GROUPS:
+        return PodGroupObject
     resource = scheme.by_gvk(group, version, str(document.get("kind", "")))
     return resource.struct if resource is not None else None
 

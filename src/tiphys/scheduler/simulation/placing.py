@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections.abc import Iterable
 from typing import Final
 
 from tiphys.scheduler.algorithm import Algorithm, Placed, Unplaceable
 from tiphys.scheduler.framework import Candidate, Rejected
+from tiphys.scheduler.gangs.groups import GroupKey
 from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME
+from tiphys.scheduler.simulation.gang_placing import GangPlacing
 from tiphys.scheduler.simulation.outcome import Cause, Victim
 from tiphys.scheduler.simulation.world import Case, World, named
 from tiphys.scheduler.template import PodInfo, Template
@@ -35,6 +38,7 @@ class Placing:
         #: What was last said of pods that are alike, and the world's epoch then.
         self._failed: dict[_Alike, tuple[int, Unplaceable]] = {}
         self._preemptions: dict[PodInfo, int] = {}
+        self._gangs = GangPlacing(world)
 
     def settle(self) -> None:
         """Until nothing that waits fits."""
@@ -47,11 +51,16 @@ class Placing:
 
     def _pass(self, cases: list[Case]) -> bool:
         world, placed = self._world, False
-        heap = [(-case.info.priority, case.order, case) for case in cases]
-        heapq.heapify(heap)
+        heap: list[tuple[int, int, Case]] = []
+        self._push(heap, cases)
         while heap:
             _, _, case = heapq.heappop(heap)
             if world.waiting.get(case.info.key) is not case or self._is_gated(case):
+                continue
+            if (gang := self._gangs.of(case)) is not None:
+                again = self._place_gang(gang)
+                placed |= world.waiting.get(case.info.key) is not case
+                self._push(heap, again)
                 continue
             decision = self._decide(case.info)
             if isinstance(decision, Placed):
@@ -59,10 +68,21 @@ class Placing:
                 continue
             case.reason, case.plugins = decision.message, decision.rejected_by
             if decision.preemption is not None and self._may_preempt(case.info):
-                again = self._preempt(case.info, decision.preemption)
-                for other in (case, *again):
-                    heapq.heappush(heap, (-other.info.priority, other.order, other))
+                self._push(heap, (case, *self._preempt(case.info, decision.preemption)))
         return placed
+
+    @staticmethod
+    def _push(heap: list[tuple[int, int, Case]], cases: Iterable[Case]) -> None:
+        for case in cases:
+            heapq.heappush(heap, (-case.info.priority, case.order, case))
+
+    def _place_gang(self, gang: GroupKey) -> list[Case]:
+        """Enough of its pods, or none; returns what is to be looked at again, for pods were removed for it."""
+        trial, cases = self._gangs.attempt(gang, self._algorithms)
+        if trial is None or not trial.removals or not self._may_preempt(cases[0].info):
+            return []
+        again = [made for removal in trial.removals for made in self._preempt(removal.info, removal.candidate)]
+        return [*cases, *again]
 
     def _place(self, case: Case, node_name: str) -> bool:
         world = self._world

@@ -110,6 +110,7 @@ class World:
     def admit(self, pod: Pod, cause: Cause) -> None:
         """A pod is created; one that names its node is there at once."""
         info = self.snapshot.info(pod)
+        self.snapshot.handle.gangs.seen(pod)
         if info.key in self.bound or info.key in self.waiting:
             self.note(f"There is a pod {named(info.key)} already: it is not created again.")
         elif pod.spec.node_name:
@@ -134,10 +135,18 @@ class World:
         self.waiting.pop(info.key, None)
         self.bound[info.key] = info
 
+    def adopt(self, info: PodInfo) -> None:
+        """The pod was placed with the others of its gang: on the cluster, and with all that it reserves."""
+        self.epoch += 1
+        self._reserved.add(info.key)
+        self.waiting.pop(info.key, None)
+        self.bound[info.key] = info
+
     def take_off(self, info: PodInfo) -> None:
         """The pod is on no node and waits for none."""
         self.epoch += 1
         self.snapshot.nominations.remove(info.key)
+        self.snapshot.handle.gangs.gone(info.key)
         self.waiting.pop(info.key, None)
         if self.bound.pop(info.key, None) is None:
             return
@@ -174,6 +183,7 @@ class World:
         metadata = replace(pod.metadata, uid=self.uid(), deletion_timestamp=None)
         spec = replace(pod.spec, node_name=None)
         again = replace(pod, metadata=metadata, spec=spec, status=_anew(pod.status))
+        self.snapshot.handle.gangs.seen(again)
         self._wait(self.snapshot.info(again), cause, was)
 
     def lose(self, info: PodInfo, why: str, *, lost: bool) -> None:
