@@ -183,6 +183,7 @@ class World:
         metadata = replace(pod.metadata, uid=self.uid(), deletion_timestamp=None)
         spec = replace(pod.spec, node_name=None)
         again = replace(pod, metadata=metadata, spec=spec, status=_anew(pod.status))
+        self._hand_over(pod, metadata.uid or "")
         self.snapshot.handle.gangs.seen(again)
         self._wait(self.snapshot.info(again), cause, was)
 
@@ -221,6 +222,17 @@ class World:
             users = tuple(user for user in claim.status.reserved_for if user.uid != pod.metadata.uid)
             status = replace(claim.status, reserved_for=users) if users else ResourceClaimStatus()
             self.put(replace(claim, status=status))
+
+    def _hand_over(self, pod: Pod, uid: str) -> None:
+        """The claims that were made with the pod are made again with the one that takes its place."""
+        for status in pod.status.resource_claim_statuses:
+            claim = self.snapshot.of(ResourceClaim).get(
+                (pod.metadata.namespace or "", status.resource_claim_name or "")
+            )
+            if claim is not None:
+                owners = claim.metadata.owner_references
+                new = tuple(replace(owner, uid=uid) if owner.uid == pod.metadata.uid else owner for owner in owners)
+                self.put(replace(claim, metadata=replace(claim.metadata, owner_references=new)))
 
     def _wait(self, info: PodInfo, cause: Cause, was: str) -> None:
         # A pod that comes back to its place in the report keeps it.

@@ -12,7 +12,7 @@ from tiphys.api.codec import from_dict
 from tiphys.api.types.core_v1 import Pod
 from tiphys.api.types.resource_v1 import DeviceClass, ResourceClaim, ResourceClaimTemplate, ResourceSlice
 from tiphys.scheduler.snapshot import Snapshot
-from tiphys.scheduler.what_if import Add, Drain, what_if
+from tiphys.scheduler.what_if import Add, Cordon, Drain, Uncordon, what_if
 
 REQUEST = {"devices": {"requests": [{"name": "one", "exactly": {"deviceClassName": "gpu"}}]}}
 
@@ -39,6 +39,18 @@ def test_a_workloads_pods_have_claims_of_their_own() -> None:
     )
     assert sorted(placed.node for placed in outcome.placements) == ["a", "a", "b"]
     assert [pending.plugins for pending in outcome.pending] == [("DynamicResources",)]
+
+
+def test_a_drained_pods_own_claim_is_made_again_with_it() -> None:
+    template = from_dict(
+        ResourceClaimTemplate, {"metadata": {"name": "gpu", "namespace": "default"}, "spec": {"spec": REQUEST}}
+    )
+    claims = [{"name": "gpu", "resourceClaimTemplateName": "gpu"}]
+    added = Add((workload("Deployment", "train", 1, cpu="100m", resourceClaims=claims),))
+    changes = (Cordon("a"), added, Uncordon("a"), Drain("b"))
+    outcome = what_if(Snapshot([*hardware(), template]), changes, one_by_one=True)
+    (placed,) = outcome.placements
+    assert (placed.cause, placed.node) == ("drained", "a")
 
 
 def test_a_drained_pod_gives_its_device_back_and_gets_another() -> None:

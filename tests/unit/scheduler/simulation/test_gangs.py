@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from tests.unit.scheduler.gangs.groups import add_built_in, add_group, install
 from tests.unit.scheduler.objects import node, pod
 from tiphys.api.codec import from_dict
 from tiphys.api.types.core_v1 import Pod
@@ -9,6 +12,7 @@ from tiphys.scheduler.gangs.groups import PodGroupObject
 from tiphys.scheduler.snapshot import Snapshot
 from tiphys.scheduler.snapshot_file import load
 from tiphys.scheduler.what_if import AddNodes, Outcome, what_if
+from tiphys.testing.control_plane import control_plane
 
 GROUP = from_dict(
     PodGroupObject,
@@ -63,10 +67,21 @@ def test_others_make_room_for_a_whole_gang_or_for_nothing() -> None:
     assert not outcome.placements
 
 
-def test_groups_are_kept_in_files(tmp_path: object) -> None:
-    from pathlib import Path
-
-    path = Path(str(tmp_path)) / "cluster.jsonl"
+def test_groups_are_kept_in_files(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.jsonl"
     Snapshot([GROUP, *nodes(3), *members(3)]).dump(path)
     assert [obj for obj in load(path) if isinstance(obj, PodGroupObject)] == [GROUP]
     assert what_if(Snapshot.load(path)).fits
+
+
+async def test_groups_of_every_kind_that_is_served_are_read() -> None:
+    async with control_plane() as plane:
+        await install(plane)
+        await add_group(plane, "train", 3)
+        await add_built_in(plane, "learn", gang={"minCount": 2})
+        snapshot = await Snapshot.read(plane.client)
+        assert {name: obj.kind for (_, name), obj in snapshot.of(PodGroupObject).items()} == {
+            "train": "PodGroup",
+            "learn": "PodGroup",
+        }
+        assert snapshot.handle.gangs.served == {"scheduling.x-k8s.io", "scheduling.k8s.io"}
