@@ -270,7 +270,9 @@ class Scheduler:
             if not outcome.removals and not outcome.waits_for_victims:
                 # It gets no room that way: nothing is kept from others for it.
                 nominated[queued.key] = ""
-                self._nominations.remove(queued.key)
+                if self._nominations.node_of(queued.key):
+                    self._nominations.remove(queued.key)
+                    self._happened(Trigger.POD_GONE)
             self._count("error" if outcome.failed else "unschedulable", queued.pod)
             if outcome.failed:
                 self.queue.failed(queued, now)

@@ -55,6 +55,8 @@ def attempt(
     """Place at least `needed` of the members, or none. `preempting`: see whether others may make room."""
     placed: list[PodInfo] = []
     left = list(members)
+    # What is kept for a pod is what it takes when it is placed: it must not count twice.
+    promised = {member.info: member.algorithm.nominations.node_of(member.info.key) for member in members}
     refused: dict[PodInfo, Unplaceable] = {}
     errors: list[Rejected] = []
     while left:
@@ -69,10 +71,12 @@ def attempt(
     failed = any(not error.unschedulable for error in errors)
     if preempting and left and not failed:
         removals = _make_room(left, needed, cache, cluster, budgets, placed)
-    profiles = {member.info: member.profile for member in members}
+    by_info = {member.info: member for member in members}
     for info in reversed(placed):
-        unreserve(info, profiles[info])
+        unreserve(info, by_info[info].profile)
         cache.forget(info)
+        if promised.get(info):
+            by_info[info].algorithm.nominations.set(info, promised[info])
     return Trial(False, tuple(placed), refused, tuple(removals), failed)
 
 
@@ -105,6 +109,7 @@ def _place(
         refused[info] = Unplaceable(str(error), frozenset({error.plugin}), None)
         return False
     refused.pop(info, None)
+    member.algorithm.nominations.remove(info.key)
     placed.append(info)
     return True
 
@@ -133,6 +138,7 @@ def _make_room(
             removed.append((victim, victim.node_name))
             cluster.remove(victim)
         cache.assume(member.info, cluster.nodes.names[candidate.row])
+        member.algorithm.nominations.remove(member.info.key)
         placed.append(member.info)
         removals.append(Removal(member.info, candidate))
     enough = len(placed) >= needed
