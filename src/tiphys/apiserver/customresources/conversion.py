@@ -147,6 +147,9 @@ class Converter:
         raise errors.unclassified(f"conversion webhook for {objects[0].get('apiVersion')}, Kind={self.kind} {text}")
 
     def _keep(self, version: str, value: bytes, made: bytes) -> None:
+        if (version, value) in self._known:
+            # Asked twice at once: it is counted once.
+            return
         self._known[version, value] = made
         self._known_bytes += len(value) + len(made)
         while self._known_bytes > _KEPT_BYTES:
