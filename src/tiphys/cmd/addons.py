@@ -1,4 +1,4 @@
-"""Objects every cluster of ours has beyond upstream's bootstrap: DNS and metrics Services, storage, Ingress."""
+"""Objects every cluster of ours has beyond upstream's bootstrap: Services, storage, Ingress, pod groups."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tiphys.api.types.core_v1 import Service, ServicePort, ServiceSpec
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.api.types.storage_v1 import StorageClass
 from tiphys.client.client import Client
-from tiphys.cmd import metrics_server, settings
+from tiphys.cmd import metrics_server, pod_groups, settings
 from tiphys.cmd.config import ClusterConfig
 from tiphys.cmd.storage import local_path_class
 
@@ -20,7 +20,7 @@ DNS_SERVICE: Final = "kube-dns"
 async def ensure_addons(client: Client, config: ClusterConfig) -> None:
     """Create what is missing; what a user changed stays. Raises ApiError."""
     classes = (await client.list(StorageClass)).items
-    wanted = [_dns_service(config), local_path_class(classes), *metrics_server.objects(config)]
+    wanted = [_dns_service(config), local_path_class(classes), *metrics_server.objects(config), *pod_groups.objects()]
     if config.ingress:
         from tiphys.cmd import ingress
 
