@@ -28,7 +28,7 @@ from tiphys.scheduler.default_spread import SpreadOwners
 from tiphys.scheduler.framework import Disruption, Trigger
 from tiphys.scheduler.gangs.membership import Gangs
 from tiphys.scheduler.gangs.watching import PodGroupWatch
-from tiphys.scheduler.lean import LeanPods
+from tiphys.scheduler.lean import LeanNodes, LeanPods
 from tiphys.scheduler.nominations import Nominations
 from tiphys.scheduler.queue import SchedulingQueue
 from tiphys.scheduler.template import PodInfo
@@ -67,7 +67,7 @@ class Inputs:
         self._happened = happened
         self._volumes = volumes
         self.owners = SpreadOwners()
-        self._nodes = Informer(client, Node, transform=without_managed_fields)
+        self._nodes = Informer(client, Node, transform=LeanNodes())
         self._namespaces = Informer(client, Namespace, transform=without_managed_fields)
         self._pods = Informer(client, Pod, field_selector=_UNFINISHED, transform=LeanPods())
         self._services = Informer(client, Service, transform=without_managed_fields)

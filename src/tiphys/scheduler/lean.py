@@ -1,4 +1,4 @@
-"""Pods as the scheduler keeps them: without what it never reads, and with what replicas have in common kept once."""
+"""Pods and nodes as the scheduler keeps them: without what it never reads; what many have in common is kept once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from typing import Any, Final
 
 import msgspec
 
-from tiphys.api.types.core_v1 import Container, ContainerStatus, Pod, PodSpec, PodStatus, Volume
+from tiphys.api.types.core_v1 import (
+    Container,
+    ContainerImage,
+    ContainerStatus,
+    Node,
+    Pod,
+    PodSpec,
+    PodStatus,
+    Volume,
+)
 
 _REMEMBERED: Final = 10_000
 _CONDITIONS: Final = frozenset({"PodScheduled", "DisruptionTarget"})
@@ -62,6 +71,26 @@ class LeanPods:
                 self._kept.clear()
             kept = self._kept[key] = value
         return kept
+
+
+class LeanNodes:
+    """An informer's transform: nodes without managed fields, whose images are kept once however many nodes have them.
+
+    A node lists fifty images, more than all the rest that is said of it.
+    """
+
+    def __init__(self) -> None:
+        self._images: dict[tuple[tuple[str, ...], int | None], ContainerImage] = {}
+
+    def __call__(self, node: Node) -> Node:
+        node.metadata.managed_fields = ()
+        images = self._images
+        if len(images) > _REMEMBERED:
+            images.clear()
+        node.status.images = tuple(
+            images.setdefault((image.names, image.size_bytes), image) for image in node.status.images
+        )
+        return node
 
 
 def _container(container: Container) -> Container:

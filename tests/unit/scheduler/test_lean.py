@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from tests.unit.scheduler.objects import container, pod
+from tests.unit.scheduler.objects import container, node, pod
 from tiphys.api import codec
 from tiphys.api.types.core_v1 import (
     ConfigMapVolumeSource,
+    ContainerImage,
     EnvVar,
+    Node,
     PersistentVolumeClaimVolumeSource,
     Pod,
     PodCondition,
     Toleration,
     Volume,
 )
-from tiphys.scheduler.lean import LeanPods
+from tiphys.scheduler.lean import LeanNodes, LeanPods
 from tiphys.scheduler.template import Templates
 
 
@@ -50,3 +52,16 @@ def test_what_is_dropped_is_nothing_that_placement_depends_on() -> None:
     assert [volume.name for volume in lean.spec.volumes] == ["data"]
     assert [condition.type for condition in lean.status.conditions] == ["PodScheduled"]
     assert not lean.spec.containers[0].env and lean.spec.containers[0].resources == whole.spec.containers[0].resources
+
+
+def test_nodes_share_the_images_that_they_have_in_common() -> None:
+    lean = LeanNodes()
+
+    def made(name: str, *images: str) -> Node:
+        fresh = node(name)
+        fresh.status.images = tuple(ContainerImage(names=(image,), size_bytes=5) for image in images)
+        return lean(codec.decode(Node, codec.encode(fresh)))
+
+    one, two = made("one", "a", "b"), made("two", "b", "c")
+    assert one.status.images[1] is two.status.images[0]
+    assert [image.names for image in two.status.images] == [("b",), ("c",)]
