@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from tiphys.scheduler.what_if import (
     Cordon,
     Delete,
     Drain,
+    Outcome,
     RemoveNode,
     RescheduleAll,
     Scale,
@@ -57,10 +58,24 @@ class Request:
     kubeconfig: Path | None
 
 
+def request_of(given: Sequence[tuple[str, Any]], values: Mapping[str, Any]) -> Request:
+    """From the options in their order, and the values of all by the names of the command's parameters."""
+    names = {field.name for field in fields(Request)} - {"given"}
+    return Request(given=given, **{name: values[name] for name in names})
+
+
 def run(request: Request) -> bool:
     """Print the outcome; returns whether everything would have a node. Raises ConfigError."""
     if request.output not in ("text", "json"):
         raise ConfigError(f"--output {request.output} is neither text nor json")
+    outcome = found(request)
+    as_data = request.output == "json"
+    typer.echo(encode(outcome).decode() if as_data else render(outcome, everything=request.everything))
+    return outcome.fits
+
+
+def found(request: Request) -> Outcome:
+    """What would be. Raises ConfigError."""
     try:
         profiles = profiles_of(request.config)
         snapshot, namespace = _cluster(request, profiles)
@@ -68,11 +83,9 @@ def run(request: Request) -> bool:
         if request.save is not None:
             saved = snapshot.dump(request.save)
             typer.echo(f"saved {saved} objects to {request.save}", err=True)
-        outcome = what_if(snapshot, changes, seed=request.seed, one_by_one=request.one_by_one)
+        return what_if(snapshot, changes, seed=request.seed, one_by_one=request.one_by_one)
     except (ChangeError, SnapshotFileError) as error:
         raise ConfigError(str(error)) from None
-    typer.echo(encode(outcome).decode() if request.output == "json" else render(outcome, everything=request.everything))
-    return outcome.fits
 
 
 def changes_of(given: Sequence[tuple[str, Any]], namespace: str) -> Iterator[Change]:
@@ -129,7 +142,10 @@ def _manifest(path: Path) -> tuple[Any, ...]:
     for document in snapshot_file.documents(path):
         kind = snapshot_file.kind_of(document)
         if kind is None:
-            raise ConfigError(f"{path}: {document['apiVersion']} {document['kind']} is no kind that is built in")
+            # Custom resources of a chart: what places pods is the rest.
+            name = (document.get("metadata") or {}).get("name", "")
+            typer.echo(f"{path}: {document['kind']} {name} is left out: no kind that is built in", err=True)
+            continue
         found.append(snapshot_file.typed(kind, document, str(path)))
     return tuple(found)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand
 
 from tiphys.cmd.config import DEFAULT_DATA_DIR, ConfigError
+
+if TYPE_CHECKING:
+    from tiphys.scheduler.what_if import Outcome
 
 ORDER: Final = "tiphys.simulate.order"
 
@@ -63,6 +66,17 @@ def add_to(app: typer.Typer) -> None:
     app.command("simulate", cls=InOrder, epilog=epilog)(simulate)
 
 
+def simulate_file(file: str | Path, *arguments: str | Path) -> Outcome:
+    """What the command finds for ``--snapshot file`` and more arguments. Raises ConfigError or typer's usage errors."""
+    from tiphys.cmd.simulate import found, request_of
+
+    app = typer.Typer()
+    add_to(app)
+    command = typer.main.get_command(app)
+    context = command.make_context("simulate", [*map(str, arguments), "--snapshot", str(file)])
+    return found(request_of(context.meta[ORDER], context.params))
+
+
 def simulate(
     context: typer.Context,
     drain: Drain = None,
@@ -92,24 +106,10 @@ def simulate(
     Changes are made in the order they are given in, and may be repeated. Names may be NAMESPACE/KIND/NAME. Exits with 0
     if every pod would have a node, with 1 if some would be pending (gated ones apart), with 2 on errors.
     """
-    from tiphys.cmd.simulate import Request, run
+    from tiphys.cmd.simulate import request_of, run
 
     try:
-        fits = run(
-            Request(
-                given=context.meta[ORDER],
-                config=config,
-                snapshot=snapshot,
-                save=save,
-                one_by_one=one_by_one,
-                seed=seed,
-                everything=everything,
-                namespace=namespace,
-                output=output,
-                data_dir=data_dir,
-                kubeconfig=kubeconfig,
-            )
-        )
+        fits = run(request_of(context.meta[ORDER], context.params))
     except ConfigError as error:
         typer.echo(f"tiphys: {error}", err=True)
         raise typer.Exit(2) from None

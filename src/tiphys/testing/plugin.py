@@ -5,17 +5,26 @@ keep apart by namespaces::
 
     def test_my_operator(tiphys_cluster):
         kubernetes.config.load_kube_config(str(tiphys_cluster.kubeconfig))
+
+``tiphys_simulate`` needs no cluster: it says what would run where on the nodes of a file, after changes::
+
+    def test_my_chart_survives_the_loss_of_a_node(tiphys_simulate):
+        assert tiphys_simulate("cluster.yaml", "--add", "chart.yaml", "--remove-node", "node-1").fits
 """
 
 from __future__ import annotations
 
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tiphys.scheduler.what_if import Outcome
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,14 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def tiphys_simulate() -> Callable[..., Outcome]:
+    """``tiphys_simulate(snapshot_file, *arguments)``: the outcome of `tiphys simulate` with these arguments."""
+    from tiphys.cmd.simulate_commands import simulate_file
+
+    return simulate_file
 
 
 @pytest.fixture(scope="session")

@@ -119,6 +119,7 @@ def test_manifests_scales_and_configurations(run: Run, tmp_path: Path) -> None:
         yaml.safe_dump_all(
             [
                 {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}},
+                {"apiVersion": "example.com/v1", "kind": "Gadget", "metadata": {"name": "other"}},
                 {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "shop"}, "spec": {
                     "replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": _template("500m"),
                 }},
@@ -126,7 +127,9 @@ def test_manifests_scales_and_configurations(run: Run, tmp_path: Path) -> None:
         )
     )  # fmt: skip
     config.write_text(PACKING)
-    found = json.loads(run("--add", str(manifest), "--count", "2", "--scale", "rs/web=3", "-o", "json").output)
+    answer = run("--add", str(manifest), "--count", "2", "--scale", "rs/web=3", "-o", "json")
+    assert answer.stderr == f"{manifest}: Gadget other is left out: no kind that is built in\n"
+    found = json.loads(answer.stdout)
     assert sorted({pod["owner"] for pod in found["placements"]}) == [
         "Deployment/shop-1",
         "Deployment/shop-2",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from tiphys.cmd.config import ConfigError
 from tiphys.cmd.main import app
+from tiphys.scheduler.what_if import Outcome
 
 PAGE = Path(__file__).parents[4] / "docs" / "simulate.md"
 TEXT = PAGE.read_text()
@@ -33,6 +36,14 @@ def test_the_example_says_what_is_shown(cluster: Path) -> None:
     assert answer.output == block("text")
     assert answer.exit_code == 1
     assert CliRunner().invoke(app, [*asked, "--add-nodes", "1", "--like", "small"]).exit_code == 0
+
+
+def test_the_fixture_gives_the_outcome_of_the_command(cluster: Path, tiphys_simulate: Callable[..., Outcome]) -> None:
+    outcome = tiphys_simulate(cluster, "--drain", "big", "--add-nodes", "1", "--like", "small")
+    assert outcome.fits
+    assert outcome.changes == ("drain big", "add 1 node like small")
+    with pytest.raises(ConfigError, match='node "none" not found'):
+        tiphys_simulate(cluster, "--drain", "none")
 
 
 def test_the_python_runs(cluster: Path, capsys: pytest.CaptureFixture[str]) -> None:
