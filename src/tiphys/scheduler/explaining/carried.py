@@ -18,7 +18,7 @@ from tiphys.scheduler.arrays import Bools
 from tiphys.scheduler.cluster import Cluster, Version
 from tiphys.scheduler.explaining.explanation import Answer, PluginReason, shorten
 from tiphys.scheduler.explaining.groups import Group, group, reasons_of, shared_labels
-from tiphys.scheduler.explaining.model import Judgement, Reason
+from tiphys.scheduler.explaining.judging import Judgement, Reason
 from tiphys.scheduler.framework import Plugin
 from tiphys.scheduler.template import Template
 

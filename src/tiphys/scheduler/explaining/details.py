@@ -14,7 +14,7 @@ from tiphys.scheduler.domains import DomainCounts
 from tiphys.scheduler.explaining import amounts
 from tiphys.scheduler.explaining.explanation import counted, shorten
 from tiphys.scheduler.explaining.groups import MAXIMUM_VALUES
-from tiphys.scheduler.explaining.model import Reason
+from tiphys.scheduler.explaining.judging import Reason
 from tiphys.scheduler.nodes import PODS_COLUMN
 from tiphys.scheduler.template import Template
 

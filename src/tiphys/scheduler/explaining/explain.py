@@ -15,7 +15,8 @@ from tiphys.scheduler.explaining.details import detail
 from tiphys.scheduler.explaining.device_detail import device_detail
 from tiphys.scheduler.explaining.explanation import Explanation, NodeGroup, PluginReason, Verdict, bounded, shorten
 from tiphys.scheduler.explaining.groups import Group, examples, group, reasons_of, shared_labels, shared_taints
-from tiphys.scheduler.explaining.model import Judgement, Model, Reason
+from tiphys.scheduler.explaining.judging import Judgement, Reason
+from tiphys.scheduler.explaining.model import Model
 from tiphys.scheduler.explaining.phrases import phrase
 from tiphys.scheduler.explaining.remedies import Scene, notes
 from tiphys.scheduler.explaining.search import search

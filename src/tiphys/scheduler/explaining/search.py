@@ -25,9 +25,11 @@ from tiphys.scheduler.explaining.remedies import (
     claims_and_volumes,
     create_claims,
 )
+from tiphys.scheduler.explaining.remedies.candidate import listed
 
 MAXIMUM_STEPS: Final = 2
 ADD_NODE: Final = "AddNode"
+REMOVE_PODS: Final = "RemovePods"
 A_STEP: Final = 4
 """What a second step weighs."""
 MAXIMUM_GROUPS: Final = 16
@@ -56,9 +58,10 @@ def search(scene: Scene, groups: list[Group]) -> list[Remedy]:
         pairs = trials.working(_pairs(scene, groups, trials))
         if not singles and not pairs:
             pairs = trials.working(_with_new_node(scene))
-    kept = _best(singles)
-    # What one half does alone needs no other half.
-    small = [found for found in pairs if not any(map(trials.helps, _halves(found.candidate)))]
+    kept = _best([_shrunk(found, trials) for found in singles])
+    # What a part does alone needs no other part.
+    shrunk = [_shrunk(found, trials) for found in pairs]
+    small = [found for found in shrunk if not any(map(trials.helps, _parts(found.candidate)))]
     kept += _best(small)[: MAXIMUM_PAIRS_BESIDE_SINGLES if kept else None]
     if not scene.judgement.pod_reasons and not any(ADD_NODE in found.candidate.kind for found in kept):
         kept += _best(trials.working(add_fitting_node(scene)))[:1]
@@ -85,6 +88,11 @@ class _Trials:
             if (result := self._try(candidate)) is not None:
                 found.append(result)
         return found
+
+    def known(self, candidate: Candidate) -> Found | None:
+        """What is known of its changes, as this candidate."""
+        found = self._known.get(_identity(candidate.changes))
+        return found and found._replace(candidate=candidate)
 
     def helps(self, changes: tuple[Change, ...]) -> bool:
         """Whether these changes are enough; tried if that is not known."""
@@ -187,10 +195,31 @@ def _best(found: list[Found]) -> list[Found]:
     return kept
 
 
-def _halves(candidate: Candidate) -> Iterator[tuple[Change, ...]]:
-    for index in range(1, len(candidate.changes)):
-        yield candidate.changes[:index]
-        yield candidate.changes[index:]
+def _parts(candidate: Candidate) -> Iterator[tuple[Change, ...]]:
+    """Both sides of every cut, and all but one of the changes."""
+    changes = candidate.changes
+    for index in range(1, len(changes)):
+        yield changes[:index]
+        yield changes[index:]
+    for index in range(len(changes) if len(changes) > MAXIMUM_STEPS else 0):
+        yield (*changes[:index], *changes[index + 1 :])
+
+
+def _shrunk(found: Found, trials: _Trials) -> Found:
+    """Without the pods that need not go, if it is pods that go."""
+    kept = found.candidate.changes
+    if len(kept) < 2 or any((change.kind, change.action) != ("Pod", "delete") for change in kept):
+        return found
+    for change in kept:
+        fewer = tuple(other for other in kept if other != change)
+        if fewer and trials.helps(fewer):
+            kept = fewer
+    if len(kept) == len(found.candidate.changes):
+        return found
+    names = listed([f"{change.namespace}/{change.name}" for change in kept])
+    text = f"remove {'pod' if len(kept) == 1 else f'{len(kept)} pods'} {names}"
+    shown = found.candidate._replace(kind=REMOVE_PODS, text=text, changes=kept, weight=6 + len(kept), steps=1)
+    return trials.known(shown) or found
 
 
 def _identity(changes: tuple[Change, ...]) -> bytes:

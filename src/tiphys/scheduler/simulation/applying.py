@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tiphys.api import scheme
 from tiphys.api.types.apps_v1 import DaemonSet, Deployment, StatefulSet
 from tiphys.api.types.core_v1 import Namespace, Node, Pod, Taint
-from tiphys.scheduler.explaining.model import empty_like
+from tiphys.scheduler.explaining.changed_objects import empty_like
 from tiphys.scheduler.simulation.admitted import admitted
 from tiphys.scheduler.simulation.changes import (
     Add,

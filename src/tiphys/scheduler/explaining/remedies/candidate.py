@@ -10,7 +10,8 @@ from tiphys.scheduler.arrays import Ints
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.explaining.explanation import Change
 from tiphys.scheduler.explaining.groups import Group
-from tiphys.scheduler.explaining.model import Judgement, Model
+from tiphys.scheduler.explaining.judging import Judgement
+from tiphys.scheduler.explaining.model import Model
 from tiphys.scheduler.template import Template
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from tiphys.scheduler.arrays import Ints
+from tiphys.scheduler.explaining.changed_objects import is_condition
 from tiphys.scheduler.explaining.groups import Group, hindering, taint_text
-from tiphys.scheduler.explaining.model import is_condition
 from tiphys.scheduler.explaining.remedies.candidate import Candidate, Scene, add_op, listed, remove_op, replace_op
 from tiphys.scheduler.nodes import Taints
 

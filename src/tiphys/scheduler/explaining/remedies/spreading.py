@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from tiphys.scheduler.arrays import Ints
+from tiphys.scheduler.explaining.changed_objects import patched
 from tiphys.scheduler.explaining.groups import Group
-from tiphys.scheduler.explaining.model import patched
 from tiphys.scheduler.explaining.remedies.candidate import Candidate, Scene, remove_op, replace_op
 
 _NAME = "PodTopologySpread"
