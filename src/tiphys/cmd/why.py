@@ -20,7 +20,18 @@ from tiphys.client.client import Client
 from tiphys.cmd.administration import Administration, users_own
 from tiphys.cmd.config import ConfigError
 from tiphys.cmd.simulate import profiles_of, read_file
-from tiphys.scheduler.explaining import Explanation, Model, explain, preempting, render, replicas, told, workload
+from tiphys.scheduler.explaining import (
+    Explanation,
+    Gang,
+    Model,
+    explain,
+    explain_member,
+    preempting,
+    render,
+    replicas,
+    told,
+    workload,
+)
 from tiphys.scheduler.explaining.explanation import encode
 from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME, ProfileMaker, default_profile
 from tiphys.scheduler.snapshot import Snapshot
@@ -119,7 +130,11 @@ def explain_in(snapshot: Snapshot, subject: Any, refusals: Sequence[str] = ()) -
     if isinstance(subject, Pod):
         # Before the model is made: it has other pods' promised room taken.
         preempts = _preempts(snapshot, subject)
-        explanation = explain(subject, model_for(snapshot, subject), tuple(snapshot.profiles))
+        model, schedulers = model_for(snapshot, subject), tuple(snapshot.profiles)
+        if (gang := _gang(snapshot, subject)) is not None:
+            explanation = explain_member(subject, gang, model, schedulers)
+        else:
+            explanation = explain(subject, model, schedulers)
         return replace(explanation, notes=(*explanation.notes, preempts)) if preempts else explanation
     sets, pods = snapshot.of(ReplicaSet).values(), snapshot.of(Pod).values()
     return _of_workload(subject, sets, pods, refusals, snapshot)
@@ -142,6 +157,22 @@ def _of_workload(
         waiting = [pod for pod in troubled if not pod.spec.node_name]
         explained[0] = replicas.count_nodes(explained[0], waiting, model)
     return workload.explain_workload(workload.describe(subject, own_sets, refusals), own, explained)
+
+
+def _gang(snapshot: Snapshot, pod: Pod) -> Gang | None:
+    """The pod group that the pod names, if there are such."""
+    gangs = snapshot.handle.gangs
+    key = gangs.group_of(pod)
+    if key is None:
+        return None
+    pods = snapshot.of(Pod)
+    members = [pods[member] for member in gangs.members(key) if member in pods]
+    return Gang(
+        key.name,
+        gangs.of(key).minimum if key in gangs.groups(key.api_group) else None,
+        tuple(member for member in members if not member.spec.node_name),
+        sum(bool(member.spec.node_name) for member in members),
+    )
 
 
 def _preempts(snapshot: Snapshot, pod: Pod) -> str:

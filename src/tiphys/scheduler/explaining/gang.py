@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import ExitStack
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -14,6 +14,8 @@ from tiphys.scheduler.explaining.explanation import Explanation, Verdict, bounde
 from tiphys.scheduler.explaining.model import Model
 from tiphys.scheduler.explaining.replicas import count_nodes
 from tiphys.scheduler.template import PodInfo
+
+_MAY_BE_FOR_ITS_GANG: Final = (Verdict.SCHEDULABLE, Verdict.UNSCHEDULABLE, Verdict.GATED)
 
 
 class Gang(NamedTuple):
@@ -32,7 +34,7 @@ def explain_member(
 ) -> Explanation:
     """Why `pod` waits, if it does so for its group; else the answer for the pod alone."""
     alone = explain(pod, model, schedulers)
-    if alone.verdict not in (Verdict.SCHEDULABLE, Verdict.UNSCHEDULABLE) or gang.minimum == 0:
+    if pod.spec.scheduling_gates or alone.verdict not in _MAY_BE_FOR_ITS_GANG or gang.minimum == 0:
         return alone
     if gang.minimum is None:
         said = f"It waits for its pod group {gang.name}, which does not exist"

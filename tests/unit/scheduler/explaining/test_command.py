@@ -13,6 +13,7 @@ from tiphys.api.types.core_v1 import Pod
 from tiphys.api.types.meta_v1 import ObjectMeta, OwnerReference
 from tiphys.cmd.why import explain_in
 from tiphys.scheduler.explaining import Verdict
+from tiphys.scheduler.gangs.groups import PodGroupObject
 from tiphys.scheduler.snapshot import Snapshot
 
 
@@ -57,3 +58,23 @@ def test_a_deployment_by_its_pods() -> None:
     assert [brief.name for brief in explanation.pods] == ["pod/web-1-1", "pod/web-1-2", "pod/web-1-0"]
     add = next(remedy for remedy in explanation.remedies if remedy.kind == "AddNode")
     assert add.nodes_for_all == 2
+
+
+def test_a_pod_of_a_gang() -> None:
+    group = PodGroupObject(
+        kind="PodGroup",
+        api_version="scheduling.x-k8s.io/v1alpha1",
+        metadata=ObjectMeta(name="train", namespace="default"),
+        spec={"minMember": 3},
+    )
+    pods = [pod(f"t{index}", cpu="3", labels={"scheduling.x-k8s.io/pod-group": "train"}) for index in range(3)]
+    few = explain_in(Snapshot([node("n1", cpu="4"), group, *pods[:2]]), pods[0])
+    assert (few.verdict, few.summary) == (
+        Verdict.WAITING,
+        "It waits for its pod group train, of which at least 3 are placed together: "
+        "there are 2, and 1 more pod must be made.",
+    )
+    small = explain_in(Snapshot([node("n1", cpu="4"), group, *pods]), pods[0])
+    assert small.verdict is Verdict.UNSCHEDULABLE and "only 1 of 3 fit at the same time" in small.summary
+    enough = [node(f"n{index}", cpu="4") for index in range(3)]
+    assert explain_in(Snapshot([*enough, group, *pods]), pods[0]).verdict is Verdict.SCHEDULABLE
