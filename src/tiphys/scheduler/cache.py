@@ -15,6 +15,7 @@ from itertools import takewhile
 
 from tiphys.api.types.core_v1 import Pod
 from tiphys.scheduler.cluster import Cluster, PodKey
+from tiphys.scheduler.requests import in_use
 from tiphys.scheduler.template import PodInfo, Templates
 
 
@@ -109,5 +110,9 @@ class PodCache:
 
 
 def _placed_otherwise(old: Pod, new: Pod) -> bool:
-    """Whether what others see of a pod on a node changed: its labels, or its requests by an in-place resize."""
-    return old.metadata.labels != new.metadata.labels or old.spec.containers != new.spec.containers
+    """Whether what others see of a pod on a node changed: its labels, or what it takes, by an in-place resize."""
+    return (
+        old.metadata.labels != new.metadata.labels
+        or old.spec.containers != new.spec.containers
+        or in_use(old) != in_use(new)
+    )

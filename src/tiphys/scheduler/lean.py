@@ -16,9 +16,10 @@ from tiphys.api.types.core_v1 import (
     PodStatus,
     Volume,
 )
+from tiphys.scheduler.requests import RESIZE_PENDING
 
 _REMEMBERED: Final = 10_000
-_CONDITIONS: Final = frozenset({"PodScheduled", "DisruptionTarget"})
+_CONDITIONS: Final = frozenset({"PodScheduled", "DisruptionTarget", RESIZE_PENDING})
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 

@@ -77,8 +77,10 @@ class Template:
         self.labels: Final = pod.metadata.labels
         self.node_selector: Final = spec.node_selector
         self.tolerations: Final[tuple[Toleration, ...]] = spec.tolerations
-        self.requests: Final = {name: amount for name, amount in requests.pod_requests(spec).items() if amount}
-        assumed = requests.pod_requests(spec, with_defaults=True)
+        held = requests.in_use(pod)
+        asked = requests.pod_requests(spec, in_use=held)
+        self.requests: Final = {name: amount for name, amount in asked.items() if amount}
+        assumed = requests.pod_requests(spec, with_defaults=True, in_use=held)
         self.nonzero: Final[Ints] = np.array([assumed.get(requests.CPU, 0), assumed.get(requests.MEMORY, 0)], np.int64)
         self.host_ports: Final = frozenset(_host_ports(spec))
         self.containers: Final = len(spec.containers) + len(spec.init_containers)
@@ -195,6 +197,7 @@ def _key(pod: Pod, default_spread: Selector | None, facts: Mapping[str, object])
             [_container_key(container) for container in spec.containers],
             str(default_spread),
             claims_used(pod),
+            requests.in_use(pod),
             facts,
         )
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from tests.unit.scheduler.objects import container, pod
 from tiphys.api.quantity import Quantity
 from tiphys.api.selectors import from_labels
-from tiphys.api.types.core_v1 import ResourceRequirements
+from tiphys.api.types.core_v1 import ContainerStatus, Pod, PodCondition, ResourceRequirements
 from tiphys.api.types.meta_v1 import OwnerReference
 from tiphys.scheduler.default_spread import SpreadOwners
-from tiphys.scheduler.requests import pod_requests
+from tiphys.scheduler.requests import in_use, pod_requests
 from tiphys.scheduler.template import Templates
 
 
@@ -65,3 +65,26 @@ def test_default_spreading_is_by_service_and_controller() -> None:
     owners.set_service("default", "s", None)
     owners.set_controller("rs", None)
     assert owners.selector_of(owned) is None
+
+
+def _resizing(wanted: str, held: str) -> Pod:
+    made = pod("a", cpu=wanted, memory="1Mi", node_name="n1")
+    requests = {"cpu": Quantity(held), "memory": Quantity("1Mi")}
+    made.status.container_statuses = (
+        ContainerStatus(name="c", allocated_resources=requests, resources=ResourceRequirements(requests=requests)),
+    )
+    return made
+
+
+def test_a_pod_that_shrinks_takes_what_it_had_until_it_has_less() -> None:
+    made = _resizing("1", "3")
+    assert Templates().of(made).requests == {"cpu": 3000, "memory": 1 << 20}
+    done = _resizing("1", "1")
+    assert in_use(done) == {} and Templates().of(done).requests == {"cpu": 1000, "memory": 1 << 20}
+
+
+def test_a_pod_that_grows_takes_what_it_will_have_unless_it_cannot() -> None:
+    made = _resizing("3", "1")
+    assert Templates().of(made).requests["cpu"] == 3000
+    made.status.conditions = (PodCondition(type="PodResizePending", status="True", reason="Infeasible"),)
+    assert Templates().of(made).requests["cpu"] == 1000
