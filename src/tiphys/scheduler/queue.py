@@ -126,14 +126,15 @@ class SchedulingQueue:
         self.remove(queued.key)
         self._pods[queued.key] = queued
         self._counts[""] += 1
-        self._admit(queued)
+        self.admit(queued)
 
     def regate(self, matters: Callable[[QueuedPod], bool]) -> None:
         """Something happened: ask again about the gated pods that it `matters` to."""
         for queued in [queued for queued in self._gated.values() if matters(queued)]:
-            self._admit(queued)
+            self.admit(queued)
 
-    def _admit(self, queued: QueuedPod) -> None:
+    def admit(self, queued: QueuedPod) -> None:
+        """The pod is to be tried now, if its gate is open."""
         queued.gated_by, _ = self._gate(queued.pod)
         if queued.gated_by:
             self._put(queued, "gated")
@@ -156,7 +157,7 @@ class SchedulingQueue:
             return
         queued.info = None
         if queued.place == "gated":
-            self._admit(queued)
+            self.admit(queued)
         elif queued.place == "unschedulable":
             self._retry(queued, now)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from tiphys.api.types.core_v1 import Pod
+from tiphys.base.logging import get_logger
 from tiphys.scheduler.algorithm import Algorithm, Budgets, Unplaceable
 from tiphys.scheduler.cache import PodCache
 from tiphys.scheduler.cluster import Cluster
@@ -19,6 +20,7 @@ from tiphys.scheduler.template import PodInfo
 
 PLUGIN: Final = "GangScheduling"
 _FIT: Final = "NodeResourcesFit"
+_logger = get_logger(__name__)
 
 
 class Outcome(NamedTuple):
@@ -62,6 +64,19 @@ class GangCycle:
     def run(self, gang: GroupKey, first: QueuedPod, budgets: Budgets) -> Outcome:
         """Place at least as many of the gang as are needed, or none. `first` was popped; the others are taken."""
         queued = self._gather(gang, first)
+        if self._gangs.gate(first.pod):
+            # Some are gone since they were let in: the others wait outside again.
+            for one in queued:
+                self._queue.admit(one)
+            return Outcome()
+        try:
+            return self._try(gang, queued, budgets)
+        except Exception as error:
+            # All of them were taken from the queue: all of them go back.
+            _logger.exception("gang not scheduled", gang="/".join(gang))
+            return Outcome((), queued, self._refusal(gang, f"scheduling failed: {error!r}", frozenset()), failed=True)
+
+    def _try(self, gang: GroupKey, queued: tuple[QueuedPod, ...], budgets: Budgets) -> Outcome:
         needed = self.needed(gang)
         infos = {self._info_of(one): one for one in queued}
         members = [self._member(info) for info in sorted(infos, key=_order)]

@@ -54,16 +54,39 @@ def attempt(
 ) -> Trial:
     """Place at least `needed` of the members, or none. `preempting`: see whether others may make room."""
     placed: list[PodInfo] = []
-    left = list(members)
     # What is kept for a pod is what it takes when it is placed: it must not count twice.
     promised = {member.info: member.algorithm.nominations.node_of(member.info.key) for member in members}
+    trial: Trial | None = None
+    try:
+        trial = _attempt(members, needed, cache, cluster, budgets, placed, preempting=preempting)
+    finally:
+        if trial is None or not trial.fits:
+            by_info = {member.info: member for member in members}
+            for info in reversed(placed):
+                unreserve(info, by_info[info].profile)
+                cache.forget(info)
+                if promised[info]:
+                    by_info[info].algorithm.nominations.set(info, promised[info])
+    return trial
+
+
+def _attempt(
+    members: Sequence[Member],
+    needed: int,
+    cache: PodCache,
+    cluster: Cluster,
+    budgets: Budgets,
+    placed: list[PodInfo],
+    *,
+    preempting: bool,
+) -> Trial:
+    left = list(members)
     refused: dict[PodInfo, Unplaceable] = {}
     errors: list[Rejected] = []
     while left:
         before = len(placed)
         left = [member for member in left if not _place(member, cache, budgets, placed, refused, errors)]
-        # Who wants company may fit now that others are placed; nobody else does.
-        if len(placed) == before or not any(member.info.template.affinity for member in left):
+        if len(placed) == before or not any(_may_fit_later(member.info) for member in left):
             break
     if len(placed) >= needed:
         return Trial(True, tuple(placed), refused)
@@ -71,13 +94,12 @@ def attempt(
     failed = any(not error.unschedulable for error in errors)
     if preempting and left and not failed:
         removals = _make_room(left, needed, cache, cluster, budgets, placed)
-    by_info = {member.info: member for member in members}
-    for info in reversed(placed):
-        unreserve(info, by_info[info].profile)
-        cache.forget(info)
-        if promised.get(info):
-            by_info[info].algorithm.nominations.set(info, promised[info])
     return Trial(False, tuple(placed), refused, tuple(removals), failed)
+
+
+def _may_fit_later(info: PodInfo) -> bool:
+    """Who wants company, or an even spread, may fit now that others are placed; nobody else does."""
+    return bool(info.template.affinity or info.template.spread)
 
 
 def _place(
@@ -90,7 +112,7 @@ def _place(
 ) -> bool:
     info = member.info
     like = next((other for other in refused if other.template is info.template), None)
-    if like is not None and like is not info and info.priority <= like.priority and not info.template.affinity:
+    if like is not None and like is not info and info.priority <= like.priority and not _may_fit_later(info):
         # Since that one was refused, pods have only come.
         refused[info] = refused[like]
         return False
@@ -120,31 +142,29 @@ def _make_room(
     """Whom to remove so that `needed` of the gang fit; empty if that cannot be. `placed` gains those who are placed."""
     removed: list[tuple[PodInfo, str]] = []
     removals = [Removal(info, Candidate(info.row, ())) for info in placed]
-    for position, member in enumerate(left):
-        if len(placed) >= needed or len(placed) + len(left) - position < needed:
-            break
-        decision = member.algorithm.decide(member.info, _after(budgets, removed), preempting=True)
-        if isinstance(decision, Placed):
-            row = cluster.nodes.rows[decision.node_name]
-            candidate = Candidate(row, ())
-        elif decision.preemption is not None:
-            candidate = decision.preemption
-        else:
-            continue
-        if any(victim in placed for victim in candidate.victims):
-            # Its own are no way to make it whole.
-            continue
-        for victim in candidate.victims:
-            removed.append((victim, victim.node_name))
-            cluster.remove(victim)
-        cache.assume(member.info, cluster.nodes.names[candidate.row])
-        member.algorithm.nominations.remove(member.info.key)
-        placed.append(member.info)
-        removals.append(Removal(member.info, candidate))
-    enough = len(placed) >= needed
-    for victim, node_name in reversed(removed):
-        cluster.place(victim, node_name)
-    return removals if enough and removed else []
+    try:
+        for position, member in enumerate(left):
+            if len(placed) >= needed or len(placed) + len(left) - position < needed:
+                break
+            decision = member.algorithm.decide(member.info, _after(budgets, removed), preempting=True)
+            if isinstance(decision, Placed):
+                candidate = Candidate(cluster.nodes.rows[decision.node_name], ())
+            elif decision.preemption is not None and not any(pod in placed for pod in decision.preemption.victims):
+                candidate = decision.preemption
+            else:
+                # Nobody can make room; or only its own could, and that is no way to make it whole.
+                continue
+            for victim in candidate.victims:
+                removed.append((victim, victim.node_name))
+                cluster.remove(victim)
+            cache.assume(member.info, cluster.nodes.names[candidate.row])
+            member.algorithm.nominations.remove(member.info.key)
+            placed.append(member.info)
+            removals.append(Removal(member.info, candidate))
+    finally:
+        for victim, node_name in reversed(removed):
+            cluster.place(victim, node_name)
+    return removals if removed and len(placed) >= needed else []
 
 
 def _after(budgets: Budgets, removed: Sequence[tuple[PodInfo, str]]) -> Callable[[], list[Disruption]]:
