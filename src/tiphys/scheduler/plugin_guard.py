@@ -101,6 +101,13 @@ class _Filter(NodeFilter):
             return np.zeros(count, np.bool_)
         return passes
 
+    def concerns(self, template: Template) -> bool:
+        try:
+            return bool(self._inner.concerns(template))
+        except Exception as error:
+            self._failure = _failed(self._plugin, "filter", error)
+            return True
+
     def changed(self, change: Change) -> bool:
         try:
             return bool(self._inner.changed(change))
@@ -144,6 +151,13 @@ class _Score(NodeScore):
             _failed(self._plugin, "score", error)
             return np.zeros(count, np.int64)
         return scores
+
+    def concerns(self, template: Template) -> bool:
+        try:
+            return bool(self._inner.concerns(template))
+        except Exception as error:
+            _failed(self._plugin, "score", error)
+            return True
 
     def changed(self, change: Change) -> bool:
         try:

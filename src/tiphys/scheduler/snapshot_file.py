@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 import yaml
+from msgspec.structs import replace
 
 from tiphys.api import scheme
 from tiphys.api.codec import decode_any, encode, from_dict
@@ -21,6 +22,7 @@ from tiphys.api.types import apps_v1, batch_v1, core_v1, node_v1, policy_v1, res
 from tiphys.scheduler.gangs.groups import API_GROUPS, PodGroupObject
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
+_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 REQUIRED_KINDS: Final[tuple[type[Any], ...]] = (core_v1.Node, core_v1.Namespace, core_v1.Pod)
 OPTIONAL_KINDS: Final[tuple[type[Any], ...]] = (
@@ -57,9 +59,10 @@ class SnapshotFileError(Exception):
 def dump(objects: Iterable[Any], path: Path) -> int:
     """Write the objects to a new file (0600), compressed if its name ends in ``.gz``. Returns how many.
 
+    What containers run, with which arguments and environment, is left out: it is no matter of placement, and secret.
     Raises SnapshotFileError, also if the file is there already.
     """
-    lines = [encode(obj) for obj in objects]
+    lines = [encode(discreet(obj)) for obj in objects]
     content = b"\n".join((*lines, b""))
     if path.suffix == ".gz":
         # Without a time in it: the same cluster gives the same file.
@@ -124,8 +127,29 @@ def without_managed_fields(obj: Any) -> Any:
     """The object without ``metadata.managedFields``."""
     if not obj.metadata.managed_fields:
         return obj
-    metadata = msgspec.structs.replace(obj.metadata, managed_fields=())
-    return msgspec.structs.replace(obj, metadata=metadata)
+    metadata = replace(obj.metadata, managed_fields=())
+    return replace(obj, metadata=metadata)
+
+
+def discreet(obj: Any) -> Any:
+    """The object without commands, environments and what kubectl last applied."""
+    notes = obj.metadata.annotations
+    if _LAST_APPLIED in notes:
+        kept = {name: text for name, text in notes.items() if name != _LAST_APPLIED}
+        obj = replace(obj, metadata=replace(obj.metadata, annotations=kept))
+    if isinstance(obj, core_v1.Pod):
+        return replace(obj, spec=_discreet_pod(obj.spec))
+    template = getattr(getattr(obj, "spec", None), "template", None)
+    if isinstance(template, core_v1.PodTemplateSpec):
+        return replace(obj, spec=replace(obj.spec, template=replace(template, spec=_discreet_pod(template.spec))))
+    return obj
+
+
+def _discreet_pod(spec: core_v1.PodSpec) -> core_v1.PodSpec:
+    def containers(given: tuple[core_v1.Container, ...]) -> tuple[core_v1.Container, ...]:
+        return tuple(replace(one, env=(), env_from=(), command=(), args=()) for one in given)
+
+    return replace(spec, containers=containers(spec.containers), init_containers=containers(spec.init_containers))
 
 
 def _parse(content: bytes) -> Iterator[Any]:

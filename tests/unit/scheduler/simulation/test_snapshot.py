@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from tests.unit.scheduler.objects import node, pod
-from tiphys.api.codec import to_dict
+from tiphys.api.codec import from_dict, to_dict
+from tiphys.api.types.apps_v1 import Deployment
 from tiphys.api.types.core_v1 import Node, Pod, PodStatus, Secret
 from tiphys.api.types.meta_v1 import ManagedFieldsEntry, ObjectMeta
 from tiphys.scheduler.algorithm import Placed
@@ -77,6 +78,29 @@ def test_it_is_dumped_and_loaded(tmp_path: Path, name: str) -> None:
         Snapshot.from_objects(OBJECTS).dump(path)
     (tmp_path / "one.json").write_text(json.dumps(to_dict(managed)))
     assert load(tmp_path / "one.json")[0].metadata.managed_fields == ()
+
+
+def test_what_containers_run_is_not_written(tmp_path: Path) -> None:
+    told = {"kubectl.kubernetes.io/last-applied-configuration": "hunter2", "kept": "yes"}
+    container = {
+        "name": "c",
+        "image": "i",
+        "command": ["run"],
+        "args": ["hunter2"],
+        "env": [{"name": "P", "value": "hunter2"}],
+    }
+    spec = {"containers": [container], "initContainers": [container]}
+    metadata = {"name": "x", "namespace": "default", "annotations": told}
+    made = [
+        from_dict(Pod, {"metadata": metadata, "spec": spec}),
+        from_dict(Deployment, {"metadata": metadata, "spec": {"template": {"spec": spec}}}),
+    ]
+    path = tmp_path / "cluster.jsonl"
+    Snapshot.from_objects(made).dump(path)
+    assert "hunter2" not in path.read_text()
+    found = load(path)
+    assert [obj.metadata.annotations for obj in found] == [{"kept": "yes"}] * 2
+    assert found[1].spec.template.spec.containers[0].image == "i"
 
 
 @pytest.mark.parametrize("form", ["json", "yaml", "gz", "documents"])
