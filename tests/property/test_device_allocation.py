@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from tests.unit.scheduler.devices.making import DRIVER, claim, device, device_class, request, slice_of
 from tiphys.api.types.resource_v1 import ResourceClaim
-from tiphys.scheduler.devices import Allocator, DeviceId, Inventory, Unsatisfiable
-from tiphys.scheduler.devices.allocator import Grant
+from tiphys.scheduler.devices import Allocator, DeviceId, Grant, Inventory, Unsatisfiable, Usage
 from tiphys.scheduler.devices.requests import Asked, Wanted, resolve
 
 CAPACITY = 4
@@ -116,7 +115,7 @@ def test_devices_are_found_exactly_if_there_is_a_way(seed: int) -> None:
     taken: set[DeviceId] = {(DRIVER, "pool", name) for name in case.taken}
     exists = next(case.ways(), None) is not None
     try:
-        grants = Allocator(case.inventory, taken).allocate(case.asked(), "n1", lambda selector: False)
+        grants = Allocator(case.inventory, Usage.of(taken)).allocate(case.asked(), "n1", lambda selector: False)
     except Unsatisfiable:
         assert not exists
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from tiphys.base.clock import Clock, rfc3339
@@ -90,6 +90,7 @@ class Handle:
         volumes: VolumeBinder,
         happened: Callable[[Trigger], None],
         activate: Callable[[Iterable[PodKey]], None],
+        later: Callable[[Callable[[], Awaitable[Any]]], None] = lambda _: None,
     ) -> None:
         self.client = client
         self.cluster = cluster
@@ -103,6 +104,8 @@ class Handle:
         """Wake the pods that such an event may help."""
         self.activate = activate
         """Try these pods, if they are unschedulable or back off, without waiting for anything."""
+        self.later = later
+        """Have a call of the API done, soon; if it fails, that is logged."""
         self.informers: dict[type, Informer[Any]] = {}
         self._shared: dict[type, Any] = {}
         self._first: set[str] = set()

@@ -88,7 +88,16 @@ class Scheduler:
         self._wake = asyncio.Event()
         self._volumes = VolumeBinder(client, self.cluster.volumes, self._clock)
         recorder = EventRecorder(client, "scheduler", config.host, clock=self._clock)
-        self.handle = Handle(client, self.cluster, self._clock, recorder, self._volumes, self._happened, self._activate)
+        self.handle = Handle(
+            client,
+            self.cluster,
+            self._clock,
+            recorder,
+            self._volumes,
+            self._happened,
+            self._activate,
+            self._calls.submit,
+        )
         self._bindings = Bindings(self._calls, self.handle.waiting, self._clock, self._bound)
         profiles = [make(self.handle) for make in config.profiles]
         self._profiles = {profile.scheduler_name: self._scheduling(profile, rng) for profile in profiles}

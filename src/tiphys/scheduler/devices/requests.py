@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -45,13 +45,14 @@ class Wanted(NamedTuple):
     tolerations: tuple[DeviceToleration, ...]
     capacity: Mapping[str, Quantity]
 
+    @property
+    def short_name(self) -> str:
+        """As the request, or the subrequest in its request, is called."""
+        return self.name.rpartition("/")[2]
+
     def matches(self, offer: Offer) -> bool:
         """Whether the device is of the kind that is asked for, free or not. Raises ClaimProblem."""
-        return (
-            all(_holds(expression, offer) for expression in self.selectors)
-            and self._is_large_enough(offer)
-            and (self.admin_access or self._tolerates(offer))
-        )
+        return all(_holds(expression, offer) for expression in self.selectors) and self._is_large_enough(offer)
 
     def _is_large_enough(self, offer: Offer) -> bool:
         driver, capacity = offer.id[0], offer.device.capacity
@@ -61,7 +62,8 @@ class Wanted(NamedTuple):
                 return False
         return True
 
-    def _tolerates(self, offer: Offer) -> bool:
+    def tolerates(self, offer: Offer) -> bool:
+        """Whether the device's taints do not matter."""
         return all(
             taint.effect not in _HINDERING
             or any(
@@ -72,6 +74,11 @@ class Wanted(NamedTuple):
             )
             for taint in offer.device.taints
         )
+
+
+def concerns(requests: Collection[str], name: str) -> bool:
+    """Whether a list of requests (empty: all) has that one; a request stands for all its subrequests."""
+    return not requests or name in requests or name.partition("/")[0] in requests
 
 
 class Asked(NamedTuple):

@@ -6,34 +6,27 @@ A claim without devices gets them with the pod's node: at `reserve` they are tak
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-from msgspec.structs import replace
 
-from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import NodeSelector, Pod
-from tiphys.api.types.resource_v1 import (
-    AllocationResult,
-    DeviceClass,
-    ResourceClaim,
-    ResourceClaimConsumerReference,
-    ResourceSlice,
-)
-from tiphys.scheduler.arrays import Bools, Rows
+from tiphys.api.types.resource_v1 import DeviceClass, ResourceClaim, ResourceSlice
+from tiphys.scheduler.arrays import Bools, Ints, Rows
+from tiphys.scheduler.claim_writer import IN_USE, MAXIMUM_USERS, ClaimWriter
 from tiphys.scheduler.cluster import Cluster
-from tiphys.scheduler.devices.allocator import Allocator, Grant, Unsatisfiable, allocation
+from tiphys.scheduler.devices.allocator import Selects
+from tiphys.scheduler.devices.answers import Answers
 from tiphys.scheduler.devices.requests import Asked, ClaimProblem, resolve
+from tiphys.scheduler.devices.results import allocation
+from tiphys.scheduler.devices.search import CANNOT_ALLOCATE, Unsatisfiable
 from tiphys.scheduler.devices.state import DeviceState, claim_names
-from tiphys.scheduler.framework import NodeFilter, Plugin, Rejected, Trigger
+from tiphys.scheduler.framework import Candidate, Failure, NodeFilter, Plugin, Refusal, Rejected, Trigger
 from tiphys.scheduler.node_match import matches_any
 from tiphys.scheduler.plugin_args import DynamicResourcesArgs
 from tiphys.scheduler.template import PodInfo, Template
-
-FINALIZER = "resource.kubernetes.io/delete-protection"
-MAXIMUM_USERS = 256
-_TRIES = 5
 
 
 class DynamicResources(Plugin):
@@ -44,6 +37,9 @@ class DynamicResources(Plugin):
     def __init__(self, args: Any = None, handle: Any = None) -> None:
         super().__init__(args, handle)
         self.state = DeviceState() if handle is None else handle.shared(DeviceState)
+        self._answers = Answers(self.state)
+        if handle is not None:
+            self._writer = ClaimWriter(handle.client, self.state)
         if handle is not None and handle.is_first(self.name):
             self._watch()
 
@@ -102,138 +98,141 @@ class DynamicResources(Plugin):
                     asked.append(resolve(claim, self.state.classes))
                 elif result.node_selector is not None:
                     reach.append(result.node_selector)
-            return _Filter(self.state.allocator(), asked, reach, cluster)
+            return _Filter(self._answers, asked, reach, cluster)
         except ClaimProblem as problem:
             return _Refused(str(problem))
+
+    def post_filter(self, failure: Failure) -> Candidate | Refusal | None:
+        """Devices of a claim that nobody else uses are given back if they are what keeps the pod from nodes."""
+        pod = failure.info.pod
+        if not pod.spec.resource_claims or self.handle is None or self.handle.client is None:
+            return None
+        for _, key in claim_names(pod):
+            claim = self.state.claims.get(key) if key is not None else None
+            if claim is not None and self._is_in_the_way(claim, failure):
+                self.handle.later(partial(self._writer.deallocate, claim))
+                return Refusal("deallocation of ResourceClaim completed")
+        return None
+
+    def _is_in_the_way(self, claim: ResourceClaim, failure: Failure) -> bool:
+        allocated = claim.status.allocation
+        if allocated is None or any(user.uid != failure.info.uid for user in claim.status.reserved_for):
+            return False
+        nodes = failure.cluster.nodes
+        if allocated.node_selector is None or self.state.is_held(claim.metadata.uid or ""):
+            return False
+        selected = matches_any(allocated.node_selector, nodes)
+        return not all(selected[row] for row in nodes.rows.values())
 
     def reserve(self, info: PodInfo, node_name: str) -> None:
         if not info.pod.spec.resource_claims:
             return
         try:
             claims = self.state.claims_of(info.pod)
+            if any(_is_full(claim, info) for claim in claims):
+                raise Rejected(IN_USE)
             missing = [claim for claim in claims if self.state.allocation_of(claim) is None]
-            if not missing:
-                return
             asked = [resolve(claim, self.state.classes) for claim in missing]
-            grants = _allocate(self.state.allocator(), asked, node_name, self.handle.cluster)
-        except ClaimProblem as problem:
+            grants = self.state.allocator().allocate(asked, node_name, self._selects(node_name)) if asked else []
+        except (ClaimProblem, Unsatisfiable) as problem:
             raise Rejected(str(problem)) from problem
-        except Unsatisfiable:
-            raise Rejected("cannot allocate all claims") from None
         now = self.handle.timestamp()
         for grant in grants:
-            claim = grant.asked.claim
-            self.state.assume(claim.metadata.uid or "", allocation(grant, node_name, self.state.classes, now))
-        self.handle.cluster.moved(self.name)
+            result = allocation(grant, node_name, self.state.classes, now)
+            self.state.assume(grant.asked.claim.metadata.uid or "", result)
+        for claim in claims:
+            self.state.hold(claim.metadata.uid or "", info.key)
+        if grants:
+            self.handle.cluster.moved(self.name)
 
     def unreserve(self, info: PodInfo, node_name: str) -> None:
         for _, key in claim_names(info.pod):
             claim = self.state.claims.get(key) if key is not None else None
-            if claim is not None and not self._is_others(claim, info):
-                self.state.forget(claim.metadata.uid or "")
-                self.handle.cluster.moved(self.name)
-
-    def _is_others(self, claim: ResourceClaim, info: PodInfo) -> bool:
-        """Whether another pod, placed as well, is to use what the claim is to get."""
-        return any(
-            other.key != info.key and any(key == _key(claim) for _, key in claim_names(other.pod))
-            for there in self.handle.cluster.pods_on.values()
-            for other in there.values()
-            if other.pod.spec.resource_claims and not other.pod.spec.node_name
-        )
+            if claim is None:
+                continue
+            self.state.release(claim.metadata.uid or "", info.key)
+            self.handle.cluster.moved(self.name)
+            if any(user.uid == info.uid for user in claim.status.reserved_for) and self.handle.client is not None:
+                self.handle.later(partial(self._writer.release, claim, info.uid))
 
     def has_work(self, info: PodInfo) -> bool:
         return bool(info.pod.spec.resource_claims)
 
     async def pre_bind(self, info: PodInfo, node_name: str) -> None:
-        for claim in self.state.claims_of(info.pod):
-            await self._write(claim, info)
+        try:
+            claims = self.state.claims_of(info.pod)
+        except ClaimProblem as problem:
+            raise Rejected(str(problem)) from problem
+        for claim in claims:
+            await self._writer.reserve(claim, info, self._selects(node_name))
 
-    async def _write(self, claim: ResourceClaim, info: PodInfo) -> None:
-        """Devices and user into the claim's status, whatever others write meanwhile."""
-        client, meta = self.handle.client, claim.metadata
-        for _ in range(_TRIES):
-            try:
-                current = await client.get(ResourceClaim, meta.name, meta.namespace)
-                if current.metadata.uid != meta.uid or current.metadata.deletion_timestamp is not None:
-                    raise Rejected(f'resourceclaim "{meta.name}" is being deleted')
-                if current.status.allocation is None and FINALIZER not in current.metadata.finalizers:
-                    kept = replace(current.metadata, finalizers=(*current.metadata.finalizers, FINALIZER))
-                    current = await client.update(replace(current, metadata=kept))
-                wanted = self._with_user(current, info)
-                if wanted is not current:
-                    self.state.observe_claim(await client.update_status(wanted))
-                return
-            except ApiError as error:
-                if error.code != 409:
-                    raise
-        raise Rejected(f'resourceclaim "{meta.name}" changes too often', unschedulable=False)
+    def post_bind(self, info: PodInfo, node_name: str) -> None:
+        """From now on the claims' statuses say that it uses them."""
+        for _, key in claim_names(info.pod):
+            if key is not None and (claim := self.state.claims.get(key)) is not None:
+                self.state.release(claim.metadata.uid or "", info.key)
 
-    def _with_user(self, claim: ResourceClaim, info: PodInfo) -> ResourceClaim:
-        status = claim.status
-        mine: AllocationResult | None = self.state.in_flight.get(claim.metadata.uid or "")
-        if status.allocation is None:
-            if mine is None:
-                raise Rejected(f'resourceclaim "{claim.metadata.name}" lost its devices', unschedulable=False)
-            status = replace(status, allocation=mine)
-        elif mine is not None and mine.devices != status.allocation.devices:
-            raise Rejected(f'resourceclaim "{claim.metadata.name}" was given other devices', unschedulable=False)
-        if all(user.uid != info.uid for user in status.reserved_for):
-            if len(status.reserved_for) >= MAXIMUM_USERS:
-                raise Rejected(f'resourceclaim "{claim.metadata.name}" in use')
-            user = ResourceClaimConsumerReference(resource="pods", name=info.key[1], uid=info.uid)
-            status = replace(status, reserved_for=(*status.reserved_for, user))
-        return claim if status is claim.status else replace(claim, status=status)
+    def _selects(self, node_name: str) -> Selects:
+        nodes = self.handle.cluster.nodes
+
+        def selects(selector: NodeSelector) -> bool:
+            row = nodes.rows.get(node_name)
+            return row is not None and bool(matches_any(selector, nodes)[row])
+
+        return selects
 
 
-def _key(claim: ResourceClaim) -> tuple[str, str]:
-    return (claim.metadata.namespace or "", claim.metadata.name or "")
-
-
-def _allocate(allocator: Allocator, asked: Sequence[Asked], node_name: str, cluster: Cluster) -> list[Grant]:
-    row = cluster.nodes.rows[node_name]
-    return allocator.allocate(asked, node_name, lambda selector: bool(matches_any(selector, cluster.nodes)[row]))
+def _is_full(claim: ResourceClaim, info: PodInfo) -> bool:
+    users = claim.status.reserved_for
+    return len(users) >= MAXIMUM_USERS and all(user.uid != info.uid for user in users)
 
 
 class _Filter(NodeFilter):
     def __init__(
-        self, allocator: Allocator, asked: Sequence[Asked], reach: Sequence[NodeSelector], cluster: Cluster
+        self, answers: Answers, asked: Sequence[Asked], reach: Sequence[NodeSelector], cluster: Cluster
     ) -> None:
         nodes = cluster.nodes
         self._reached = np.ones(nodes.size, np.bool_)
         for selector in reach:
             self._reached &= matches_any(selector, nodes)
-        self._satisfied = np.ones(nodes.size, np.bool_)
-        if not asked:
-            return
-        selected: dict[int, Bools] = {}
-
-        def selects(selector: NodeSelector, row: int) -> bool:
-            if id(selector) not in selected:
-                selected[id(selector)] = matches_any(selector, nodes)
-            return bool(selected[id(selector)][row])
-
-        for name, row in nodes.rows.items():
-            self._satisfied[row] = (
-                self._reached[row]
-                and (allocator.may_have(name) or not any(each.requests for each in asked))
-                and _succeeds(allocator, asked, name, lambda selector, row=row: selects(selector, row))
-            )
+        asks = any(each.requests for each in asked)
+        self._satisfied = np.full(nodes.size, not asks, np.bool_)
+        self._others: dict[str, Bools] = {}
+        for name, why in _reasons(answers, asked, self._reached, cluster) if asks else ():
+            row = nodes.rows.get(name)
+            if row is not None and not why:
+                self._satisfied[row] = True
+            elif row is not None and why != CANNOT_ALLOCATE:
+                self._others.setdefault(why, np.zeros(nodes.size, np.bool_))[row] = True
 
     def passes(self, rows: Rows) -> Bools:
         return self._reached[rows] & self._satisfied[rows]
 
-    def reasons(self, rows: Any) -> Any:
-        yield "resourceclaim not available on the node", ~self._reached[rows]
-        yield "cannot allocate all claims", self._reached[rows]
+    def reasons(self, rows: Ints) -> Iterator[tuple[str, Bools]]:
+        left = self._reached[rows]
+        yield "resourceclaim not available on the node", ~left
+        for why, holds in self._others.items():
+            yield why, left & holds[rows]
+            left = left & ~holds[rows]
+        yield CANNOT_ALLOCATE, left
 
 
-def _succeeds(allocator: Allocator, asked: Sequence[Asked], node_name: str, selects: Any) -> bool:
-    try:
-        allocator.allocate(asked, node_name, selects)
-    except Unsatisfiable:
-        return False
-    return True
+def _reasons(answers: Answers, asked: Sequence[Asked], reached: Bools, cluster: Cluster) -> Iterator[tuple[str, str]]:
+    """(node, why it cannot satisfy the claims); nodes that are not said have no devices."""
+    nodes = cluster.nodes
+    if answers.are_local:
+        for name, (_, why) in answers.local(asked).items():
+            yield name, why
+        return
+    selected: dict[int, Bools] = {}
+
+    def selects(selector: NodeSelector, row: int) -> bool:
+        if id(selector) not in selected:
+            selected[id(selector)] = matches_any(selector, nodes)
+        return bool(selected[id(selector)][row])
+
+    reachable = [(name, row) for name, row in nodes.rows.items() if reached[row]]
+    yield from answers.each(asked, [(name, partial(selects, row=row)) for name, row in reachable]).items()
 
 
 class _Refused(NodeFilter):

@@ -13,7 +13,9 @@ DRIVER = "gpu.example.com"
 
 def device(name: str, **attributes: Any) -> dict[str, Any]:
     """A device with attributes of these values; `capacity`, `taints` … are the device's own fields."""
-    own = {key: attributes.pop(key) for key in ("capacity", "taints", "consumesCounters") if key in attributes}
+    own: dict[str, Any] = {
+        key: attributes.pop(key) for key in ("capacity", "taints", "consumesCounters") if key in attributes
+    }
     kinds = {bool: "bool", int: "int", str: "string"}
     return {"name": name, "attributes": {k: {kinds[type(v)]: v} for k, v in attributes.items()}, **own}
 

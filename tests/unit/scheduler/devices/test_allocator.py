@@ -10,8 +10,7 @@ import pytest
 
 from tests.unit.scheduler.devices.making import DRIVER, claim, device, device_class, request, slice_of
 from tiphys.api.types.resource_v1 import DeviceClass, ResourceClaim, ResourceSlice
-from tiphys.scheduler.devices import Allocator, ClaimProblem, DeviceId, Inventory, Unsatisfiable
-from tiphys.scheduler.devices.allocator import allocation
+from tiphys.scheduler.devices import Allocator, ClaimProblem, DeviceId, Inventory, Unsatisfiable, Usage, allocation
 from tiphys.scheduler.devices.requests import resolve
 
 MODEL = f'device.attributes["{DRIVER}"].model == "large"'
@@ -31,7 +30,7 @@ def given(
         inventory.observe(each)
     known = {c.metadata.name or "": c for c in classes or [device_class()]}
     asked = [resolve(each, known) for each in claims]
-    grants = Allocator(inventory, taken).allocate(asked, node, lambda selector: False)
+    grants = Allocator(inventory, Usage.of(taken)).allocate(asked, node, lambda selector: False)
     return [[offer.id[2] for _, offer in grant.chosen] for grant in grants]
 
 
@@ -126,12 +125,16 @@ def test_only_the_newest_whole_pool_counts() -> None:
     more = slice_of("more", device("d2"), pool="p", generation=2, slices=2)
     with pytest.raises(Unsatisfiable):
         given([claim("c")], [old, new])
-    with pytest.raises(ClaimProblem, match="resource pool p is currently being updated"):
+    with pytest.raises(
+        Unsatisfiable, match=f"asks for all devices, but resource pool {DRIVER}/p is currently being upd"
+    ):
         given([claim("c", request("r", allocationMode="All"))], [old, new])
     assert given([claim("c", request("r", 2))], [old, new, more]) == [["d2", "d1"]]
-    with pytest.raises(ClaimProblem, match="duplicate device name d1"):
-        twice = slice_of("x", device("d1"), device("d1"))
+    twice = slice_of("x", device("d1"), device("d1"))
+    with pytest.raises(Unsatisfiable, match=f"resource pool {DRIVER}/x is currently invalid"):
         given([claim("c", request("r", allocationMode="All"))], [twice])
+    with pytest.raises(Unsatisfiable, match="invalid resource pools were encountered"):
+        given([claim("c")], [twice])
 
 
 @pytest.mark.parametrize(
@@ -151,6 +154,30 @@ def test_an_unknown_domain_is_empty() -> None:
     assert given([claim("c", unknown)], [slice_of("a", device("d0"))]) == [["d0"]]
 
 
+def test_configuration_says_whose_it_is_unless_it_is_all_the_claims() -> None:
+    def opaque(mode: str) -> dict[str, Any]:
+        return {"opaque": {"driver": DRIVER, "parameters": {"mode": mode}}}
+
+    classes = {
+        "gpu": device_class("gpu", config=[opaque("gpu")]),
+        "fast": device_class("fast", config=[opaque("fast")]),
+    }
+    requests = [request("a"), request("b"), request("c", 1, deviceClassName="fast")]
+    wish = claim("x", *requests, config=[opaque("all"), {**opaque("two"), "requests": ["c", "a"]}])
+    inventory = Inventory()
+    inventory.observe(slice_of("a", device("d0"), device("d1"), device("d2")))
+    (grant,) = Allocator(inventory, Usage()).allocate([resolve(wish, classes)], "n1", lambda selector: False)
+    made = allocation(grant, "n1", classes, "2026-01-01T00:00:00Z")
+    assert made.devices is not None
+    assert [(c.requests, c.opaque.parameters["mode"]) for c in made.devices.config if c.opaque is not None] == [
+        (("a", "b"), "gpu"),
+        (("c",), "fast"),
+        ((), "all"),
+        (("c", "a"), "two"),
+    ]
+    assert made.node_selector is None
+
+
 def test_what_is_written_down() -> None:
     opaque = {"driver": DRIVER, "parameters": {"mode": "shared"}}
     gpu = device_class("gpu", config=[{"opaque": opaque}])
@@ -159,11 +186,11 @@ def test_what_is_written_down() -> None:
     )
     inventory = Inventory()
     inventory.observe(slice_of("a", device("d0"), node="n1"))
-    (grant,) = Allocator(inventory, ()).allocate([resolve(wish, {"gpu": gpu})], "n1", lambda selector: False)
+    (grant,) = Allocator(inventory, Usage()).allocate([resolve(wish, {"gpu": gpu})], "n1", lambda selector: False)
     made = allocation(grant, "n1", {"gpu": gpu}, "2026-01-01T00:00:00Z")
     assert made.devices is not None
     assert [(r.request, r.driver, r.pool, r.device) for r in made.devices.results] == [("r", DRIVER, "a", "d0")]
-    assert [(c.source, c.requests) for c in made.devices.config] == [("FromClass", ("r",)), ("FromClaim", ("r",))]
+    assert [(c.source, c.requests) for c in made.devices.config] == [("FromClass", ()), ("FromClaim", ())]
     assert made.node_selector is not None
     (field,) = made.node_selector.node_selector_terms[0].match_fields
     assert (field.key, field.values) == ("metadata.name", ("n1",))
