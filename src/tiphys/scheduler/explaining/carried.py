@@ -60,32 +60,45 @@ class CarriedReasons:
     def __init__(self, cluster: Cluster, filters: Sequence[Plugin]) -> None:
         self._cluster = cluster
         self._filters = filters
-        #: By template: the value, when it was made, and the version and the end of the log then.
-        self._known: OrderedDict[int, tuple[str, float, Version, int]] = OrderedDict()
+        #: By template and what is said besides: the value, when it was made, and version and end of the log then.
+        self._known: OrderedDict[tuple[int, str], tuple[str, float, Version, int]] = OrderedDict()
 
-    def of(self, template: Template, now: float, promised: Sequence[int] = ()) -> str:
+    def of(
+        self, template: Template, now: float, promised: Sequence[int] = (), besides: tuple[str, str] = ("", "")
+    ) -> str:
         """Why no node takes such a pod, as of now or a moment ago; at most `MAXIMUM_BYTES` long.
 
-        `promised`: the rows whose room is kept for other pods, whatever the filters say.
+        `promised`: the rows whose room is kept for other pods, whatever the filters say. `besides`: what a plugin says
+        of the pod that is no filter's to say, such as that its gang does not fit: (plugin, words).
         """
         cluster = self._cluster
         # Asking for the vector may add a resource column, which moves the version.
         cluster.vector(template)
         version, position = cluster.version(template), cluster.position
-        known = self._known.get(template.id)
+        key = (template.id, besides[1])
+        known = self._known.get(key)
         if known is not None and (now < known[1] + FRESH_SECONDS or known[2:] == (version, position)):
             return known[0]
-        text = _encoded(_carried(template, cluster, self._filters, promised))
-        self._known[template.id] = (text, now, version, position)
-        self._known.move_to_end(template.id)
+        carried = _carried(template, cluster, self._filters, promised, [besides] if besides[1] else [])
+        text = _encoded(carried)
+        self._known[key] = (text, now, version, position)
+        self._known.move_to_end(key)
         if len(self._known) > MAXIMUM_TEMPLATES:
             self._known.popitem(last=False)
         return text
 
 
-def _carried(template: Template, cluster: Cluster, filters: Sequence[Plugin], promised: Sequence[int]) -> Carried:
+def _carried(
+    template: Template,
+    cluster: Cluster,
+    filters: Sequence[Plugin],
+    promised: Sequence[int],
+    besides: list[tuple[str, str]],
+) -> Carried:
     judgement = Judgement(template, cluster, filters)
-    about_pod = [PluginReason(plugin=plugin, reason=shorten(words)) for plugin, words in judgement.pod_reasons]
+    about_pod = [
+        PluginReason(plugin=plugin, reason=shorten(words)) for plugin, words in (*besides, *judgement.pod_reasons)
+    ]
     told_apart = reasons_of(judgement, cluster)
     if promised:
         kept = np.zeros(len(judgement.active), np.bool_)

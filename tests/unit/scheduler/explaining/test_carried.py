@@ -79,6 +79,20 @@ def test_room_that_is_promised() -> None:
     ]
 
 
+def test_what_no_filter_says() -> None:
+    there = model([node("n1", cpu="1")])
+    carried = CarriedReasons(there.cluster, there.plugins)
+    template = there.template_of(pod("p", cpu="2"))
+    alone = carried.of(template, 0.0)
+    text = carried.of(template, 0.0, (), ("GangScheduling", 'pod group "g": only 1 of at least 2 pods fit.'))
+    assert json.loads(text)["reasons"] == [
+        {"plugin": "GangScheduling", "reason": 'pod group "g": only 1 of at least 2 pods fit.'},
+        {"plugin": "NodeResourcesFit", "reason": "Insufficient cpu", "nodes": 1},
+    ]
+    assert json.loads(text)["groups"][0]["reasons"] == [1]
+    assert carried.of(template, 0.0) is alone
+
+
 def test_told_by_the_pod_alone() -> None:
     taint = Taint(key="dedicated", value="x", effect="NoSchedule")
     there = model([node("n1", zone="a"), node("n2", zone="b", taints=(taint,))])
