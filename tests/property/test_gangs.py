@@ -62,7 +62,7 @@ class World:
         self.pods[key] = made
         woken = frozenset(self.gangs.seen(made))
         self.queue.add(made, self.now)
-        self.queue.regate(lambda queued: queued.key in woken)
+        self.queue.regate(lambda queued: queued.key in woken, self.now)
 
     def delete_pod(self, key: PodKey) -> None:
         del self.pods[key]
@@ -78,10 +78,10 @@ class World:
         self.queue.move(trigger, helps, self.now)
 
     def turn(self) -> None:
-        while (queued := self.queue.pop()) is not None:
+        while (queued := self.queue.pop(self.now)) is not None:
             gang = self.gangs.gang_of(queued.pod)
             if gang is not None and self.cycle.needed(gang):
-                outcome = self.cycle.run(gang, queued, list)
+                outcome = self.cycle.run(gang, queued, list, self.now)
                 for one in outcome.placed:
                     self.queue.remove(one.key)
                 for one in outcome.refused:

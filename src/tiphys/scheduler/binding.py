@@ -24,6 +24,7 @@ from tiphys.scheduler.framework import Plugin, Point, Rejected, Wait
 from tiphys.scheduler.handle import WaitingPods
 from tiphys.scheduler.plugins.built_in import DefaultBinder
 from tiphys.scheduler.profiles import Profile
+from tiphys.scheduler.queue import QueuedPod
 from tiphys.scheduler.template import PodInfo
 
 _logger = get_logger(__name__)
@@ -40,12 +41,14 @@ class Start(NamedTuple):
     """Called at most once, perhaps at once; the pod is unreserved then."""
     reserved: bool = False
     """Whether `reserve` was called for it."""
+    queued: QueuedPod | None = None
+    """What it was in the queue."""
 
 
 class Bindings:
     """Binds placed pods. A pod whose cycle has a task can be stopped before it is sent to the apiserver."""
 
-    def __init__(self, calls: Calls, waiting: WaitingPods, clock: Clock, bound: Callable[[PodInfo], None]) -> None:
+    def __init__(self, calls: Calls, waiting: WaitingPods, clock: Clock, bound: Callable[[Start], None]) -> None:
         self._calls = calls
         self._waiting = waiting
         self._clock = clock
@@ -142,7 +145,7 @@ class Bindings:
             self._calls.submit(lambda: self._bind(start))
 
     async def _bind(self, start: Start) -> None:
-        info, profile, effects, failed, _ = start
+        info, profile, effects, failed = start[:4]
         try:
             for plugin in profile.at(Point.BIND):
                 if isinstance(plugin, DefaultBinder):
@@ -164,7 +167,7 @@ class Bindings:
             unreserve(info, profile)
             failed(error)
             return
-        self._bound(info)
+        self._bound(start)
         for plugin in profile.at(Point.POST_BIND):
             plugin.post_bind(info, info.node_name)
 

@@ -34,6 +34,11 @@ class PodCache:
     def __len__(self) -> int:
         return len(self._pods)
 
+    @property
+    def assumed(self) -> int:
+        """How many of them are assumed."""
+        return len(self._assumed)
+
     def get(self, key: PodKey) -> PodInfo | None:
         return self._pods.get(key)
 

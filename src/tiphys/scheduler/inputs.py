@@ -175,9 +175,10 @@ class Inputs:
         """Something changed for these members of a gang."""
         keys = frozenset(members)
         if keys:
-            self._queue.regate(lambda queued: queued.key in keys)
+            now = self._clock.monotonic()
+            self._queue.regate(lambda queued: queued.key in keys, now)
             for key in keys:
-                self._queue.again(key, self._clock.monotonic())
+                self._queue.again(key, now)
             self._happened(Trigger(0))
 
     def _pod_added(self, pod: Pod) -> None:

@@ -16,7 +16,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterator
+from functools import reduce
+from operator import or_
 from typing import NamedTuple
 
 from tiphys.api.types.core_v1 import Pod
@@ -26,6 +29,18 @@ from tiphys.scheduler.template import PodInfo, Template
 
 STALE_SECONDS = 5.0
 """How long what unschedulable pods say of themselves may be out of date before one of them looks again."""
+POD_ADD, POD_UPDATE, ATTEMPT_FAILED, FORCED = "PodAdd", "PodUpdate", "ScheduleAttemptFailure", "ForceActivate"
+EVENTS = {
+    Trigger.NODE_ADDED: "NodeAdd",
+    Trigger.NODE_CHANGED: "NodeUpdate",
+    Trigger.POD_PLACED: "AssignedPodAdd",
+    Trigger.POD_CHANGED: "AssignedPodUpdate",
+    Trigger.POD_GONE: "AssignedPodDelete",
+    Trigger.STORAGE_CHANGED: "StorageChange",
+}
+"""What upstream's metrics call them, as far as it has the same."""
+REMEMBERED_EVENTS = 1_024
+"""Who is on its way to be bound for longer than so many is taken to have missed one of every kind."""
 PLACES = ("active", "backoff", "unschedulable", "gated")
 
 
@@ -42,6 +57,10 @@ Gate = Callable[[Pod], tuple[str, str]]
 """(plugin, reason) of what keeps a pod from being considered; empty if nothing does."""
 
 
+Came = Callable[[str, str], None]
+"""Told of every pod that comes to a place: (place, event), the words upstream's metrics have for events."""
+
+
 def scheduling_gates(pod: Pod) -> tuple[str, str]:
     """The gate of a queue that is given none: the pod's own."""
     return ("SchedulingGates", "gated") if pod.spec.scheduling_gates else ("", "")
@@ -54,6 +73,7 @@ class QueuedPod:
         "attempts",
         "entry",
         "failed_at",
+        "first_at",
         "gated_by",
         "group",
         "info",
@@ -61,6 +81,8 @@ class QueuedPod:
         "message",
         "place",
         "pod",
+        "popped_after",
+        "popped_at",
         "queued_at",
     )
 
@@ -69,6 +91,11 @@ class QueuedPod:
         self.pod = pod
         self.queued_at = now
         self.failed_at = now
+        #: When it was first let into the queue; None: not yet.
+        self.first_at: float | None = None
+        self.popped_at = now
+        #: How many events the queue had heard of then.
+        self.popped_after = 0
         self.attempts = 0
         self.info: PodInfo | None = None
         self.group: Group | None = None
@@ -91,8 +118,13 @@ class SchedulingQueue:
         maximum_backoff_seconds: float,
         unschedulable_seconds: float,
         gate: Gate = scheduling_gates,
+        came: Came = lambda place, event: None,
     ) -> None:
         self._gate = gate
+        self._came = came
+        #: The newest events, and how many there ever were.
+        self._events: deque[Trigger] = deque(maxlen=REMEMBERED_EVENTS)
+        self._heard = 0
         self._counts = dict.fromkeys(("", *PLACES), 0)
         self._gated: dict[PodKey, QueuedPod] = {}
         self._initial_backoff_seconds = initial_backoff_seconds
@@ -126,22 +158,24 @@ class SchedulingQueue:
         self.remove(queued.key)
         self._pods[queued.key] = queued
         self._counts[""] += 1
-        self.admit(queued)
+        self.admit(queued, now, POD_ADD)
 
-    def regate(self, matters: Callable[[QueuedPod], bool]) -> None:
+    def regate(self, matters: Callable[[QueuedPod], bool], now: float) -> None:
         """Something happened: ask again about the gated pods that it `matters` to."""
         for queued in [queued for queued in self._gated.values() if matters(queued)]:
-            self.admit(queued)
+            self.admit(queued, now)
 
-    def admit(self, queued: QueuedPod) -> None:
+    def admit(self, queued: QueuedPod, now: float, event: str = POD_UPDATE) -> None:
         """The pod is to be tried now, if its gate is open."""
         queued.gated_by, _ = self._gate(queued.pod)
-        if queued.gated_by:
-            self._put(queued, "gated")
-            self._gated[queued.key] = queued
-        else:
+        if not queued.gated_by:
             self._leave(queued)
-            self._activate(queued)
+            if queued.first_at is None:
+                queued.first_at = now
+            self._activate(queued, event)
+        elif queued.place != "gated":
+            self._put(queued, "gated", event)
+            self._gated[queued.key] = queued
 
     def update(self, pod: Pod, now: float, *, matters: bool) -> None:
         """The pod changed; `matters`: in a way that may make it schedulable."""
@@ -157,9 +191,9 @@ class SchedulingQueue:
             return
         queued.info = None
         if queued.place == "gated":
-            self.admit(queued)
+            self.admit(queued, now)
         elif queued.place == "unschedulable":
-            self._retry(queued, now)
+            self._retry(queued, now, POD_UPDATE)
 
     def remove(self, key: PodKey) -> QueuedPod | None:
         """The pod is gone, or has a node."""
@@ -169,25 +203,34 @@ class SchedulingQueue:
             self._counts[""] -= 1
         return queued
 
-    def pop(self) -> QueuedPod | None:
+    def pop(self, now: float = 0.0) -> QueuedPod | None:
         """The next pod to schedule; then call `remove`, `unschedulable` or `failed` with it."""
         while self._active:
             _, _, entry, queued = heapq.heappop(self._active)
             if queued.entry == entry:
-                queued.entry = 0
-                self._put(queued, "")
-                queued.attempts += 1
+                self._take(queued, now)
                 return queued
         return None
 
-    def take(self, key: PodKey) -> QueuedPod | None:
+    def take(self, key: PodKey, now: float = 0.0) -> QueuedPod | None:
         """That pod, as if popped: it is tried now together with another. None if it is not here, or gated."""
         queued = self._pods.get(key)
         if queued is None or queued.place in ("", "gated"):
             return None
+        self._take(queued, now)
+        return queued
+
+    def missed(self, queued: QueuedPod) -> Trigger:
+        """The events since the pod was popped: they came while it was on its way, and it heard of none."""
+        count = self._heard - queued.popped_after
+        if count > len(self._events):
+            return ~Trigger(0)
+        return reduce(or_, itertools.islice(reversed(self._events), count), Trigger(0))
+
+    def _take(self, queued: QueuedPod, now: float) -> None:
         self._leave(queued)
         queued.attempts += 1
-        return queued
+        queued.popped_at, queued.popped_after = now, self._heard
 
     @property
     def has_active(self) -> bool:
@@ -211,7 +254,7 @@ class SchedulingQueue:
         news, queued.message = message != queued.message and bool(queued.message), message
         # Equals that wait come before one that had its turn.
         queued.failed_at = queued.queued_at = now
-        self._put(queued, "unschedulable")
+        self._put(queued, "unschedulable", ATTEMPT_FAILED)
         queued.group = Group(queued.info.template, rejected_by, gang)
         group = self._groups.setdefault(queued.group, {})
         group[queued.key] = queued
@@ -225,14 +268,14 @@ class SchedulingQueue:
         for other in [other for group in like for other in self._groups[group].values()]:
             if other.message != informed.message:
                 self._leave(other)
-                self._activate(other)
+                self._activate(other, FORCED)
 
     def failed(self, queued: QueuedPod, now: float) -> None:
         """Something other than the lack of a node went wrong: try again after the backoff."""
         if self._pods.get(queued.key) is not queued:
             return
         queued.failed_at = queued.queued_at = now
-        self._retry(queued, now)
+        self._retry(queued, now, ATTEMPT_FAILED)
 
     def restore(self, queued: QueuedPod, pod: Pod, now: float, rejected_by: frozenset[str] = frozenset()) -> None:
         """A pod that was removed for a node did not get it; `pod` is its present state.
@@ -249,20 +292,20 @@ class SchedulingQueue:
             return
         queued.info = None
         queued.failed_at = queued.queued_at = now
-        self._retry(queued, now)
+        self._retry(queued, now, ATTEMPT_FAILED)
 
     def again(self, key: PodKey, now: float) -> None:
         """What an unschedulable pod waits for will not come: try it after its backoff."""
         queued = self._pods.get(key)
         if queued is not None and queued.place == "unschedulable":
-            self._retry(queued, now)
+            self._retry(queued, now, FORCED)
 
     def activate(self, key: PodKey) -> None:
         """Try the pod now, if it is unschedulable or backs off."""
         queued = self._pods.get(key)
         if queued is not None and queued.place in ("unschedulable", "backoff"):
             self._leave(queued)
-            self._activate(queued)
+            self._activate(queued, FORCED)
 
     def move(self, trigger: Trigger, helps: Callable[[Group, Trigger], bool | None], now: float) -> int:
         """Something happened: try the unschedulable groups that it `helps` again. Returns how many pods moved.
@@ -270,6 +313,9 @@ class SchedulingQueue:
         `helps` is None for a group that is not helped, but whose reasons may be others now.
         """
         moved = 0
+        self._events.append(trigger)
+        self._heard += 1
+        event = "|".join(EVENTS.get(kind, str(kind.name)) for kind in trigger)
         for group in list(self._groups):
             answer = helps(group, trigger)
             if answer is None:
@@ -277,7 +323,7 @@ class SchedulingQueue:
             if not answer:
                 continue
             for queued in list(self._groups[group].values()):
-                self._retry(queued, now)
+                self._retry(queued, now, event)
                 moved += 1
         return moved
 
@@ -286,19 +332,19 @@ class SchedulingQueue:
         while self._backoff and self._backoff[0][0] <= now:
             _, entry, queued = heapq.heappop(self._backoff)
             if queued.entry == entry:
-                self._activate(queued)
+                self._activate(queued, "BackoffComplete")
         for stale in [stale for stale, due in self._stale.items() if due <= now]:
             del self._stale[stale]
             if (first := next(iter(self._groups.get(stale, {}).values()), None)) is not None:
                 self._leave(first)
-                self._activate(first)
+                self._activate(first, FORCED)
         limit = now - self._unschedulable_seconds
         for group in list(self._groups.values()):
             # In order of failure: the first is the oldest.
             for queued in list(group.values()):
                 if queued.failed_at > limit:
                     break
-                self._retry(queued, now)
+                self._retry(queued, now, "UnschedulableTimeout")
 
     def next_flush(self) -> float | None:
         """When `flush` has something to do next; None: not before something else happens."""
@@ -312,27 +358,29 @@ class SchedulingQueue:
             moments.append(self._backoff[0][0])
         return min(moments, default=None)
 
-    def _retry(self, queued: QueuedPod, now: float) -> None:
+    def _retry(self, queued: QueuedPod, now: float, event: str) -> None:
         self._leave(queued)
         delay = self._initial_backoff_seconds * 2.0 ** min(queued.attempts - 1, 30) if queued.attempts else 0.0
         until = queued.failed_at + min(delay, self._maximum_backoff_seconds)
         if until <= now:
-            self._activate(queued)
+            self._activate(queued, event)
         else:
-            self._put(queued, "backoff")
+            self._put(queued, "backoff", event)
             queued.entry = next(self._order)
             heapq.heappush(self._backoff, (until, queued.entry, queued))
 
-    def _activate(self, queued: QueuedPod) -> None:
-        self._put(queued, "active")
+    def _activate(self, queued: QueuedPod, event: str) -> None:
+        self._put(queued, "active", event)
         queued.entry = next(self._order)
         priority = queued.pod.spec.priority or 0
         heapq.heappush(self._active, (-priority, queued.queued_at, queued.entry, queued))
 
-    def _put(self, queued: QueuedPod, place: str) -> None:
+    def _put(self, queued: QueuedPod, place: str, event: str = "") -> None:
         self._counts[queued.place] -= 1
         self._counts[place] += 1
         queued.place = place
+        if place:
+            self._came(place, event)
 
     def _leave(self, queued: QueuedPod) -> None:
         if queued.group is not None:

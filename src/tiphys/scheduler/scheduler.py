@@ -81,6 +81,7 @@ class Scheduler:
             maximum_backoff_seconds=config.maximum_backoff_seconds,
             unschedulable_seconds=config.unschedulable_seconds,
             gate=lambda pod: self._of(pod).profile.gate(pod),
+            came=metrics.incoming,
         )
         self._nominations = Nominations()
         self._calls = Calls(config.concurrent_calls)
@@ -182,7 +183,7 @@ class Scheduler:
                 await self._sleep()
 
     def _move(self, trigger: Trigger, now: float) -> None:
-        self.queue.regate(lambda queued: self._of(queued.pod).algorithm.is_helped(queued.gated_by, trigger))
+        self.queue.regate(lambda queued: self._of(queued.pod).algorithm.is_helped(queued.gated_by, trigger), now)
         # Asking many groups takes longer than a turn may: then they are all tried, a turn at a time.
         few = self.queue.groups <= MAXIMUM_EVALUATIONS // 2
 
@@ -198,6 +199,7 @@ class Scheduler:
         """Until something happens, or the next backoff is over."""
         for place, count in self.queue.counts().items():
             metrics.PENDING.labels(place).set(count)
+        metrics.cache_size(nodes=self.cluster.nodes.count, pods=len(self.cache), assumed_pods=self.cache.assumed)
         moments = [moment for moment in (self.queue.next_flush(), self.cache.next_expiry()) if moment is not None]
         timer: asyncio.Task[None] | None = None
         if moments:
@@ -212,7 +214,7 @@ class Scheduler:
     def _turn(self, now: float) -> None:
         # The machine's clock: a turn is bounded in real time, whatever time a test plays.
         end = time.perf_counter() + self._config.turn_seconds
-        while (queued := self.queue.pop()) is not None:
+        while (queued := self.queue.pop(now)) is not None:
             started = time.perf_counter()
             try:
                 self._schedule(queued, now)
@@ -259,14 +261,15 @@ class Scheduler:
             self.queue.remove(queued.key)
             self._nominations.remove(queued.key)
             failed = partial(self._not_bound, queued, info)
-            starts.append(Start(info, scheduling.profile, scheduling.effects, failed, reserved=together is not None))
-        self._triggers |= Trigger.POD_PLACED
+            starts.append(Start(info, scheduling.profile, scheduling.effects, failed, together is not None, queued))
+        if starts:
+            self._triggers |= Trigger.POD_PLACED
         self._bindings.start_together(starts, together)
 
     def _schedule_gang(self, gang: GroupKey, first: QueuedPod, now: float) -> None:
         """All of it that waits, in one go."""
         needed, group = self._gangs.needed(gang), self.handle.gangs.of(gang)
-        outcome = self._gangs.run(gang, first, self._inputs.disruptions)
+        outcome = self._gangs.run(gang, first, self._inputs.disruptions, now)
         if outcome.refusal is None:
             together = Together(needed, group.timeout_seconds, PLUGIN, gang.name, self.handle.waiting)
             self._bind(outcome.placed, together)
@@ -333,8 +336,11 @@ class Scheduler:
         effects = self._of(queued.pod).effects
         self._calls.submit(lambda: effects.report(queued.pod, reason, message, nominated, why))
 
-    def _bound(self, info: PodInfo) -> None:
-        self.cache.bound(info, self._clock.monotonic())
+    def _bound(self, start: Start) -> None:
+        now = self._clock.monotonic()
+        self.cache.bound(start.info, now)
+        if start.queued is not None:
+            metrics.bound(start.queued, start.profile.scheduler_name, now)
         if self.queue.has_active:
             self._wake.set()
 
@@ -342,7 +348,8 @@ class Scheduler:
         """Give the room back and, unless the pod is gone or has a node by now, try again after a backoff."""
         if not self.cache.forget(info):
             return
-        self._happened(Trigger.POD_GONE)
+        # What happened since it was popped it has not heard of: it is told with what happens now.
+        self._happened(Trigger.POD_GONE | self.queue.missed(queued))
         if isinstance(error, ApiError) and error.code == 404:
             return
         rejected = isinstance(error, Rejected) and error.unschedulable

@@ -193,9 +193,9 @@ def test_gates_of_plugins_are_asked_again_when_it_matters() -> None:
         queue.add(pod(name), 0)
     assert (queue.counts()["gated"], pop(queue).key[1]) == (2, "c")
     closed.clear()
-    queue.regate(lambda queued: queued.gated_by == "Nobody")
+    queue.regate(lambda queued: queued.gated_by == "Nobody", 1)
     assert queue.counts()["gated"] == 2
-    queue.regate(lambda queued: queued.gated_by == "Warden" and queued.key[1] == "a")
+    queue.regate(lambda queued: queued.gated_by == "Warden" and queued.key[1] == "a", 2)
     assert (queue.counts()["gated"], queue.counts()["active"]) == (1, 1)
     queue.remove(("default", "b"))
     assert queue.counts() == {"active": 1, "backoff": 0, "unschedulable": 0, "gated": 0}

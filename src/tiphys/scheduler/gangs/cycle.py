@@ -61,13 +61,13 @@ class GangCycle:
         placed = sum(self._cache.get(key) is not None for key in self._gangs.members(gang))
         return max(0, self._gangs.of(gang).minimum - placed)
 
-    def run(self, gang: GroupKey, first: QueuedPod, budgets: Budgets) -> Outcome:
+    def run(self, gang: GroupKey, first: QueuedPod, budgets: Budgets, now: float) -> Outcome:
         """Place at least as many of the gang as are needed, or none. `first` was popped; the others are taken."""
-        queued = self._gather(gang, first)
+        queued = self._gather(gang, first, now)
         if self._gangs.gate(first.pod):
             # Some are gone since they were let in: the others wait outside again.
             for one in queued:
-                self._queue.admit(one)
+                self._queue.admit(one, now)
             return Outcome()
         try:
             return self._try(gang, queued, budgets)
@@ -112,9 +112,9 @@ class GangCycle:
             return False
         return self._room(infos) >= self.needed(gang) or None
 
-    def _gather(self, gang: GroupKey, first: QueuedPod) -> tuple[QueuedPod, ...]:
+    def _gather(self, gang: GroupKey, first: QueuedPod, now: float) -> tuple[QueuedPod, ...]:
         """Its pods that can be tried now, those that are being deleted left out."""
-        others = (self._queue.take(key) for key in tuple(self._gangs.members(gang)) if key != first.key)
+        others = (self._queue.take(key, now) for key in tuple(self._gangs.members(gang)) if key != first.key)
         gathered: list[QueuedPod] = []
         for queued in (first, *(other for other in others if other is not None)):
             if queued.pod.metadata.deletion_timestamp is None:
