@@ -21,6 +21,8 @@ CLAIM_NAME: Final = "resource.kubernetes.io/pod-claim-name"
 """On a claim made from a template: what the pod calls it."""
 FINALIZER: Final = "resource.kubernetes.io/delete-protection"
 """On a claim that has devices: they must be given back before it goes."""
+MAXIMUM_USERS: Final = 256
+"""Of one claim."""
 
 
 def is_done(pod: Pod) -> bool:
@@ -63,6 +65,36 @@ def is_made_for(claim: ResourceClaim, pod: Pod, name: str) -> bool:
     return claim.metadata.annotations.get(CLAIM_NAME) == name and any(
         owner.controller and owner.uid == pod.metadata.uid for owner in owners
     )
+
+
+def claim_names(pod: Pod) -> Iterator[str]:
+    """The claims that the pod uses, those that are made."""
+    recorded = {status.name: status.resource_claim_name for status in pod.status.resource_claim_statuses}
+    for used in pod.spec.resource_claims:
+        if name := used.resource_claim_name or recorded.get(used.name):
+            yield name
+
+
+def unreserved(pod: Pod, claim_of: Callable[[str], ResourceClaim | None]) -> Iterator[str]:
+    """Claims with devices that a pod which was given its node not by the scheduler uses, and is no user of yet."""
+    if not pod.spec.node_name or is_done(pod) or pod.metadata.deletion_timestamp is not None:
+        return
+    for name in claim_names(pod):
+        claim = claim_of(name)
+        if (
+            claim is not None
+            and claim.status.allocation is not None
+            and claim.metadata.deletion_timestamp is None
+            and len(claim.status.reserved_for) < MAXIMUM_USERS
+            and all(user.uid != pod.metadata.uid for user in claim.status.reserved_for)
+        ):
+            yield name
+
+
+def with_user(claim: ResourceClaim, pod: Pod) -> ResourceClaimStatus:
+    """The claim's status with the pod as one more user."""
+    user = ResourceClaimConsumerReference(resource="pods", name=pod.metadata.name or "", uid=pod.metadata.uid or "")
+    return replace(claim.status, reserved_for=(*claim.status.reserved_for, user))
 
 
 def owner_of(claim: ResourceClaim) -> str | None:

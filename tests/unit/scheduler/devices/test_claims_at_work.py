@@ -143,7 +143,7 @@ async def test_a_pod_waits_for_its_claim_its_class_and_its_device(plane: Control
         await plane.client.create(pod_with("p", "late"))
 
         async def gated() -> bool:
-            return scheduler.queue.counts()["gated"] == 1
+            return bool(scheduler.queue.counts()["gated"] == 1)
 
         await until(gated)
         await plane.client.create(claim("late", request("r", 1, deviceClassName="fast")))
@@ -152,7 +152,9 @@ async def test_a_pod_waits_for_its_claim_its_class_and_its_device(plane: Control
         await plane.client.create(device_class("fast", f'device.attributes["{DRIVER}"].speed > 10'))
 
         async def without_devices() -> bool:
-            return any("cannot allocate all claims" in e.message for e in await said(plane, "p", "FailedScheduling"))
+            return any(
+                "cannot allocate all claims" in (e.message or "") for e in await said(plane, "p", "FailedScheduling")
+            )
 
         await until(without_devices)
         await plane.client.create(slice_of("n3", device("slow", speed=1), device("quick", speed=11), node="n3"))
