@@ -39,6 +39,8 @@ class Unplaceable:
     """The plugins that stood in the way."""
     preemption: Candidate | None
     """Pods to remove for it, on a node to nominate."""
+    ends_nomination: bool = False
+    """Whether no node is to be kept for it any more."""
 
 
 class Algorithm:
@@ -62,7 +64,9 @@ class Algorithm:
         blocked = self.nominations.blocked(info, self.cluster)
         nominated = nodes.rows.get(self.nominations.node_of(info.key) or info.pod.status.nominated_node_name or "")
         if nominated is not None and nominated not in blocked and evaluation.takes(nominated):
-            return Placed(nodes.names[nominated])
+            if self._leaves_room(info, nominated):
+                return Placed(nodes.names[nominated])
+            blocked = [*blocked, nominated]
         while (row := evaluation.select(self._rng, blocked)) != ABSENT:
             if self._leaves_room(info, row):
                 return Placed(nodes.names[row])
@@ -102,13 +106,13 @@ class Algorithm:
         if budgets is None:
             message = messages.unavailable(diagnosis.nodes, reasons, "", pod_reason=why)
             return Unplaceable(message, diagnosis.rejected_by, None)
-        if self.waits_for_victims(info):
-            message = messages.unavailable(diagnosis.nodes, reasons, messages.VICTIMS_TERMINATING, pod_reason=why)
-            return Unplaceable(message, diagnosis.rejected_by, None)
         outcome = self._post_filter(Failure(info, diagnosis, cluster, self.evaluations, self.nominations, budgets))
-        refusal = outcome.message if isinstance(outcome, Refusal) else ""
-        message = messages.unavailable(diagnosis.nodes, reasons, refusal, pod_reason=why)
-        return Unplaceable(message, diagnosis.rejected_by, outcome if isinstance(outcome, Candidate) else None)
+        if isinstance(outcome, Candidate):
+            message = messages.unavailable(diagnosis.nodes, reasons, "", pod_reason=why)
+            return Unplaceable(message, diagnosis.rejected_by, outcome)
+        refusal = outcome or Refusal("")
+        message = messages.unavailable(diagnosis.nodes, reasons, refusal.message, pod_reason=why)
+        return Unplaceable(message, diagnosis.rejected_by, None, refusal.ends_nomination)
 
     def _post_filter(self, failure: Failure) -> Candidate | Refusal | None:
         refusal: Refusal | None = None
@@ -127,7 +131,10 @@ class Algorithm:
         template, cluster = info.template, self.cluster
         name = cluster.nodes.names[row]
         others = self.nominations.before(info, name) if len(self.nominations) else ()
-        if not others or self.evaluations.of(template).demand() is not None:
+        if not others:
+            return True
+        picky = any(other.template.anti_affinity for other in others)
+        if not picky and self.evaluations.of(template).demand() is not None:
             return True
         guests = [PodInfo(other.pod, other.template) for other in others]
         for guest in guests:
@@ -140,7 +147,4 @@ class Algorithm:
 
     def waits_for_victims(self, info: PodInfo) -> bool:
         """Whether pods are already being removed for it."""
-        row = self.cluster.nodes.rows.get(self.nominations.node_of(info.key))
-        return row is not None and any(
-            pod.terminating and pod.priority < info.priority for pod in self.cluster.pods_on[row].values()
-        )
+        return self.nominations.waits_for_victims(info, self.cluster)

@@ -21,6 +21,7 @@ from tiphys.scheduler.arrays import ABSENT, ALL, Bools, Ints, Rows
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.framework import NodeFilter, Plugin
 from tiphys.scheduler.judgement import Asked, Judgement, rows_of
+from tiphys.scheduler.limits import Limit, Limits
 from tiphys.scheduler.template import Template
 
 MAXIMUM_EVALUATIONS = 128
@@ -130,8 +131,8 @@ class Evaluation:
             self._diagnosis = self._diagnose(np.flatnonzero(self._cluster.nodes.active))
         return self._diagnosis
 
-    def _diagnose(self, candidates: Ints) -> Diagnosis:
-        asked = sorted((entry for part in self._parts for entry in part.asked), key=_bit)
+    def _diagnose(self, candidates: Ints, bits: int = -1) -> Diagnosis:
+        asked = self._asked
         for name, node_filter, _ in asked:
             if node_filter.pod_reason:
                 nobody = np.zeros(0, np.int64)
@@ -141,7 +142,7 @@ class Evaluation:
         reasons: Counter[str] = Counter()
         rejected_by: set[str] = set()
         resolvable: list[Ints] = []
-        left = self._rejects(candidates)
+        left = self._rejects(candidates) & bits
         first = left & -left
         for name, node_filter, bit in asked:
             rows = candidates[first == bit]
@@ -167,6 +168,38 @@ class Evaluation:
                 elif demand is not None or node_filter.resolvable or overrides_unresolvable(node_filter):
                     return None
         return found
+
+    def limits(self) -> tuple[Limits, bool]:
+        """What removing pods from a node can change as far as it can be counted, and whether that is all of it."""
+        columns = amounts = np.zeros(0, np.int64)
+        before: list[Limit] = []
+        after: list[Limit] = []
+        bits, demanded, complete = 0, False, True
+        for _, node_filter, bit in self._asked:
+            demand, limits = node_filter.demand(), node_filter.limits()
+            if demand is not None and not demanded:
+                (columns, amounts), demanded = demand, True
+            elif limits is not None:
+                (after if demanded else before).extend(limits)
+            elif demand is not None or node_filter.resolvable or overrides_unresolvable(node_filter):
+                complete = False
+            else:
+                continue
+            bits |= bit
+        return Limits(columns, amounts, tuple(before), tuple(after), bits), complete
+
+    def rejected_otherwise(self, rows: Ints, bits: int) -> Bools:
+        """Which of the rows are rejected by a filter that is not among `bits`."""
+        return np.asarray((self._rejects(rows) & ~bits) != 0, np.bool_)
+
+    def why_otherwise(self, rows: Ints, bits: int) -> Counter[str]:
+        """Why these are."""
+        return self._diagnose(rows, ~bits).reasons
+
+    @property
+    def _asked(self) -> list[Asked]:
+        """All filters that have something to say, in the order in which a rejection is attributed."""
+        return sorted((entry for part in self._parts for entry in part.asked), key=_bit)
 
     @property
     def _parts(self) -> Sequence[Judgement]:

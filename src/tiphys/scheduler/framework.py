@@ -25,6 +25,7 @@ import numpy as np
 from tiphys.api.types.core_v1 import Pod
 from tiphys.scheduler.arrays import Bools, Ints, Rows
 from tiphys.scheduler.cluster import Change, Cluster
+from tiphys.scheduler.limits import Limit
 from tiphys.scheduler.template import PodInfo, Template
 
 if TYPE_CHECKING:
@@ -122,6 +123,13 @@ class NodeFilter(ABC):
         """(columns, amounts) if a node passes exactly where so much is free of its resource columns; None if not so."""
         return None
 
+    def limits(self) -> Sequence[Limit] | None:
+        """Bounds that say the same as `passes`, so that removals of pods can be computed for many nodes at once.
+
+        None: it cannot be said so; then preemption tries one node after the other.
+        """
+        return None
+
 
 class NodeScore(ABC):
     """How good nodes are for a pod of one template."""
@@ -153,10 +161,12 @@ class NodeScore(ABC):
 
 
 class Disruption(NamedTuple):
-    """What a PodDisruptionBudget has left: pods it covers, and how many may go."""
+    """What a PodDisruptionBudget has left: pods it covers (told by their templates), and how many may go."""
 
     covers: Callable[[PodInfo], bool]
     allowed: int
+    excused: frozenset[str] = frozenset()
+    """Names of pods that are already counted as gone."""
 
 
 class Candidate(NamedTuple):
@@ -172,6 +182,8 @@ class Refusal(NamedTuple):
     """Why a `post_filter` does not help, as the words that follow ``preemption: ``."""
 
     message: str
+    ends_nomination: bool = False
+    """Whether a node is no longer kept for the pod: no room can be made on any."""
 
 
 class Failure(NamedTuple):

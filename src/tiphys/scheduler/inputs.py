@@ -25,13 +25,13 @@ from tiphys.client.informer import without_managed_fields
 from tiphys.scheduler.cache import PodCache
 from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.default_spread import SpreadOwners
+from tiphys.scheduler.disruption_budgets import DisruptionBudgets
 from tiphys.scheduler.framework import Disruption, Trigger
 from tiphys.scheduler.gangs.membership import Gangs
 from tiphys.scheduler.gangs.watching import PodGroupWatch
 from tiphys.scheduler.lean import LeanNodes, LeanPods
 from tiphys.scheduler.nominations import Nominations
 from tiphys.scheduler.queue import SchedulingQueue
-from tiphys.scheduler.template import PodInfo
 from tiphys.scheduler.volume_binder import VolumeBinder
 
 _STORAGE: Final = (StorageClass, PersistentVolume, PersistentVolumeClaim, CSIDriver, CSINode, CSIStorageCapacity)
@@ -72,6 +72,7 @@ class Inputs:
         self._pods = Informer(client, Pod, field_selector=_UNFINISHED, transform=LeanPods())
         self._services = Informer(client, Service, transform=without_managed_fields)
         self._budgets = Informer(client, PodDisruptionBudget, transform=without_managed_fields)
+        self._disruptions = DisruptionBudgets()
         self._controllers: list[Informer[Any]] = [
             Informer(client, ReplicaSet, transform=without_managed_fields),
             Informer(client, StatefulSet, transform=without_managed_fields),
@@ -109,7 +110,7 @@ class Inputs:
 
     def disruptions(self) -> list[Disruption]:
         """The disruption budgets, for preemption."""
-        return [disruption(budget) for budget in self._budgets.list()]
+        return self._disruptions.of(self._budgets.list())
 
     def _add_handlers(self) -> None:
         self._nodes.add_handler(
@@ -215,10 +216,10 @@ class Inputs:
     def _pod_deleted(self, pod: Pod) -> None:
         key = (pod.metadata.namespace or "", pod.metadata.name or "")
         self._queue.remove(key)
-        self._nominations.remove(key)
+        kept = self._nominations.remove(key)
         self._gangs.gone(key)
         self._stop_binding(key)
-        if self._cache.gone(key) is not None:
+        if self._cache.gone(key) is not None or kept:
             self._happened(Trigger.POD_GONE)
 
     def _ours(self, pod: Pod) -> bool:
@@ -230,13 +231,3 @@ def selector_of(controller: ReplicaSet | StatefulSet | ReplicationController) ->
     if isinstance(controller, ReplicationController):
         return from_labels(controller.spec.selector)
     return from_label_selector(controller.spec.selector)
-
-
-def disruption(budget: PodDisruptionBudget) -> Disruption:
-    """What preemption must know of a budget."""
-    namespace, selector = budget.metadata.namespace, from_label_selector(budget.spec.selector)
-
-    def covers(info: PodInfo) -> bool:
-        return info.key[0] == namespace and selector.matches(info.template.labels)
-
-    return Disruption(covers, (budget.status and budget.status.disruptions_allowed) or 0)

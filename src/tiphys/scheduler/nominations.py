@@ -27,22 +27,28 @@ class Nominations:
         self._version = -1
         #: (1 came or -1 went, node, pod) since.
         self._changes: list[tuple[int, str, PodInfo]] = []
+        #: The uids of the pods that are being removed for each.
+        self._victims: dict[PodKey, set[str]] = {}
 
     def __len__(self) -> int:
         return len(self._pods)
 
-    def set(self, info: PodInfo, node_name: str) -> None:
+    def set(self, info: PodInfo, node_name: str, victims: Iterable[str] = ()) -> None:
+        """`victims`: the uids of the pods that are removed for it; as long as they are there it asks for no others."""
         self.remove(info.key)
+        self._victims[info.key] = set(victims)
         self._pods[info.key] = (node_name, info)
         self._on.setdefault(node_name, {})[info.key] = info
         self._priorities[info.priority] += 1
         self._changes.append((1, node_name, info))
 
-    def remove(self, key: PodKey) -> None:
+    def remove(self, key: PodKey) -> bool:
+        """Nothing is kept for the pod any more; returns whether something was."""
         found = self._pods.pop(key, None)
         if found is None:
-            return
+            return False
         node_name, info = found
+        del self._victims[key]
         del self._on[node_name][key]
         if not self._on[node_name]:
             del self._on[node_name]
@@ -50,6 +56,30 @@ class Nominations:
         if not self._priorities[info.priority]:
             del self._priorities[info.priority]
         self._changes.append((-1, node_name, info))
+        return True
+
+    def wants_gone(self, key: PodKey, victim: str) -> bool:
+        """Whether that pod is still to be removed for it."""
+        return victim in self._victims.get(key, ())
+
+    def spare(self, key: PodKey, victim: str) -> None:
+        """A victim does not go after all."""
+        if key in self._victims:
+            self._victims[key].discard(victim)
+
+    def waits_for_victims(self, info: PodInfo, cluster: Cluster) -> bool:
+        """Whether pods that were removed for it are still on its node: it shall not have others removed besides.
+
+        Of those that another scheduler, or we before a restart, removed, their status tells.
+        """
+        row = cluster.nodes.rows.get(self.node_of(info.key))
+        if row is None:
+            return False
+        victims = self._victims[info.key]
+        return any(
+            pod.priority < info.priority and (pod.uid in victims or _is_victim(pod))
+            for pod in cluster.pods_on[row].values()
+        )
 
     def node_of(self, key: PodKey) -> str:
         return self._pods[key][0] if key in self._pods else ""
@@ -64,6 +94,15 @@ class Nominations:
         if not there:
             return []
         return [other for key, other in there.items() if key != info.key and other.priority >= info.priority]
+
+    def guests(self, info: PodInfo, cluster: Cluster) -> list[tuple[int, PodInfo]]:
+        """(row, pod) of all others that are no less important and wait for a node that is there."""
+        rows = cluster.nodes.rows
+        return [
+            (rows[node_name], other)
+            for key, (node_name, other) in self._pods.items()
+            if other.priority >= info.priority and key != info.key and node_name in rows
+        ]
 
     def reserved(self, info: PodInfo, cluster: Cluster) -> tuple[Ints, Ints] | None:
         """(rows, what will be taken there by pods no less important than `info`); None if there is nothing."""
@@ -104,6 +143,16 @@ class Nominations:
         self._reserved = _added(self._reserved, changes, cluster)
         self._changes.clear()
         return self._reserved
+
+
+def _is_victim(pod: PodInfo) -> bool:
+    """Whether the pod is going because of a preemption."""
+    return pod.terminating and any(
+        condition.type == "DisruptionTarget"
+        and condition.status == "True"
+        and condition.reason == "PreemptionByScheduler"
+        for condition in pod.pod.status.conditions
+    )
 
 
 def _added(matrix: Ints, changes: Iterable[tuple[int, str, PodInfo]], cluster: Cluster) -> Ints:

@@ -247,7 +247,12 @@ class Scheduler:
             return
         self._count("unschedulable", pod)
         self.queue.unschedulable(queued, decision.rejected_by, now, decision.message)
-        nominated = self._preempt(info, decision.preemption, scheduling) if decision.preemption else None
+        nominated: str | None = None
+        if decision.preemption is not None:
+            nominated = self._preempt(info, decision.preemption, scheduling)
+        elif decision.ends_nomination:
+            nominated = ""
+            self._end_nomination(queued.key)
         # Computed when it is sent, and only if it is: most attempts find that the pod says it already.
         why = partial(self._why, scheduling.reasons, info)
         self._report(queued, UNSCHEDULABLE, decision.message, nominated, why)
@@ -259,6 +264,8 @@ class Scheduler:
             info, scheduling = self._info(queued), self._of(queued.pod)
             self._count("scheduled", queued.pod)
             self.queue.remove(queued.key)
+            if self._nominations.node_of(queued.key) != info.node_name:
+                self._end_nomination(queued.key)
             self._nominations.remove(queued.key)
             failed = partial(self._not_bound, queued, info)
             starts.append(Start(info, scheduling.profile, scheduling.effects, failed, together is not None, queued))
@@ -306,6 +313,11 @@ class Scheduler:
             queued.info = PodInfo(queued.pod, self._templates.of(queued.pod, spread))
         return queued.info
 
+    def _end_nomination(self, key: PodKey) -> None:
+        """If a node was kept for the pod, others may have the room."""
+        if self._nominations.remove(key):
+            self._triggers |= Trigger.POD_GONE
+
     def _preempt(self, info: PodInfo, candidate: Candidate, scheduling: _Scheduling) -> str:
         metrics.PREEMPTION_ATTEMPTS.inc()
         node_name = self.cluster.nodes.names[candidate.row]
@@ -313,14 +325,24 @@ class Scheduler:
         for other in nominations.lower(node_name, info.priority):
             nominations.remove(other.key)
             self._calls.submit(lambda pod=other.pod: effects.clear_nomination(pod))  # type: ignore[misc]
-        nominations.set(info, node_name)
-        for victim in candidate.victims:
-            if not victim.terminating:
+            # What it waited for will not come.
+            self.queue.again(other.key, self._clock.monotonic())
+        victims = [victim for victim in candidate.victims if not victim.terminating]
+        nominations.set(info, node_name, (victim.uid for victim in victims))
+        for victim in victims:
+            if (waiting := self.handle.waiting.get(victim.key)) is not None:
+                # It has never run: it loses its place, and may look for another.
+                waiting.reject("DefaultPreemption", "preempted")
+            else:
                 self._calls.submit(lambda victim=victim: self._remove(victim, info, node_name, effects))  # type: ignore[misc]
         return node_name
 
     async def _remove(self, victim: PodInfo, info: PodInfo, node_name: str, effects: Effects) -> None:
+        if not self._nominations.wants_gone(info.key, victim.uid):
+            # The pod was deleted, or has found another place: nobody must go for it.
+            return
         if not await effects.remove(victim, info, node_name):
+            self._nominations.spare(info.key, victim.uid)
             # Nothing will happen that wakes the pod: it asks again, and chooses again, after its backoff.
             self.queue.again(info.key, self._clock.monotonic())
             self._wake.set()

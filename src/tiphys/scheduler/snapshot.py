@@ -33,10 +33,11 @@ from tiphys.scheduler import snapshot_file
 from tiphys.scheduler.algorithm import Algorithm
 from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.default_spread import SpreadOwners
+from tiphys.scheduler.disruption_budgets import DisruptionBudgets
 from tiphys.scheduler.framework import Disruption
 from tiphys.scheduler.gangs.discovery import list_pod_groups
 from tiphys.scheduler.gangs.groups import PodGroupObject, key_of, read
-from tiphys.scheduler.inputs import disruption, selector_of
+from tiphys.scheduler.inputs import selector_of
 from tiphys.scheduler.nominations import Nominations
 from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME, Profile, ProfileMaker, default_profile
 from tiphys.scheduler.still import StillHandle
@@ -74,6 +75,7 @@ class Snapshot:
             self.profiles[profile.scheduler_name] = profile
         self.owners = SpreadOwners()
         self.nominations = Nominations()
+        self._disruptions = DisruptionBudgets()
         self.pending: list[PodInfo] = []
         """The pods of our profiles that have no node and wait for one, gated ones included, as they would be queued:
         by priority, then by age."""
@@ -129,7 +131,7 @@ class Snapshot:
 
     def disruptions(self) -> list[Disruption]:
         """The disruption budgets, as preemption wants them."""
-        return [disruption(budget) for budget in self.of(PodDisruptionBudget).values()]
+        return self._disruptions.of(self.of(PodDisruptionBudget).values())
 
     def _facts(self, pod: Pod) -> dict[str, object]:
         profile = self.profiles.get(pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME)

@@ -156,7 +156,8 @@ class PodInfo:
         self.priority = pod.spec.priority or 0
         self.node_name = pod.spec.node_name or ""
         self.terminating = meta.deletion_timestamp is not None
-        self.start = pod.status.start_time or meta.creation_timestamp or ""
+        #: Empty until it has started.
+        self.start = pod.status.start_time or ""
         self.row = ABSENT
 
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.unit.scheduler.objects import node, pod
-from tiphys.api.types.core_v1 import Pod, Taint
+from tiphys.api.types.core_v1 import Affinity, Pod, PodAffinityTerm, PodAntiAffinity, PodCondition, Taint
+from tiphys.api.types.meta_v1 import LabelSelector, ObjectMeta
+from tiphys.api.types.policy_v1 import PodDisruptionBudget, PodDisruptionBudgetSpec, PodDisruptionBudgetStatus
 from tiphys.scheduler.algorithm import Algorithm, Placed, Unplaceable
+from tiphys.scheduler.arrays import Bools, Rows
 from tiphys.scheduler.cluster import Cluster
-from tiphys.scheduler.framework import Disruption, Trigger
-from tiphys.scheduler.profiles import default_profile
-from tiphys.scheduler.template import PodInfo, Templates
+from tiphys.scheduler.disruption_budgets import DisruptionBudgets
+from tiphys.scheduler.framework import Disruption, NodeFilter, Plugin, Trigger
+from tiphys.scheduler.plugins.default_preemption import DefaultPreemption
+from tiphys.scheduler.plugins.node_resources import NodeResourcesFit
+from tiphys.scheduler.profiles import Profile, default_profile
+from tiphys.scheduler.template import PodInfo, Template, Templates
 
 
 class Setup:
@@ -147,16 +154,171 @@ def test_the_nominated_node_is_taken_first(setup: Setup) -> None:
     assert setup.algorithm.decide(info, list) == Placed("busy")
 
 
-def test_no_second_round_of_victims_while_the_first_terminates(setup: Setup) -> None:
+def _refused(setup: Setup, info: PodInfo) -> Unplaceable:
+    decision = setup.algorithm.decide(info, lambda: setup.budgets)
+    assert isinstance(decision, Unplaceable)
+    return decision
+
+
+@pytest.mark.parametrize("how", ["asked to go", "going", "going since before a restart"])
+def test_no_second_round_of_victims_while_the_first_goes(setup: Setup, how: str) -> None:
+    setup.cluster.add_node(node("n1", cpu="2"))
+    setup.cluster.add_node(node("n2", cpu="2"))
+    setup.place("other", "n2", cpu="2")
+    victim = setup.place("victim", "n1", cpu="2")
+    info = setup.info(pod("new", cpu="1", priority=1))
+    setup.algorithm.nominations.set(info, "n1", [] if how.endswith("restart") else [victim.uid])
+    if how != "asked to go":
+        victim.pod.status.conditions = (
+            PodCondition(type="DisruptionTarget", status="True", reason="PreemptionByScheduler"),
+        )
+        setup.cluster.terminating(victim)
+    decision = _refused(setup, info)
+    assert decision.preemption is None
+    assert not decision.ends_nomination
+    assert decision.message.endswith("preemption: not eligible due to a terminating pod on the nominated node.")
+
+
+def test_a_victim_that_does_not_go_is_not_waited_for(setup: Setup) -> None:
     setup.cluster.add_node(node("n1", cpu="2"))
     victim = setup.place("victim", "n1", cpu="2")
     info = setup.info(pod("new", cpu="1", priority=1))
+    setup.algorithm.nominations.set(info, "n1", [victim.uid])
+    setup.algorithm.nominations.spare(info.key, victim.uid)
+    assert _refused(setup, info).preemption is not None
+
+
+def test_pods_that_go_for_other_reasons_are_not_waited_for(setup: Setup) -> None:
+    setup.cluster.add_node(node("n1", cpu="2"))
+    victim = setup.place("deleted by a user", "n1", cpu="2")
+    info = setup.info(pod("new", cpu="1", priority=1))
     setup.algorithm.nominations.set(info, "n1")
     setup.cluster.terminating(victim)
-    decision = setup.algorithm.decide(info, list)
-    assert isinstance(decision, Unplaceable)
-    assert decision.preemption is None
-    assert decision.message.endswith("preemption: not eligible due to a terminating pod on the nominated node.")
+    assert _refused(setup, info).preemption is not None
+
+
+def test_victims_are_not_waited_for_where_they_cannot_help_any_more(setup: Setup) -> None:
+    setup.cluster.add_node(node("n1", cpu="2"))
+    setup.cluster.add_node(node("n2", cpu="2"))
+    setup.place("other", "n2", cpu="2")
+    victim = setup.place("victim", "n1", cpu="2")
+    info = setup.info(pod("new", cpu="1", priority=1))
+    setup.algorithm.nominations.set(info, "n1", [victim.uid])
+    setup.cluster.update_node(node("n1", cpu="2", unschedulable=True))
+    chosen = _refused(setup, info).preemption
+    assert chosen is not None
+    assert setup.cluster.nodes.names[chosen.row] == "n2"
+    setup.cluster.remove_node("n1")
+    assert _refused(setup, info).preemption is not None
+
+
+def test_where_nothing_helps_no_node_is_kept(setup: Setup) -> None:
+    setup.cluster.add_node(node("n1", cpu="2"))
+    setup.place("equal", "n1", cpu="2", priority=1)
+    assert _refused(setup, setup.info(pod("new", cpu="1", priority=1))).ends_nomination
+    never = setup.info(pod("never", cpu="1", priority=2, preemption_policy="Never"))
+    assert not _refused(setup, never).ends_nomination
+
+
+def test_a_node_that_others_rule_out_is_not_emptied(setup: Setup) -> None:
+    """It lacks room, which is said first, but its zone is wrong for the pod's volume, too."""
+    setup.cluster.add_node(node("n1", cpu="2", zone="a"))
+    setup.cluster.add_node(node("n2", cpu="2", zone="b"))
+    for name in ("n1", "n2"):
+        setup.place(f"on-{name}", name, cpu="2")
+    setup.algorithm = Algorithm(
+        setup.cluster,
+        Profile.of("default-scheduler", [(NodeResourcesFit(), 1), (_OnlyInB(), 0), (DefaultPreemption(), 0)]),
+        random.Random(0),
+    )
+    assert setup.victims(pod("new", cpu="1", priority=1)) == ("n2", ["on-n2"])
+    setup.cluster.remove_node("n2")
+    assert setup.refusal(pod("new", cpu="1", priority=1)).endswith(
+        "preemption: 0/1 nodes are available: 1 node(s) were in the wrong zone."
+    )
+
+
+class _OnlyInB(Plugin):
+    name = "OnlyInB"
+
+    def filter(self, template: Template, cluster: Cluster) -> NodeFilter:
+        return _InB(cluster)
+
+
+class _InB(NodeFilter):
+    reason = "node(s) were in the wrong zone"
+
+    def __init__(self, cluster: Cluster) -> None:
+        zones = cluster.nodes.labels("topology.kubernetes.io/zone")
+        self._there = zones.column == zones.ids.get("b", -2)
+
+    def passes(self, rows: Rows) -> Bools:
+        return self._there[rows]
+
+
+def test_a_nominated_pod_that_wants_to_be_alone_is_left_alone(setup: Setup) -> None:
+    for name in ("n1", "n2"):
+        setup.cluster.add_node(node(name, cpu="8"))
+    term = PodAffinityTerm(
+        topology_key="kubernetes.io/hostname", label_selector=LabelSelector(match_labels={"app": "noisy"})
+    )
+    hermit = setup.info(
+        pod(
+            "hermit",
+            priority=5,
+            affinity=Affinity(
+                pod_anti_affinity=PodAntiAffinity(required_during_scheduling_ignored_during_execution=(term,))
+            ),
+        )
+    )
+    setup.algorithm.nominations.set(hermit, "n1")
+    noisy = pod("noisy", cpu="1", labels={"app": "noisy"})
+    for _ in range(8):
+        assert setup.decide(noisy) == Placed("n2")
+    noisy.status.nominated_node_name = "n1"
+    assert setup.decide(noisy) == Placed("n2")
+    important = pod("important", cpu="1", priority=6, labels={"app": "noisy"})
+    assert {setup.decide(important) for _ in range(16)} == {Placed("n1"), Placed("n2")}
+
+
+def test_of_candidates_at_least_one_without_a_violated_budget_is_looked_for(setup: Setup) -> None:
+    for index in range(300):
+        setup.cluster.add_node(node(f"n{index}", cpu="1"))
+        setup.place(f"p{index}", f"n{index}", cpu="1", labels={"app": "plain" if index == 299 else "db"})
+    setup.budgets = [Disruption(lambda info: info.template.labels["app"] == "db", 0)]
+    assert setup.victims(pod("new", cpu="1", priority=10)) == ("n299", ["p299"])
+
+
+def test_pods_that_are_already_counted_as_gone_cost_the_budget_nothing(setup: Setup) -> None:
+    for name in ("n1", "n2"):
+        setup.cluster.add_node(node(name, cpu="1"))
+    setup.place("leaving", "n1", cpu="1", labels={"app": "db"}, priority=3)
+    setup.place("staying", "n2", cpu="1", labels={"app": "db"})
+    setup.budgets = [Disruption(lambda info: True, 0, frozenset({"leaving"}))]
+    assert setup.victims(pod("new", cpu="1", priority=10)) == ("n1", ["leaving"])
+
+
+def test_pods_that_have_not_started_go_first(setup: Setup) -> None:
+    setup.cluster.add_node(node("n1", cpu="2"))
+    setup.place("starting", "n1", cpu="1")
+    setup.place("running", "n1", cpu="1", start="2026-01-02T00:00:00Z")
+    assert setup.victims(pod("new", cpu="1", priority=1)) == ("n1", ["starting"])
+
+
+def test_upstream_takes_no_notice_of_a_budget_for_everybody() -> None:
+    def budget(name: str, selector: LabelSelector | None) -> PodDisruptionBudget:
+        return PodDisruptionBudget(
+            metadata=ObjectMeta(name=name, namespace="default"),
+            spec=PodDisruptionBudgetSpec(selector=selector),
+            status=PodDisruptionBudgetStatus(disruptions_allowed=2, disrupted_pods={"gone": "2026-01-01T00:00:00Z"}),
+        )
+
+    known = DisruptionBudgets()
+    some = budget("some", LabelSelector(match_labels={"app": "db"}))
+    (made,) = known.of([budget("none", None), budget("all", LabelSelector()), some])
+    assert (made.allowed, made.excused) == (2, frozenset({"gone"}))
+    assert known.of([some]) == [made]
+    assert known.of([msgspec.structs.replace(some)]) != [made]
 
 
 def test_an_event_is_judged_by_kind_and_then_by_asking(setup: Setup) -> None:

@@ -6,17 +6,23 @@ matches is in the node's domain; pods' required anti-affinity holds in both dire
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
-from tiphys.scheduler.arrays import Bools, Ints, Rows
+from tiphys.scheduler.arrays import ABSENT, Bools, Ints, Rows
 from tiphys.scheduler.cluster import Change, Cluster
 from tiphys.scheduler.domains import DomainCounts, Weigh, concerned, follow
 from tiphys.scheduler.framework import MAXIMUM_SCORE, NodeFilter, NodeScore, Plugin, Trigger
+from tiphys.scheduler.limits import HOPELESS, PLENTY, Limit
 from tiphys.scheduler.plugin_args import InterPodAffinityArgs
 from tiphys.scheduler.template import Template
 from tiphys.scheduler.terms import AffinityTerm, Namespaces
+
+_ALONE: Final = "node(s) didn't match pod affinity rules"
+_CROWDED: Final = "node(s) didn't match pod anti-affinity rules"
+_REPELLED: Final = "node(s) didn't satisfy existing pods anti-affinity rules"
 
 
 class InterPodAffinity(Plugin):
@@ -64,6 +70,8 @@ class _Filter(NodeFilter):
         ]
         self.matters = bool(self._affinity or self._anti or self._existing)
         self._size = cluster.nodes.size
+        self._terms = terms
+        self._cluster = cluster
 
     def passes(self, rows: Rows) -> Bools:
         return ~(self._repelled(rows) | self._alone(rows) | self._crowded(rows))
@@ -77,12 +85,44 @@ class _Filter(NodeFilter):
     def reasons(self, rows: Ints) -> Iterator[tuple[str, Bools]]:
         alone = self._alone(rows)
         crowded = self._crowded(rows) & ~alone
-        yield "node(s) didn't match pod affinity rules", alone
-        yield "node(s) didn't match pod anti-affinity rules", crowded
-        yield "node(s) didn't satisfy existing pods anti-affinity rules", ~alone & ~crowded
+        yield _ALONE, alone
+        yield _CROWDED, crowded
+        yield _REPELLED, ~alone & ~crowded
 
     def unresolvable(self, rows: Ints) -> Bools:
         return self._alone(rows)
+
+    def limits(self) -> Sequence[Limit]:
+        return (
+            *(Limit(_ALONE, self._company(counts), _less(counts), counts.within) for counts in self._affinity),
+            *(Limit(_CROWDED, _none_of(counts), counts.weight, counts.within) for counts in self._anti),
+            *(Limit(_REPELLED, _none_of(counts), counts.weight, counts.within) for counts in self._existing),
+        )
+
+    def _company(self, counts: DomainCounts) -> Callable[[Ints], Ints]:
+        """How many more than the one it needs a pod finds."""
+        if not self._first_of_group:
+            return lambda rows: counts.counts[counts.ids[rows]] - 1
+        there = self._rows_of_the_wanted()
+        if not there:
+            return lambda rows: np.where(counts.labelled[rows], 0, HOPELESS)
+        # Where all of the group are, some of them stay, or the pod becomes its first.
+        only = next(iter(there)) if len(there) == 1 else ABSENT
+        return lambda rows: np.where(
+            (rows == only) & counts.labelled[rows], PLENTY, counts.counts[counts.ids[rows]] - 1
+        )
+
+    def _rows_of_the_wanted(self) -> set[int]:
+        """Where there are pods that meet the affinity, two at most."""
+        there: set[int] = set()
+        for other in self._cluster.relations.having(self._terms[0].pairs):
+            if all(counts.weight(other) for counts in self._affinity):
+                for row, _ in other.placed():
+                    if any(counts.within[row] for counts in self._affinity):
+                        there.add(row)
+                    if len(there) > 1:
+                        return there
+        return there
 
     def _alone(self, rows: Rows) -> Bools:
         """Required affinity does not hold."""
@@ -146,6 +186,15 @@ class _Score(NodeScore):
         if highest <= lowest:
             return np.zeros_like(scores)
         return (MAXIMUM_SCORE * ((scores - lowest) / (highest - lowest))).astype(np.int64)
+
+
+def _none_of(counts: DomainCounts) -> Callable[[Ints], Ints]:
+    """Not one of them may be in the domain."""
+    return lambda rows: -counts.counts[counts.ids[rows]]
+
+
+def _less(counts: DomainCounts) -> Weigh:
+    return lambda other: -counts.weight(other)
 
 
 def _matcher(term: AffinityTerm, namespaces: Namespaces) -> Weigh:

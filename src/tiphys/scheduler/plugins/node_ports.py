@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from tiphys.scheduler.arrays import Bools, Rows
+from tiphys.scheduler.arrays import Bools, Ints, Rows
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.framework import NodeFilter, Plugin, Trigger
+from tiphys.scheduler.limits import Limit
 from tiphys.scheduler.template import HostPort, Template
 
 _EVERY_ADDRESS = "0.0.0.0"
@@ -32,12 +35,26 @@ class _Filter(NodeFilter):
 
     def passes(self, rows: Rows) -> Bools:
         free = np.ones(self._size, np.bool_)
-        for (address, protocol, number), users in self._used.items():
-            if users and any(
-                protocol == other_protocol
-                and number == other_number
-                and (address == other or _EVERY_ADDRESS in (address, other))
-                for other, other_protocol, other_number in self._wanted
-            ):
+        for port, users in self._used.items():
+            if users and self._collides(port):
                 free[list(users)] = False
         return free[rows]
+
+    def limits(self) -> Sequence[Limit]:
+        return (Limit(self.reason, self._free, lambda other: sum(map(self._collides, other.host_ports))),)
+
+    def _free(self, rows: Ints) -> Ints:
+        free = np.zeros(self._size, np.int64)
+        for port, users in self._used.items():
+            if users and self._collides(port):
+                free[list(users)] -= list(users.values())
+        return free[rows]
+
+    def _collides(self, port: HostPort) -> bool:
+        address, protocol, number = port
+        return any(
+            protocol == other_protocol
+            and number == other_number
+            and (address == other or _EVERY_ADDRESS in (address, other))
+            for other, other_protocol, other_number in self._wanted
+        )

@@ -6,7 +6,8 @@ would have more than maxSkew pods over the domain that has fewest; a soft one pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from tiphys.scheduler.arrays import Bools, Ints, Rows
 from tiphys.scheduler.cluster import Change, Cluster
 from tiphys.scheduler.domains import DomainCounts, concerned, follow
 from tiphys.scheduler.framework import MAXIMUM_SCORE, NodeFilter, NodeScore, Plugin, Trigger
+from tiphys.scheduler.limits import HOPELESS, PLENTY, Limit
 from tiphys.scheduler.node_match import matches_node
 from tiphys.scheduler.plugin_args import SYSTEM_DEFAULTING, PodTopologySpreadArgs
 from tiphys.scheduler.template import Template
@@ -124,6 +126,28 @@ class _Hard(NodeFilter):
 
     def unresolvable(self, rows: Ints) -> Bools:
         return ~self._labelled[rows]
+
+    def limits(self) -> Sequence[Limit]:
+        return [
+            Limit(self.reason, partial(self._tolerance, index), counts.weight, counts.within, terminating=False)
+            for index, counts in enumerate(self._counts)
+        ]
+
+    def _tolerance(self, index: int, rows: Ints) -> Ints:
+        """How many more pods the domain of each row may have.
+
+        Removals lower the domain's own count, too, and it may then be the lowest: but the lowest is never too high. So
+        only the lowest of the other domains matters.
+        """
+        constraint, counts, present = self._constraints[index], self._counts[index], self._present[index]
+        others = np.zeros(counts.domains + 1, np.int64)
+        if len(present) >= constraint.min_domains and len(present):
+            numbers = counts.counts[present]
+            lowest = int(numbers.argmin())
+            others[:] = numbers[lowest]
+            others[present[lowest]] = np.delete(numbers, lowest).min(initial=PLENTY)
+        most = constraint.max_skew + others - self._own[index]
+        return np.where(self._labelled[rows], (most - counts.counts)[counts.ids[rows]], HOPELESS)
 
 
 class _Soft(NodeScore):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tiphys.api.types.policy_v1 import PodDisruptionBudget
 from tiphys.scheduler.cluster import Cluster
-from tiphys.scheduler.inputs import disruption
+from tiphys.scheduler.disruption_budgets import disruption
 from tiphys.scheduler.nodes import CPU_COLUMN, MEMORY_COLUMN, PODS_COLUMN
 from tiphys.scheduler.simulation.outcome import (
     Budget,
