@@ -298,14 +298,16 @@ class Scheduler:
             else:
                 self.queue.unschedulable(queued, outcome.refusal.rejected_by, now, outcome.refusal.message, gang)
             reason = SCHEDULER_ERROR if outcome.failed else UNSCHEDULABLE
-            self._report(queued, reason, outcome.refusal.message, nominated.get(queued.key))
+            info = self._info(queued)
+            why = partial(self._why, self._of(queued.pod).reasons, info, (PLUGIN, outcome.refusal.message))
+            self._report(queued, reason, outcome.refusal.message, nominated.get(queued.key), why)
 
     def _make_room(self, removal: Removal) -> str:
         return self._preempt(removal.info, removal.candidate, self._of(removal.info.pod))
 
-    def _why(self, reasons: CarriedReasons, info: PodInfo) -> str:
+    def _why(self, reasons: CarriedReasons, info: PodInfo, besides: tuple[str, str] = ("", "")) -> str:
         promised = self._nominations.blocked(info, self.cluster)
-        return reasons.of(info.template, self._clock.monotonic(), promised)
+        return reasons.of(info.template, self._clock.monotonic(), promised, besides)
 
     def _info(self, queued: QueuedPod) -> PodInfo:
         if queued.info is None:

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.scheduler.explaining.clusters import model, on
+from tests.unit.scheduler.gangs.groups import add_group, add_members, install
 from tests.unit.scheduler.objects import node, pod
 from tests.unit.scheduler.test_scheduler import add_node, add_pod, node_of, scheduling, until
 from tiphys.api.errors import ApiError
@@ -140,3 +141,18 @@ async def test_the_pod_carries_it_until_it_has_a_node(plane: ControlPlane) -> No
         await add_node(plane, "large", cpu="4")
         assert await until(lambda: node_of(plane, "big")) == "large"
         assert await carried() == ""
+
+
+async def test_the_pods_of_a_gang_carry_that_it_does_not_fit(plane: ControlPlane) -> None:
+    await install(plane)
+    await add_node(plane, "n1", cpu="2")
+    await add_group(plane, "train", 3)
+    async with scheduling(plane.client):
+        names = await add_members(plane, "train", 3, cpu="1")
+
+        async def carried() -> Any:
+            return (await plane.client.get(Pod, names[2], "default")).metadata.annotations.get(WHY_ANNOTATION)
+
+        first = json.loads(await until(carried))["reasons"][0]
+        assert first["plugin"] == "GangScheduling"
+        assert first["reason"] == 'pod group "train": the nodes have room for at most 2 of at least 3 pods'
