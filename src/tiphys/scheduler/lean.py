@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from tiphys.api.types.core_v1 import (
+    Affinity,
     Container,
     ContainerImage,
     ContainerStatus,
     Node,
     Pod,
-    PodSpec,
-    PodStatus,
+    Toleration,
+    TopologySpreadConstraint,
     Volume,
 )
+from tiphys.api.types.meta_v1 import OwnerReference
 from tiphys.scheduler.requests import RESIZE_PENDING
 
 _REMEMBERED: Final = 10_000
@@ -32,46 +34,74 @@ class LeanPods:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[bytes, Any] = {}
+        self._kept: dict[bytes, _Common] = {}
 
     def __call__(self, pod: Pod) -> Pod:
-        pod.metadata.managed_fields = ()
-        self._trim_spec(pod.spec)
-        self._trim_status(pod.status)
-        pod.metadata.labels = self._once(b"l", pod.metadata.labels)
-        pod.metadata.owner_references = self._once(b"o", pod.metadata.owner_references)
-        return pod
-
-    def _trim_spec(self, spec: PodSpec) -> None:
-        spec.containers = self._once(b"c", tuple(_container(container) for container in spec.containers))
-        spec.init_containers = self._once(b"c", tuple(_container(container) for container in spec.init_containers))
-        spec.ephemeral_containers = ()
+        meta, spec, status = pod.metadata, pod.spec, pod.status
+        common = self._common(pod)
+        meta.managed_fields = ()
+        meta.labels, meta.owner_references = common.labels, common.owners
+        spec.containers, spec.init_containers = common.containers, common.init_containers
+        spec.tolerations, spec.affinity = common.tolerations, common.affinity
+        spec.node_selector, spec.topology_spread_constraints = common.node_selector, common.spread
         spec.volumes = tuple(volume for volume in spec.volumes if not _is_local(volume))
-        spec.tolerations = self._once(b"t", spec.tolerations)
-        spec.affinity = self._once(b"a", spec.affinity)
-        spec.node_selector = self._once(b"l", spec.node_selector)
-        spec.topology_spread_constraints = self._once(b"s", spec.topology_spread_constraints)
+        spec.ephemeral_containers = ()
         spec.security_context = spec.dns_config = None
         spec.host_aliases = ()
-
-    def _trim_status(self, status: PodStatus) -> None:
-        status.conditions = tuple(condition for condition in status.conditions if condition.type in _CONDITIONS)
-        status.container_statuses = self._once(b"r", tuple(_resources(s) for s in status.container_statuses))
-        status.init_container_statuses = self._once(b"r", tuple(_resources(s) for s in status.init_container_statuses))
+        if status.conditions:
+            status.conditions = tuple(condition for condition in status.conditions if condition.type in _CONDITIONS)
+        status.container_statuses, status.init_container_statuses = common.statuses, common.init_statuses
         status.ephemeral_container_statuses = ()
         status.pod_ips = status.host_ips = ()
+        return pod
 
-    def _once(self, kind: bytes, value: Any) -> Any:
-        """The value, or an equal one that another pod has already."""
-        if not value:
-            return value
-        key = kind + _encode(value)
-        kept = self._kept.get(key)
-        if kept is None:
+    def _common(self, pod: Pod) -> _Common:
+        """What the pod has in common with its like: an equal one that another has already, if there is any."""
+        meta, spec, status = pod.metadata, pod.spec, pod.status
+        key = _encode(
+            (
+                meta.labels,
+                meta.owner_references,
+                [_container_key(container) for container in spec.containers],
+                [_container_key(container) for container in spec.init_containers],
+                spec.tolerations,
+                spec.affinity,
+                spec.node_selector,
+                spec.topology_spread_constraints,
+                [(one.name, one.allocated_resources, one.resources) for one in status.container_statuses],
+                [(one.name, one.allocated_resources, one.resources) for one in status.init_container_statuses],
+            )
+        )
+        common = self._kept.get(key)
+        if common is None:
             if len(self._kept) >= _REMEMBERED:
                 self._kept.clear()
-            kept = self._kept[key] = value
-        return kept
+            common = self._kept[key] = _Common(
+                meta.labels,
+                meta.owner_references,
+                tuple(_container(container) for container in spec.containers),
+                tuple(_container(container) for container in spec.init_containers),
+                spec.tolerations,
+                spec.affinity,
+                spec.node_selector,
+                spec.topology_spread_constraints,
+                tuple(_resources(one) for one in status.container_statuses),
+                tuple(_resources(one) for one in status.init_container_statuses),
+            )
+        return common
+
+
+class _Common(NamedTuple):
+    labels: dict[str, str]
+    owners: tuple[OwnerReference, ...]
+    containers: tuple[Container, ...]
+    init_containers: tuple[Container, ...]
+    tolerations: tuple[Toleration, ...]
+    affinity: Affinity | None
+    node_selector: dict[str, str]
+    spread: tuple[TopologySpreadConstraint, ...]
+    statuses: tuple[ContainerStatus, ...]
+    init_statuses: tuple[ContainerStatus, ...]
 
 
 class LeanNodes:
@@ -92,6 +122,10 @@ class LeanNodes:
             images.setdefault((image.names, image.size_bytes), image) for image in node.status.images
         )
         return node
+
+
+def _container_key(container: Container) -> tuple[object, ...]:
+    return (container.name, container.image, container.ports, container.resources, container.restart_policy)
 
 
 def _container(container: Container) -> Container:
