@@ -36,11 +36,14 @@ def profile_makers(read: Read, registry: Mapping[str, type[Plugin]]) -> tuple[Pr
     )
 
 
+def points_of(profile: KubeSchedulerProfile, registry: Mapping[str, type[Plugin]]) -> dict[Point, list[PluginRef]]:
+    """The plugins of each extension point, in order."""
+    everywhere = merged(profile.plugins.multi_point)
+    return {point: _at(point, getattr(profile.plugins, field), everywhere, registry) for point, field in POINTS.items()}
+
+
 def _maker(profile: KubeSchedulerProfile, args: Args, registry: Mapping[str, type[Plugin]]) -> ProfileMaker:
-    everywhere = _merged(profile.plugins.multi_point)
-    chosen = {
-        point: _at(point, getattr(profile.plugins, field), everywhere, registry) for point, field in POINTS.items()
-    }
+    chosen = points_of(profile, registry)
     if not chosen[Point.BIND]:
         name = profile.scheduler_name
         raise ConfigurationError([f'at least one bind plugin is needed for profile with scheduler name "{name}"'])
@@ -60,7 +63,7 @@ def _maker(profile: KubeSchedulerProfile, args: Args, registry: Mapping[str, typ
     return make
 
 
-def _merged(chosen: PluginSet) -> list[PluginRef]:
+def merged(chosen: PluginSet) -> list[PluginRef]:
     """The defaults under the profile's multiPoint."""
     disabled = {ref.name for ref in chosen.disabled}
     enabled = {ref.name: ref for ref in chosen.enabled}

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from tiphys.api import strict
 from tiphys.api.field_errors import FieldError
-from tiphys.scheduler.configuration.arguments import check_args
+from tiphys.scheduler.configuration.arguments import check_args, with_defaults
 from tiphys.scheduler.configuration.types import API_VERSION, KIND, KubeSchedulerConfiguration, KubeSchedulerProfile
 from tiphys.scheduler.configuration.validation import check
 from tiphys.scheduler.framework import Plugin
@@ -46,7 +46,7 @@ def read(text: str | bytes, registry: Mapping[str, type[Plugin]]) -> Read:
     if twice := strict.inspect_yaml(body):
         raise ConfigurationError([twice])
     try:
-        data = yaml.safe_load(body)
+        data = yaml.load(body, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise ConfigurationError([f"the file is not YAML: {error}"]) from error
     if not isinstance(data, dict):
@@ -117,7 +117,7 @@ def _args(
             continue
         if isinstance(args, dict):
             _check_kind(args, given.name, where)
-        found[given.name] = _convert(plugin.args_type, args, where)
+        found[given.name] = with_defaults(_convert(plugin.args_type, args, where))
         check_args(found[given.name], where, errors)
     return found
 

@@ -36,7 +36,7 @@ class ClientConnection(_Shape, frozen=True, kw_only=True):
 class PluginRef(_Shape, frozen=True, kw_only=True):
     name: str = ""
     weight: int | None = None
-    """Of its score; None: 1, or what the default has."""
+    """Of its score; None or 0: 1."""
 
 
 class PluginSet(_Shape, frozen=True, kw_only=True):

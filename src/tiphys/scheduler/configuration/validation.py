@@ -6,17 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from tiphys.api import names
-from tiphys.api.field_errors import (
-    FieldError,
-    duplicate,
-    forbidden,
-    invalid,
-    not_found,
-    not_supported,
-    refuse,
-    required,
-)
+import msgspec
+
+from tiphys.api.field_errors import FieldError, duplicate, forbidden, invalid, not_found, not_supported, required
 from tiphys.scheduler.configuration.types import (
     KubeSchedulerConfiguration,
     KubeSchedulerProfile,
@@ -26,8 +18,8 @@ from tiphys.scheduler.configuration.types import (
 from tiphys.scheduler.framework import Plugin, Point, has_point
 
 _POSITIVE: Final = "must be greater than zero"
-_DURATION: Final = re.compile(r"(?:\d+(?:\.\d*)?(?:h|ms|us|µs|ns|m|s))+\Z")
-_UNIT: Final = re.compile(r"(\d+(?:\.\d*)?)(h|ms|us|µs|ns|m|s)")
+_UNIT: Final = re.compile(r"(\d+\.?\d*|\.\d+)(h|ms|us|µs|ns|m|s)")
+_DURATION: Final = re.compile(rf"([-+]?)((?:{_UNIT.pattern})+|0)\Z")
 _SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 POINTS: Final = {point: re.sub(r"(?<!^)([A-Z])", r"_\1", point.value).lower() for point in Point}
 """By extension point, the field of Plugins that has it."""
@@ -35,9 +27,11 @@ POINTS: Final = {point: re.sub(r"(?<!^)([A-Z])", r"_\1", point.value).lower() fo
 
 def seconds(text: str) -> float | None:
     """A duration as Go writes it, ``1m30s``; None if it is none."""
-    if text == "0":
-        return 0.0
-    return sum(float(n) * _SECONDS[unit] for n, unit in _UNIT.findall(text)) if _DURATION.match(text) else None
+    found = _DURATION.match(text)
+    if found is None:
+        return None
+    length = sum(float(number) * _SECONDS[unit] for number, unit in _UNIT.findall(found[2]))
+    return -length if found[1] == "-" else length
 
 
 def check(
@@ -66,6 +60,9 @@ def check(
             errors.append(duplicate(f"{path}.schedulerName", profile.scheduler_name))
         seen.add(profile.scheduler_name)
         _check_profile(profile, path, registry, errors)
+        if profile.plugins.queue_sort != configuration.profiles[0].plugins.queue_sort:
+            sort = msgspec.to_builtins(profile.plugins.queue_sort)
+            errors.append(invalid(f"{path}.plugins.queueSort", sort, "must be the same for all profiles"))
 
 
 def _check_election(election: LeaderElection, errors: list[FieldError]) -> None:
@@ -105,19 +102,17 @@ def _check_profile(
 ) -> None:
     if not profile.scheduler_name:
         errors.append(required(f"{path}.schedulerName"))
-    else:
-        refuse(names.dns_subdomain(profile.scheduler_name), profile.scheduler_name, f"{path}.schedulerName", errors)
     _check_percentage(profile.percentage_of_nodes_to_score, f"{path}.percentageOfNodesToScore", errors)
     _check_set(profile.plugins.multi_point, None, f"{path}.plugins.multiPoint", registry, errors)
     for point, attribute in POINTS.items():
         chosen: PluginSet = getattr(profile.plugins, attribute)
         _check_set(chosen, point, f"{path}.plugins.{point}", registry, errors)
-    _check_sort(profile.plugins.queue_sort, f"{path}.plugins.queueSort", errors)
+    _check_sort(profile, f"{path}.plugins.queueSort", errors)
     seen: set[str] = set()
     for index, given in enumerate(profile.plugin_config):
         where = f"{path}.pluginConfig[{index}]"
         if given.name in seen:
-            errors.append(duplicate(where, f"repeated config for plugin {given.name}"))
+            errors.append(duplicate(where, given.name))
         elif given.name not in registry:
             errors.append(not_found(f"{where}.name", given.name))
         seen.add(given.name)
@@ -137,16 +132,21 @@ def _check_set(
             errors.append(invalid(f"{where}.name", entry.name, f"plugin does not extend {point}"))
         if entry.name in seen:
             errors.append(duplicate(f"{where}.name", entry.name))
-        if entry.weight is not None and not 0 <= entry.weight <= 1_000_000:
-            errors.append(invalid(f"{where}.weight", entry.weight, "not in valid range [0-1000000]"))
+        if entry.weight is not None and not 0 <= entry.weight <= _MAXIMUM_WEIGHT:
+            errors.append(invalid(f"{where}.weight", entry.weight, f"not in valid range [0-{_MAXIMUM_WEIGHT}]"))
         seen.add(entry.name)
-    for index, entry in enumerate(chosen.disabled):
-        if entry.name != "*" and entry.name not in registry:
-            errors.append(not_found(f"{path}.disabled[{index}].name", entry.name))
 
 
-_OF_NAME: Final = {"PrioritySort": (Point.QUEUE_SORT,), "NodeName": (Point.FILTER,)}
-"""Points of plugins whose rules the scheduler keeps."""
+_MAXIMUM_WEIGHT: Final = (1 << 31) - 1
+_OF_NAME: Final = {
+    "PrioritySort": (Point.QUEUE_SORT,),
+    "NodeName": (Point.FILTER,),
+    "DefaultPreemption": (Point.PRE_ENQUEUE,),
+    "DynamicResources": (Point.PRE_FILTER, Point.PRE_SCORE, Point.SCORE),
+    "GangScheduling": (Point.RESERVE, Point.PERMIT),
+    "VolumeBinding": (Point.PRE_SCORE, Point.SCORE),
+}
+"""Points that upstream's plugin of that name has. Ours has nothing to do there, or the scheduler itself does it."""
 
 
 def _has(plugin: type[Plugin], point: Point) -> bool:
@@ -154,10 +154,25 @@ def _has(plugin: type[Plugin], point: Point) -> bool:
     return has_point(plugin, also.get(point, point))
 
 
-def _check_sort(chosen: PluginSet, path: str, errors: list[FieldError]) -> None:
-    names_of = [entry.name for entry in chosen.enabled]
-    for index, name in enumerate(names_of):
-        if name != "PrioritySort":
-            errors.append(not_supported(f"{path}.enabled[{index}].name", name, ("PrioritySort",)))
-    if any(entry.name in ("*", "PrioritySort") for entry in chosen.disabled) and "PrioritySort" not in names_of:
-        errors.append(required(path, "no queue sort plugin is enabled"))
+def disables(chosen: PluginSet, name: str) -> bool:
+    """Whether that plugin goes, unless it is enabled anew."""
+    return any(entry.name in ("*", name) for entry in chosen.disabled)
+
+
+def enables(chosen: PluginSet, name: str) -> bool:
+    """Whether that plugin is spoken for by name."""
+    return any(entry.name == name for entry in chosen.enabled)
+
+
+_SORT: Final = "PrioritySort"
+
+
+def _check_sort(profile: KubeSchedulerProfile, path: str, errors: list[FieldError]) -> None:
+    own, everywhere = profile.plugins.queue_sort, profile.plugins.multi_point
+    for index, entry in enumerate(own.enabled):
+        if entry.name != _SORT:
+            errors.append(not_supported(f"{path}.enabled[{index}].name", entry.name, (_SORT,)))
+    general = not disables(own, _SORT) and (enables(everywhere, _SORT) or not disables(everywhere, _SORT))
+    if not general and not enables(own, _SORT):
+        named = f'for profile with scheduler name "{profile.scheduler_name}"'
+        errors.append(required(path, f"only one queue sort plugin required {named}, but got 0"))

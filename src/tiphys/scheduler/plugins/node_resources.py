@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from tiphys.api.validation.resources import is_extended
 from tiphys.scheduler.arrays import Bools, Ints, Rows
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.framework import MAXIMUM_SCORE, NodeFilter, NodeScore, Plugin, Trigger
@@ -48,8 +49,11 @@ class NodeResourcesFit(Plugin):
         return _Ratio(template, cluster, resources, _broken_line(shape))
 
     def _is_ignored(self, resource: str) -> bool:
-        group, slash, _ = resource.partition("/")
-        return resource in self.args.ignored_resources or (bool(slash) and group in self.args.ignored_resource_groups)
+        """Only extended resources can be: cpu always counts."""
+        ignored, groups = self.args.ignored_resources, self.args.ignored_resource_groups
+        if not (ignored or groups) or not is_extended(resource):
+            return False
+        return resource in ignored or resource.partition("/")[0] in groups
 
 
 class NodeResourcesBalancedAllocation(Plugin):
@@ -178,10 +182,10 @@ class _BalancedOver(NodeScore):
         mean = used.sum(axis=1) / count
         squares = np.where(present, (used - mean[:, np.newaxis]) ** 2, 0.0).sum(axis=1)
         deviation = np.sqrt(squares / count)
-        if len(self._columns) == 2:
-            # As for two alone: half their distance, without the rounding of a root.
-            pair = present.all(axis=1)
-            deviation[pair] = np.abs(used[pair, 0] - used[pair, 1]) / 2
+        # Of two, half their distance: without the rounding of a root.
+        pair = count == 2
+        most, least = used.max(axis=1, initial=0.0), np.where(present, used, 1.0).min(axis=1, initial=1.0)
+        deviation[pair] = (most - least)[pair] / 2
         balance: Ints = ((1.0 - deviation) * MAXIMUM_SCORE).astype(np.int64)
         return balance
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tiphys.scheduler.configuration import ConfigurationError, profile_makers, read, scheduler_config
+from tiphys.scheduler.configuration import ConfigurationError, notices, profile_makers, read, scheduler_config
 from tiphys.scheduler.framework import Point
 from tiphys.scheduler.plugins import REGISTRY
 from tiphys.scheduler.profiles import Profile, default_profile
@@ -105,7 +105,7 @@ profiles:
 - plugins:
     filter: {disabled: [{name: "*"}], enabled: [{name: NodeResourcesFit}]}
     score: {disabled: [{name: "*"}]}
-    postFilter: {disabled: [{name: DefaultPreemption}]}
+    postFilter: {disabled: [{name: DefaultPreemption}, {name: DynamicResources}]}
 """)
     assert names(profile, Point.FILTER) == ["NodeResourcesFit"]
     assert profile.scores == ()
@@ -124,7 +124,14 @@ profiles:
         ("podMaxBackoffSeconds: 0", "must be greater than or equal to PodInitialBackoffSeconds"),
         ("profiles: [{schedulerName: a}, {schedulerName: a}]", 'profiles[1].schedulerName: Duplicate value: "a"'),
         ("profiles: [{schedulerName: a}, {}]", "profiles[1].schedulerName: Required value"),
-        ("profiles: [{schedulerName: A}]", 'profiles[0].schedulerName: Invalid value: "A"'),
+        (
+            "profiles: [{schedulerName: a}, {schedulerName: b, plugins: {queueSort: {enabled: [{name: PrioritySort}]}}}]",
+            "profiles[1].plugins.queueSort: Invalid value: ",
+        ),
+        (
+            "leaderElection: {retryPeriod: -2s}",
+            'leaderElection.retryPeriod: Invalid value: "-2s": must be greater than zero',
+        ),
         ("extenders: [{urlPrefix: x}]", "extenders: Forbidden: HTTP extenders are not supported"),
         ("leaderElection: {leaseDuration: 5s}", "LeaseDuration must be greater than RenewDeadline"),
         ("leaderElection: {leaseDuration: soon}", 'leaderElection.leaseDuration: Invalid value: "soon"'),
@@ -139,7 +146,6 @@ def test_what_is_wrong_is_said_with_its_path(text: str, words: str) -> None:
     ("plugins", "words"),
     [
         ("filter: {enabled: [{name: Nobody}]}", 'plugins.filter.enabled[0].name: Not found: "Nobody"'),
-        ("score: {disabled: [{name: Nobody}]}", 'plugins.score.disabled[0].name: Not found: "Nobody"'),
         ("permit: {enabled: [{name: NodePorts}]}", 'Invalid value: "NodePorts": plugin does not extend permit'),
         ("score: {enabled: [{name: NodeAffinity}, {name: NodeAffinity}]}", 'Duplicate value: "NodeAffinity"'),
         ("score: {enabled: [{name: NodeAffinity, weight: -1}]}", "enabled[0].weight: Invalid value: -1"),
@@ -147,7 +153,9 @@ def test_what_is_wrong_is_said_with_its_path(text: str, words: str) -> None:
             "queueSort: {enabled: [{name: NodeAffinity}]}",
             'queueSort.enabled[0].name: Unsupported value: "NodeAffinity"',
         ),
-        ("queueSort: {disabled: [{name: '*'}]}", "queueSort: Required value: no queue sort plugin is enabled"),
+        ("queueSort: {disabled: [{name: '*'}]}", "queueSort: Required value: only one queue sort plugin required"),
+        ("multiPoint: {disabled: [{name: '*'}]}", 'for profile with scheduler name "default-scheduler", but got 0'),
+        ("score: {enabled: [{name: EBSLimits}]}", 'plugins.score.enabled[0].name: Not found: "EBSLimits"'),
         ("bind: {disabled: [{name: DefaultBinder}]}", "at least one bind plugin is needed for profile with scheduler"),
     ],
 )
@@ -164,21 +172,30 @@ def test_plugins_that_cannot_be(plugins: str, words: str) -> None:
         ("NodeResourcesFit", "{kind: PodTopologySpreadArgs}", "args.kind: must be NodeResourcesFitArgs here"),
         ("NodeResourcesFit", "{ignoredResourceGroups: [a/b]}", "resource group name can't contain '/'"),
         ("NodeResourcesFit", "{scoringStrategy: {type: Best}}", 'scoringStrategy.type: Unsupported value: "Best"'),
-        ("NodeResourcesFit", "{scoringStrategy: {resources: [{name: cpu, weight: 101}]}}", "not in valid range [1, 100]"),
-        ("NodeResourcesFit", "{scoringStrategy: {resources: [{name: cpu}, {name: cpu}]}}", 'Duplicate value: "cpu"'),
-        ("NodeResourcesFit", "{scoringStrategy: {type: RequestedToCapacityRatio}}", "at least one point must be specified"),
+        ("NodeResourcesFit", "{scoringStrategy: {resources: [{name: cpu, weight: 101}]}}", "resource weight of cpu not in valid range (0, 100]"),
+        ("NodeResourcesBalancedAllocation", "{resources: [{name: cpu}, {name: cpu}]}", 'resources[1].name: Duplicate value: "cpu"'),
+        ("NodeResourcesFit", "{scoringStrategy: {type: RequestedToCapacityRatio}}", "requestedToCapacityRatio: Required value: must be specified when"),
+        ("NodeResourcesFit", "{scoringStrategy: {type: RequestedToCapacityRatio, requestedToCapacityRatio: {}}}", "shape: Required value: at least one point must be specified"),
+        ("NodeResourcesFit", "{scoringStrategy: {requestedToCapacityRatio: {}}}", "Forbidden: must be nil when type is not RequestedToCapacityRatio"),
         (
             "NodeResourcesFit",
             "{scoringStrategy: {type: RequestedToCapacityRatio, requestedToCapacityRatio: {shape: "
             "[{utilization: 5, score: 11}, {utilization: 5, score: 1}]}}}",
-            "shape[1].utilization: Invalid value: 5: utilization values must be sorted in increasing order",
+            "shape[1].utilization: Invalid value: 5: values must be sorted in increasing order",
         ),
         ("NodeResourcesBalancedAllocation", "{resources: [{name: cpu, weight: 2}]}", "weight: Invalid value: 2: must be 1"),
         ("InterPodAffinity", "{hardPodAffinityWeight: 101}", "hardPodAffinityWeight: Invalid value: 101"),
         ("DefaultPreemption", "{minCandidateNodesPercentage: 0, minCandidateNodesAbsolute: 0}", "at the same time"),
         ("DefaultPreemption", "{minCandidateNodesPercentage: 101}", "not in valid range [0, 100]"),
         ("PodTopologySpread", "{defaultConstraints: [{topologyKey: z, maxSkew: 1, whenUnsatisfiable: ScheduleAnyway}]}", "when .defaultConstraints are not empty"),
-        ("PodTopologySpread", "{defaultingType: List, defaultConstraints: [{topologyKey: z, maxSkew: 0, whenUnsatisfiable: ScheduleAnyway}]}", "defaultConstraints[0].maxSkew: Invalid value: 0"),
+        ("PodTopologySpread", "{defaultingType: List, defaultConstraints: [{topologyKey: z, maxSkew: 0, whenUnsatisfiable: ScheduleAnyway}]}", "defaultConstraints[0].maxSkew: Invalid value: 0: not in valid range (0, inf)"),
+        ("PodTopologySpread", "{defaultingType: List, defaultConstraints: [{topologyKey: z, maxSkew: 1, whenUnsatisfiable: Never}]}", 'whenUnsatisfiable: Unsupported value: "Never"'),
+        ("PodTopologySpread", "{defaultingType: List, defaultConstraints: [{maxSkew: 1}]}", "defaultConstraints[0].topologyKey: Required value: can not be empty"),
+        ("PodTopologySpread", "{defaultingType: List, defaultConstraints: [{topologyKey: z, maxSkew: 1, whenUnsatisfiable: ScheduleAnyway, minDomains: 2}]}", "args.defaultConstraints[0].minDomains: Invalid value: 2"),
+        ("PodTopologySpread", "{defaultingType: List, defaultConstraints: [&c {topologyKey: z, maxSkew: 1, whenUnsatisfiable: ScheduleAnyway}, *c]}", 'defaultConstraints[1]: Duplicate value: "{z, ScheduleAnyway}"'),
+        ("PodTopologySpread", "{defaultingType: Random}", 'defaultingType: Unsupported value: "Random": supported values: "System", "List"'),
+        ("DynamicResources", "{filterTimeout: -1s}", 'filterTimeout: Invalid value: "-1s": must be zero or positive'),
+        ("VolumeBinding", "{shape: [{utilization: 1, score: 1}]}", "unexpected field `shape`"),
         ("PodTopologySpread", "{defaultingType: List, defaultConstraints: [{topologyKey: z, maxSkew: 1, whenUnsatisfiable: ScheduleAnyway, labelSelector: {}}]}", "must not define a selector"),
         ("VolumeBinding", "{bindTimeoutSeconds: -1}", "should not be a negative value"),
         ("NodeAffinity", "{addedAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 101, preference: {}}]}}", "args.addedAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight: Invalid value: 101"),
@@ -190,7 +207,9 @@ def test_args_that_cannot_be(plugin: str, args: str, words: str) -> None:
 
 def test_a_config_given_twice_is_refused() -> None:
     twice = "{name: NodeAffinity, args: {}}"
-    assert "repeated config for plugin NodeAffinity" in wrong(f"profiles: [{{pluginConfig: [{twice}, {twice}]}}]")
+    assert 'profiles[0].pluginConfig[1]: Duplicate value: "NodeAffinity"' in wrong(
+        f"profiles: [{{pluginConfig: [{twice}, {twice}]}}]"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "- a", "kind: Pod\napiVersion: v1", "kind: [", HEAD.replace("/v1", "/v1beta3")])
@@ -200,7 +219,9 @@ def test_something_else_is_refused(text: str) -> None:
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
-    lines = wrong("parallelism: 0\npodInitialBackoffSeconds: 0\nprofiles: [{schedulerName: A}]").splitlines()
+    lines = wrong(
+        "parallelism: 0\npodInitialBackoffSeconds: 0\nprofiles: [{percentageOfNodesToScore: -1}]"
+    ).splitlines()
     assert len(lines) == 3
 
 
@@ -209,3 +230,63 @@ def test_json_is_read_too() -> None:
 
     data: Any = yaml.safe_load(HEAD + "profiles: [{schedulerName: j}]")
     assert read(json.dumps(data), REGISTRY).configuration.profiles[0].scheduler_name == "j"
+
+
+def test_weights_of_zero_are_one_and_no_resources_are_cpu_and_memory() -> None:
+    profile = one("""
+profiles:
+- plugins: {score: {enabled: [{name: TaintToleration, weight: 0}, {name: NodeAffinity}]}}
+  pluginConfig:
+  - {name: NodeResourcesFit, args: {scoringStrategy: {type: MostAllocated, resources: [{name: cpu, weight: 0}]}}}
+  - {name: NodeResourcesBalancedAllocation, args: {resources: []}}
+""")
+    assert [(p.name, w) for p, w in profile.scores][:2] == [("TaintToleration", 1), ("NodeAffinity", 1)]
+    by_name = {plugin.name: plugin.args for plugin in profile.plugins}
+    assert [r.weight for r in by_name["NodeResourcesFit"].scoring_strategy.resources] == [1]
+    assert [r.name for r in by_name["NodeResourcesBalancedAllocation"].resources] == ["cpu", "memory"]
+
+
+def test_points_that_only_upstreams_plugin_has_can_be_spoken_of() -> None:
+    profile = one("profiles: [{plugins: {score: {enabled: [{name: VolumeBinding, weight: 3}]}}}]")
+    assert names(profile, Point.SCORE) == names(default_profile(), Point.SCORE)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("parallelism: 4", "parallelism: has no effect"),
+        ("percentageOfNodesToScore: 50", "percentageOfNodesToScore: has no effect: every node is filtered and scored"),
+        ("profiles: [{percentageOfNodesToScore: 5}]", "profiles[0].percentageOfNodesToScore: has no effect"),
+        ("clientConnection: {qps: 5, contentType: application/json}", "clientConnection.qps: has no effect"),
+        ("enableProfiling: true", "enableProfiling: has no effect"),
+        (
+            "profiles: [{plugins: {score: {disabled: [{name: SelectorSpread}]}}}]",
+            'profiles[0].plugins.score.disabled[0].name: has no effect: there is no plugin "SelectorSpread"',
+        ),
+        (
+            "profiles: [{plugins: {preFilter: {disabled: [{name: NodePorts}]}}}]",
+            'profiles[0].plugins.preFilter: disabling "NodePorts" has no effect: it answers at filter, in one go',
+        ),
+        (
+            "profiles: [{plugins: {multiPoint: {disabled: [{name: ImageLocality}]}}, pluginConfig: [{name: ImageLocality}]}]",
+            'profiles[0].pluginConfig[0]: has no effect: plugin "ImageLocality" is not enabled',
+        ),
+    ],
+)
+def test_what_changes_nothing_is_told_by_its_path(text: str, words: str) -> None:
+    said = read(HEAD + text, REGISTRY)
+    (notice,) = notices(said, REGISTRY)
+    assert notice.startswith(words)
+
+
+def test_what_does_what_it_says_is_told_nothing_of() -> None:
+    text = """
+percentageOfNodesToScore: 100
+profiles:
+- plugins:
+    preScore: {disabled: [{name: "*"}]}
+    score: {disabled: [{name: "*"}], enabled: [{name: NodeAffinity}]}
+  pluginConfig: [{name: NodeAffinity, args: {}}]
+"""
+    said = read(HEAD + text.replace("{name: NodeAffinity}]", "{name: ImageLocality}]"), REGISTRY)
+    assert not [each for each in notices(said, REGISTRY) if "ImageLocality" not in each]
