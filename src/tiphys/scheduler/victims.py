@@ -27,7 +27,6 @@ PRIORITY_OFFSET: Final = 1 << 31
 _NOBODY: Final = np.iinfo(np.int64).max
 _CELLS_AT_ONCE: Final = 40_000
 """Pods looked at in one turn: a turn takes about a millisecond."""
-_FIRST_WIDTH: Final = 8
 _SPARE_TEMPLATES: Final = 1_000
 NOT_STARTED: Final = "9999-12-31T23:59:59Z"
 """When a pod that does not run yet has started: later than all that do."""
@@ -43,16 +42,17 @@ class Room(NamedTuple):
     priority: int
 
     def free(self, rows: Ints) -> Ints:
-        """By row and limit what is left, negative where there is too little; resources come first."""
+        """By limit and row what is left, negative where there is too little; resources come first."""
         nodes, limits = self.cluster.nodes, self.limits
-        free: Ints = (nodes.allocatable[rows] - nodes.requested[rows])[:, limits.columns] - limits.amounts
-        if self.reserved is not None:
-            taken = np.zeros((nodes.size, len(limits.columns)), np.int64)
-            taken[self.reserved[0]] = self.reserved[1][:, limits.columns]
-            free -= taken[rows]
-        if not limits.others:
-            return free
-        return np.column_stack([free, *(self._left(limit, rows) for limit in limits.others)])
+        free = np.empty((len(limits.columns) + len(limits.others), len(rows)), np.int64)
+        for index, (column, amount) in enumerate(zip(limits.columns.tolist(), limits.amounts.tolist(), strict=True)):
+            left = nodes.allocatable[:, column] - nodes.requested[:, column]
+            if self.reserved is not None:
+                left[self.reserved[0]] -= self.reserved[1][:, column]
+            free[index] = left[rows] - amount
+        for index, limit in enumerate(limits.others, len(limits.columns)):
+            free[index] = self._left(limit, rows)
+        return free
 
     def _left(self, limit: Limit, rows: Ints) -> Ints:
         free = limit.free(rows)
@@ -66,19 +66,19 @@ class Room(NamedTuple):
 
     def explain(self, missing: Ints, reasons: Counter[str]) -> None:
         """Why nodes do not fit even with nobody of lower priority there: by the first filter that says so."""
-        left = np.ones(len(missing), np.bool_)
+        left = np.ones(missing.shape[1], np.bool_)
         resources = len(self.limits.columns)
         for index, limit in enumerate(self.limits.before):
-            left = _first(limit, missing[:, resources + index] < 0, left, reasons)
-        short = missing[:, :resources] < 0
+            left = _first(limit, missing[resources + index] < 0, left, reasons)
+        short = missing[:resources] < 0
         names = list(self.cluster.nodes.resources)
         for position, column in enumerate(self.limits.columns):
-            count = int(np.count_nonzero(short[:, position] & left))
+            count = int(np.count_nonzero(short[position] & left))
             if count:
                 reasons["Too many pods" if column == PODS_COLUMN else f"Insufficient {names[column]}"] += count
-        left &= ~short.any(axis=1)
+        left &= ~short.any(axis=0)
         for index, limit in enumerate(self.limits.after, resources + len(self.limits.before)):
-            left = _first(limit, missing[:, index] < 0, left, reasons)
+            left = _first(limit, missing[index] < 0, left, reasons)
 
 
 def _first(limit: Limit, fails: Bools, left: Bools, reasons: Counter[str]) -> Bools:
@@ -88,7 +88,7 @@ def _first(limit: Limit, fails: Bools, left: Bools, reasons: Counter[str]) -> Bo
 
 
 class _Part(NamedTuple):
-    """Some nodes that can be made to fit, with who goes there and whom of these a budget protects. (rows, places)"""
+    """Some nodes that can be made to fit, with who goes there and whom of these a budget protects: (places, rows)."""
 
     rows: Ints
     victims: Bools
@@ -96,7 +96,10 @@ class _Part(NamedTuple):
 
 
 class VictimTable:
-    """The pods on each node by importance. `priorities` of places that nobody has are the highest number."""
+    """The pods on each node by importance.
+
+    Arrays are by place and row: that is how they are computed with. Nobody's place has the highest priority.
+    """
 
     def __init__(self) -> None:
         self._cluster: Cluster | None = None
@@ -124,37 +127,42 @@ class VictimTable:
         reasons: Counter[str] = Counter()
         found: list[_Part] = []
         count, harmless = 0, False
-        step = max(wanted, _CELLS_AT_ONCE // max(self._priorities.shape[1], 1))
+        step = max(wanted, _CELLS_AT_ONCE // max(self._places, 1))
         for first in range(0, len(rows), step):
             part = rows[first : first + step]
-            lower: Bools = self._priorities[part] < room.priority
-            some = lower.any(axis=1)
-            if missing := len(part) - int(np.count_nonzero(some)):
-                reasons[messages.NO_VICTIMS] += missing
-            fit = self._victims(part[some], lower[some], room, weights, covered, reasons)
+            part, lower = self._lower(part, room, reasons)
+            fit = self._victims(part, lower, room, weights, covered, reasons)
             if len(fit.rows):
                 found.append(fit)
                 count += len(fit.rows)
-                harmless = harmless or not (fit.victims & fit.violating).any(axis=1).all()
+                harmless = harmless or not (fit.victims & fit.violating).any(axis=0).all()
             if count >= wanted and harmless:
                 break
         if not found:
             return None, reasons
-        return self._choose(*(np.concatenate(columns) for columns in zip(*found, strict=True))), reasons
+        whole = found[0]
+        if len(found) > 1:
+            whole = _Part(*(np.concatenate(arrays, axis=-1) for arrays in zip(*found, strict=True)))
+        return self._choose(*whole), reasons
 
     def hopeful(self, room: Room, rows: Ints, reasons: Counter[str]) -> Ints:
         """Of `rows` those that are within the limits without pods of lower priority. `reasons`: why the rest is not."""
         self._refresh(room.cluster)
-        lower: Bools = self._priorities[rows] < room.priority
-        some = lower.any(axis=1)
-        if missing := len(rows) - int(np.count_nonzero(some)):
-            reasons[messages.NO_VICTIMS] += missing
-        rows, lower = rows[some], lower[some]
+        rows, lower = self._lower(rows, room, reasons)
         weights = [self._by_template(limit.weigh) for limit in room.limits.others]
-        free = room.free(rows) + (self._used(rows, room, weights) * lower[:, :, np.newaxis]).sum(axis=1)
-        enough: Bools = (free >= 0).all(axis=1)
-        room.explain(free[~enough], reasons)
+        free = room.free(rows) + (self._used(rows, room, weights) * lower).sum(axis=1)
+        enough: Bools = (free >= 0).all(axis=0)
+        room.explain(free[:, ~enough], reasons)
         return rows[enough]
+
+    def _lower(self, rows: Ints, room: Room, reasons: Counter[str]) -> tuple[Ints, Bools]:
+        """Of `rows` those with pods of lower priority, and by place and row who these are."""
+        lower: Bools = self._priorities[: self._places, rows] < room.priority
+        some = lower.any(axis=0)
+        if some.all():
+            return rows, lower
+        reasons[messages.NO_VICTIMS] += len(rows) - int(np.count_nonzero(some))
+        return rows[some], lower[:, some]
 
     def _victims(
         self,
@@ -166,68 +174,71 @@ class VictimTable:
         reasons: Counter[str],
     ) -> _Part:
         """Of `rows` those that can be made to fit, and who must go there."""
-        vectors = self._used(rows, room, weights) * lower[:, :, np.newaxis]
-        free = room.free(rows) + vectors.sum(axis=1)
-        enough: Bools = (free >= 0).all(axis=1)
+        used = self._used(rows, room, weights) * lower
+        free = room.free(rows) + used.sum(axis=1)
+        enough: Bools = (free >= 0).all(axis=0)
         if not enough.all():
-            room.explain(free[~enough], reasons)
-            rows, lower, vectors, free = rows[enough], lower[enough], vectors[enough], free[enough]
+            room.explain(free[:, ~enough], reasons)
+            rows, lower, used, free = rows[enough], lower[:, enough], used[:, :, enough], free[:, enough]
         violating = self._violating(rows, lower, covered)
         victims = np.zeros(lower.shape, np.bool_)
         # Those that need not go are put back, the protected and the most important first.
-        for back in (violating, lower & ~violating) if violating.any() else (lower,):
-            for place in range(lower.shape[1] if len(rows) else 0):
-                there = back[:, place]
-                if not there.any():
-                    continue
-                left = free - vectors[:, place]
-                fits = (left >= 0).all(axis=1)
-                victims[:, place] |= there & ~fits
-                free = np.where((fits & there)[:, np.newaxis], left, free)
+        for back in (violating, lower & ~violating) if violating.any() else (None,):
+            for place in range(len(lower) if len(rows) else 0):
+                needs = used[:, place] if back is None else used[:, place] * back[place]
+                left = free - needs
+                # Nobody needs nothing, and fits.
+                fits = (left >= 0).all(axis=0)
+                victims[place] |= ~fits
+                free = np.where(fits, left, free)
         return _Part(rows, victims, violating)
 
     def _used(self, rows: Ints, room: Room, weights: Sequence[Ints]) -> Ints:
-        """By row, place and limit what the pod there uses."""
-        vectors = self._vectors[rows][:, :, room.limits.columns]
+        """By limit, place and row what the pod there uses."""
+        columns, places = room.limits.columns.tolist(), self._places
+        used = np.empty((len(columns) + len(weights), places, len(rows)), np.int64)
+        for index, column in enumerate(columns):
+            used[index] = self._vectors[column][:places, rows]
         if not weights:
-            return vectors
-        numbers, running = self._numbers[rows], ~self._terminating[rows]
-        used = [vectors]
-        for limit, weight in zip(room.limits.others, weights, strict=True):
-            amounts: Ints = weight[numbers]
+            return used
+        numbers, running = self._numbers[:places, rows], ~self._terminating[:places, rows]
+        for index, (limit, weight) in enumerate(zip(room.limits.others, weights, strict=True), len(columns)):
+            used[index] = weight[numbers]
             if not limit.terminating:
-                amounts = amounts * running
+                used[index] *= running
             if limit.counted is not None:
-                amounts = amounts * limit.counted[rows][:, np.newaxis]
-            used.append(amounts[:, :, np.newaxis])
-        return np.concatenate(used, axis=2)
+                used[index] *= limit.counted[rows]
+        return used
 
     def _violating(self, rows: Ints, lower: Bools, covered: Sequence[tuple[Disruption, Bools]]) -> Bools:
         """Who may not go by some budget, if all of lower priority went, the most important first."""
         violating = np.zeros(lower.shape, np.bool_)
         for budget, mask in covered:
-            concerned: Bools = mask[self._numbers[rows]] & lower
+            concerned: Bools = mask[self._numbers[: self._places, rows]] & lower
             if budget.excused:
                 for index, row in enumerate(rows.tolist()):
                     for place, pod in enumerate(self._pods[row]):
-                        concerned[index, place] &= pod.key[1] not in budget.excused
-            violating |= concerned & (concerned.cumsum(axis=1) > budget.allowed)
+                        concerned[place, index] &= pod.key[1] not in budget.excused
+            violating |= concerned & (concerned.cumsum(axis=0) > budget.allowed)
         return violating
 
     def _choose(self, rows: Ints, victims: Bools, violating: Bools) -> Candidate:
         """Fewest violations, lowest highest priority, lowest sum of priorities, fewest victims, latest start; the first
         of equals.
         """
-        priorities = self._priorities[rows]
-        violations = (victims & violating).sum(axis=1)
-        highest = np.where(victims, priorities, -PRIORITY_OFFSET).max(axis=1)
-        total = np.where(victims, priorities + PRIORITY_OFFSET, 0).sum(axis=1)
-        first = np.where(victims & (priorities == highest[:, np.newaxis]), self._starts[rows], _NOBODY).min(axis=1)
-        order = np.lexsort((-first, victims.sum(axis=1), total, highest, violations))
-        index = int(order[0])
+        violations = (victims & violating).sum(axis=0)
+        left = np.flatnonzero(violations == violations.min())
+        priorities, who = self._priorities[: self._places, rows[left]], victims[:, left]
+        highest = np.where(who, priorities, -PRIORITY_OFFSET).max(axis=0)
+        starts = np.where(who & (priorities == highest), self._starts[: self._places, rows[left]], _NOBODY)
+        total = np.where(who, priorities + PRIORITY_OFFSET, 0).sum(axis=0)
+        best = np.arange(len(left))
+        for badness in (highest, total, who.sum(axis=0), -starts.min(axis=0)):
+            best = best[badness[best] == badness[best].min()]
+        index = int(left[best[0]])
         row = int(rows[index])
         pods = self._pods.get(row, [])
-        chosen = tuple(pods[place] for place in np.flatnonzero(victims[index]))
+        chosen = tuple(pods[place] for place in np.flatnonzero(victims[:, index]))
         return Candidate(row, chosen, int(violations[index]))
 
     def _by_template(self, weigh: Callable[[Template], int]) -> Ints:
@@ -242,11 +253,10 @@ class VictimTable:
 
     def _refresh(self, cluster: Cluster) -> None:
         changes = cluster.changes_since(self._position) if cluster is self._cluster else None
-        shape = (cluster.nodes.size, len(cluster.nodes.resources))
+        shape = (len(cluster.nodes.resources), cluster.nodes.size)
         crowded = len(self._templates) > 2 * len(cluster.placed) + _SPARE_TEMPLATES
         if changes is None or crowded or self._version != cluster.nodes.version or self._vectors.shape[::2] != shape:
-            width = max((len(pods) for pods in cluster.pods_on.values()), default=0)
-            self._allocate(shape, max(width, _FIRST_WIDTH))
+            self._allocate(shape, max((len(pods) for pods in cluster.pods_on.values()), default=0))
             changed = set(cluster.pods_on)
         else:
             changed = {change.row for change in changes}
@@ -256,38 +266,43 @@ class VictimTable:
         for row in changed:
             self._describe(cluster, row)
 
-    def _allocate(self, shape: tuple[int, int], width: int) -> None:
+    def _allocate(self, shape: tuple[int, int], places: int) -> None:
         self._pods.clear()
         self._templates.clear()
         self._examples.clear()
         self._covered.clear()
-        self._priorities: Ints = np.full((shape[0], width), _NOBODY, np.int64)
-        self._starts: Ints = np.full((shape[0], width), _NOBODY, np.int64)
+        resources, rows = shape
+        #: How many places any node has needed.
+        self._places = 0
+        places += places // 2 + 1
+        self._priorities: Ints = np.full((places, rows), _NOBODY, np.int64)
+        self._starts: Ints = np.full((places, rows), _NOBODY, np.int64)
         #: Each pod's template; -1 where nobody is.
-        self._numbers: Ints = np.full((shape[0], width), -1, np.int64)
-        self._terminating: Bools = np.zeros((shape[0], width), np.bool_)
-        self._vectors: Ints = np.zeros((shape[0], width, shape[1]), np.int64)
+        self._numbers: Ints = np.full((places, rows), -1, np.int64)
+        self._terminating: Bools = np.zeros((places, rows), np.bool_)
+        #: By resource, too.
+        self._vectors: Ints = np.zeros((resources, places, rows), np.int64)
 
     def _describe(self, cluster: Cluster, row: int) -> None:
         pods = sorted(cluster.pods_on.get(row, {}).values(), key=importance)
-        if len(pods) > self._priorities.shape[1]:
-            more = len(pods)
-            self._priorities = _wider(self._priorities, more, _NOBODY)
-            self._starts = _wider(self._starts, more, _NOBODY)
-            self._numbers = _wider(self._numbers, more, -1)
-            self._terminating = _wider(self._terminating, more, 0).astype(np.bool_)
-            self._vectors = _wider(self._vectors, more, 0)
         count = len(pods)
+        if count > len(self._priorities):
+            # Half as many again as needed: nodes fill up one pod at a time.
+            self._allocate((self._vectors.shape[0], self._vectors.shape[2]), count)
+            for other in cluster.pods_on:
+                self._describe(cluster, other)
+            return
+        self._places = max(self._places, count)
         self._pods[row] = pods
-        self._priorities[row] = _NOBODY
-        self._numbers[row] = -1
-        self._vectors[row] = 0
+        self._priorities[:, row] = _NOBODY
+        self._numbers[:, row] = -1
+        self._vectors[:, :, row] = 0
         if count:
-            self._priorities[row, :count] = [pod.priority for pod in pods]
-            self._starts[row, :count] = [self._moment(pod.start) for pod in pods]
-            self._numbers[row, :count] = [self._number(pod) for pod in pods]
-            self._terminating[row, :count] = [pod.terminating for pod in pods]
-            self._vectors[row, :count] = [cluster.vector(pod.template) for pod in pods]
+            self._priorities[:count, row] = [pod.priority for pod in pods]
+            self._starts[:count, row] = [self._moment(pod.start) for pod in pods]
+            self._numbers[:count, row] = [self._number(pod) for pod in pods]
+            self._terminating[:count, row] = [pod.terminating for pod in pods]
+            self._vectors[:, :count, row] = np.transpose([cluster.vector(pod.template) for pod in pods])
 
     def _number(self, pod: PodInfo) -> int:
         number = self._templates.setdefault(pod.template, len(self._templates))
@@ -302,13 +317,6 @@ class VictimTable:
                 self._seconds.clear()
             known = self._seconds[text] = int(datetime.fromisoformat(text or NOT_STARTED).timestamp())
         return known
-
-
-def _wider(array: Ints | Bools, width: int, fill: int) -> Ints:
-    """Half as wide again as needed: nodes fill up one pod at a time."""
-    wider = np.full((array.shape[0], width + width // 2, *array.shape[2:]), fill, np.int64)
-    wider[:, : array.shape[1]] = array
-    return wider
 
 
 def importance(pod: PodInfo) -> tuple[int, str, str]:
