@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from tests.unit.scheduler.explaining.clusters import on, placed_by, texts, why
 from tests.unit.scheduler.objects import container, node, pod
 from tiphys.api.quantity import Quantity
@@ -19,7 +21,7 @@ from tiphys.api.types.core_v1 import (
     Toleration,
     TopologySpreadConstraint,
 )
-from tiphys.api.types.meta_v1 import LabelSelector
+from tiphys.api.types.meta_v1 import LabelSelector, OwnerReference
 from tiphys.scheduler.explaining import Verdict
 
 HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
@@ -83,6 +85,14 @@ def test_a_full_node_is_emptied_by_as_few_pods_as_possible() -> None:
     found = all_work(pod("new", cpu="3"), node("n1", cpu="4"), *busy)
     assert "remove pod default/large from node n1" in found
     assert any(text.startswith("add a node like n1") for text in found)
+
+
+def test_who_makes_a_removed_pod_again_is_named() -> None:
+    owner = OwnerReference(api_version="apps/v1", kind="ReplicaSet", name="web", uid="rs", controller=True)
+    busy = pod("web-1", cpu="4")
+    owned = replace(busy, metadata=replace(busy.metadata, owner_references=(owner,)))
+    found = all_work(pod("new", cpu="4"), node("n1", cpu="4"), on("n1", owned))
+    assert "remove pod default/web-1 (of ReplicaSet web) from node n1" in found
 
 
 def test_more_important_pods_are_not_offered_for_removal() -> None:

@@ -12,7 +12,7 @@ from tiphys.scheduler.explaining.explanation import Change
 from tiphys.scheduler.explaining.groups import Group
 from tiphys.scheduler.explaining.judging import Judgement
 from tiphys.scheduler.explaining.model import Model
-from tiphys.scheduler.template import Template
+from tiphys.scheduler.template import PodInfo, Template
 
 
 class Candidate(NamedTuple):
@@ -78,6 +78,12 @@ def remove_op(path: str) -> dict[str, Any]:
 def escaped(key: str) -> str:
     """A key as a step of a JSON pointer."""
     return key.replace("~", "~0").replace("/", "~1")
+
+
+def called(pod: PodInfo) -> str:
+    """``shop/web-0 (of StatefulSet web)``: what makes it makes another when it is removed."""
+    owner = next((owner for owner in pod.pod.metadata.owner_references if owner.controller), None)
+    return "/".join(pod.key) + (f" (of {owner.kind} {owner.name})" if owner is not None else "")
 
 
 def delete_pods(pods: Sequence[tuple[str, str]]) -> tuple[Change, ...]:

@@ -13,7 +13,7 @@ from tiphys.scheduler.arrays import Ints
 from tiphys.scheduler.cluster import PodKey
 from tiphys.scheduler.explaining.explanation import Change
 from tiphys.scheduler.explaining.groups import Group
-from tiphys.scheduler.explaining.remedies.candidate import Candidate, Scene, delete_pods, listed
+from tiphys.scheduler.explaining.remedies.candidate import Candidate, Scene, called, delete_pods, listed
 from tiphys.scheduler.template import PodInfo
 from tiphys.scheduler.volumes import VolumeTable, provisionable
 
@@ -86,7 +86,7 @@ def only_user(scene: Scene, group: Group, rows: Ints) -> Iterator[Candidate]:
             for row in scene.cluster.claim_users.get((scene.template.namespace, use.name), {}):
                 pods |= {pod.key: pod for pod in scene.cluster.pods_on[row].values() if use in pod.template.claims}
     if pods and len(pods) <= MAXIMUM_PODS:
-        names = listed(["/".join(key) for key in pods])
+        names = listed([called(pod) for pod in pods.values()])
         text = f"remove pod{'s' if len(pods) > 1 else ''} {names}, which may be the only user of the claim"
         yield Candidate("RemovePods", text, delete_pods(list(pods)), 6 + len(pods))
 
@@ -99,7 +99,7 @@ def fewer_volumes(scene: Scene, group: Group, rows: Ints) -> Iterator[Candidate]
             pod for pod in scene.cluster.pods_on[int(row)].values() if pod.template.claims and pod.priority <= priority
         ]
         for pod in sorted(users, key=lambda pod: (pod.priority, len(pod.template.claims), pod.key))[:3]:
-            text = f"remove pod {'/'.join(pod.key)} with its volumes from node {scene.name(int(row))}"
+            text = f"remove pod {called(pod)} with its volumes from node {scene.name(int(row))}"
             yield Candidate("RemovePods", text, delete_pods([pod.key]), 7, np.array([row]))
 
 

@@ -11,7 +11,7 @@ from tiphys.scheduler.arrays import Ints
 from tiphys.scheduler.devices.state import claim_names
 from tiphys.scheduler.explaining.explanation import Change
 from tiphys.scheduler.explaining.groups import Group
-from tiphys.scheduler.explaining.remedies.candidate import Candidate, Scene, delete_pods
+from tiphys.scheduler.explaining.remedies.candidate import Candidate, Scene, called, delete_pods
 
 MAXIMUM_NODES: Final = 4
 MAXIMUM_PODS: Final = 4
@@ -44,7 +44,7 @@ def free_devices(scene: Scene, group: Group, rows: Ints) -> Iterator[Candidate]:
             if pod.pod.spec.resource_claims and pod.priority <= priority
         ]
         for pod in sorted(users, key=lambda pod: (pod.priority, pod.key))[:MAXIMUM_PODS]:
-            text = f"remove pod {'/'.join(pod.key)} from node {scene.name(int(row))}, whose devices then are free"
+            text = f"remove pod {called(pod)} from node {scene.name(int(row))}, whose devices then are free"
             yield Candidate("RemovePods", text, delete_pods([pod.key]), 7, np.array([row]))
 
 

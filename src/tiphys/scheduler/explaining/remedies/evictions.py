@@ -9,7 +9,7 @@ import numpy as np
 
 from tiphys.scheduler.arrays import Ints
 from tiphys.scheduler.explaining.groups import Group
-from tiphys.scheduler.explaining.remedies.candidate import Candidate, Scene, delete_pods, listed
+from tiphys.scheduler.explaining.remedies.candidate import Candidate, Scene, called, delete_pods, listed
 from tiphys.scheduler.nodes import MEMORY_COLUMN
 from tiphys.scheduler.template import PodInfo
 
@@ -27,7 +27,7 @@ def evict(scene: Scene, group: Group, rows: Ints) -> Iterator[Candidate]:
     if best is None:
         return
     _, row, pods = best
-    names = listed(["/".join(pod.key) for pod in pods])
+    names = listed([called(pod) for pod in pods])
     text = f"remove {'pod' if len(pods) == 1 else f'{len(pods)} pods'} {names} from node {scene.name(row)}"
     changes = delete_pods([pod.key for pod in pods])
     yield Candidate("RemovePods", text, changes, 6 + len(pods), np.array([row]))

@@ -10,7 +10,7 @@ import numpy as np
 from tiphys.scheduler.arrays import Ints
 from tiphys.scheduler.explaining.explanation import Change
 from tiphys.scheduler.explaining.groups import Group
-from tiphys.scheduler.explaining.remedies.candidate import Candidate, Scene, delete_pods, listed, remove_op
+from tiphys.scheduler.explaining.remedies.candidate import Candidate, Scene, called, delete_pods, listed, remove_op
 from tiphys.scheduler.template import PodInfo, Template
 from tiphys.scheduler.terms import AffinityTerm
 
@@ -89,7 +89,7 @@ def _part(scene: Scene, rows: Ints) -> Iterator[Candidate]:
     if best is None:
         return
     pods, row = best
-    names = listed(["/".join(pod.key) for pod in pods])
+    names = listed([called(pod) for pod in pods])
     text = f"remove pod{'s' if len(pods) > 1 else ''} {names}, which must not be near it"
     yield Candidate("RemovePods", text, delete_pods([pod.key for pod in pods]), 6 + len(pods), np.array([row]))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tiphys.scheduler.arrays import Ints
 from tiphys.scheduler.explaining.groups import Group
-from tiphys.scheduler.explaining.remedies.candidate import Candidate, Scene, delete_pods, listed, remove_op
+from tiphys.scheduler.explaining.remedies.candidate import Candidate, Scene, called, delete_pods, listed, remove_op
 from tiphys.scheduler.template import HostPort, PodInfo
 
 _EVERY_ADDRESS = "0.0.0.0"
@@ -34,7 +34,7 @@ def free_ports(scene: Scene, group: Group, rows: Ints) -> Iterator[Candidate]:
         text = f"do without the host port{'s' if len(wanted) > 1 else ''} {ports}"
         yield Candidate("RemoveHostPort", text, (change,), 4)
     if fewest is not None:
-        names = listed(["/".join(pod.key) for pod in fewest])
+        names = listed([called(pod) for pod in fewest])
         text = f"remove pod{'s' if len(fewest) > 1 else ''} {names} from node {scene.name(where)}: it has the host port"
         changes = delete_pods([pod.key for pod in fewest])
         yield Candidate("RemovePods", text, changes, 6 + len(fewest), np.array([where]))
