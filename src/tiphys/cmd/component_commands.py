@@ -92,11 +92,17 @@ def scheduler(
     kubeconfig: Kubeconfig = None,
     leader_elect: LeaderElect = True,
     config: Annotated[Path | None, typer.Option("--config", help="A KubeSchedulerConfiguration (YAML, JSON).")] = None,
+    write_config_to: Annotated[
+        Path | None, typer.Option("--write-config-to", help="Write the configuration with all defaults, and exit.")
+    ] = None,
 ) -> None:
     """Run the scheduler alone, against any apiserver."""
-    from tiphys.cmd.scheduler import settings, text_of
+    from tiphys.cmd.scheduler import settings, text_of, written_out
 
     text = text_of("--config", config)
+    if write_config_to is not None:
+        _write("--write-config-to", write_config_to, written_out(text))
+        return
     if kubeconfig is None and (named := settings(text, host="").connection.kubeconfig):
         kubeconfig = Path(named)
     if not _stands_alone(data_dir, kubeconfig):
@@ -108,6 +114,13 @@ def scheduler(
     credentials = standalone.credentials(kubeconfig)
     more = {"configuration": text} if text else {}
     _alone("scheduler", standalone.scheduler(credentials, leader_elect=leader_elect, **more))
+
+
+def _write(flag: str, path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise ConfigError(f"{flag}: {error}") from None
 
 
 def controller_manager(

@@ -55,6 +55,7 @@ async def _scheduler(config: ClusterConfig, credentials: Path) -> AsyncIterator[
     from tiphys.scheduler.scheduler import Scheduler
 
     said = settings(config.scheduler_config, host=config.node_name)
+    said.tell()
     keep_freed_memory()
     async with _client(credentials) as client:
 

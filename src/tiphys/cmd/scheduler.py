@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tiphys.base.logging import get_logger
 from tiphys.cmd.config import ConfigError
 from tiphys.scheduler.config import SchedulerConfig
-from tiphys.scheduler.configuration import ConfigurationError, read, scheduler_config
-from tiphys.scheduler.configuration.types import ClientConnection, LeaderElection
+from tiphys.scheduler.configuration import ConfigurationError, dump, notices, read, scheduler_config
+from tiphys.scheduler.configuration.types import API_VERSION, KIND, ClientConnection, LeaderElection
 from tiphys.scheduler.configuration.validation import seconds
 from tiphys.scheduler.plugin_loading import registry
+
+_DEFAULTS = f"apiVersion: {API_VERSION}\nkind: {KIND}\n"
+_logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,13 @@ class Settings:
     scheduler: SchedulerConfig
     election: LeaderElection
     connection: ClientConnection
+    notices: tuple[str, ...] = ()
+    """What the file says that changes nothing here."""
+
+    def tell(self) -> None:
+        """Log the notices: once, where the scheduler starts."""
+        for notice in self.notices:
+            _logger.warning("configuration", field=notice)
 
     def election_fields(self) -> dict[str, Any]:
         """For an ElectionConfig, all but the identity."""
@@ -44,7 +55,17 @@ def settings(text: str, *, host: str, flag: str = "--config") -> Settings:
         made = scheduler_config(said, known, host=host)
     except ConfigurationError as error:
         raise ConfigError(f"{flag}: {error}") from error
-    return Settings(made, said.configuration.leader_election, said.configuration.client_connection)
+    whole = said.configuration
+    return Settings(made, whole.leader_election, whole.client_connection, notices(said, known))
+
+
+def written_out(text: str) -> str:
+    """The same configuration with all that `text` leaves to the defaults. Raises ConfigError."""
+    try:
+        known = registry()
+        return dump(read(text or _DEFAULTS, known), known)
+    except ConfigurationError as error:
+        raise ConfigError(f"--config: {error}") from error
 
 
 def text_of(flag: str, path: Path | None) -> str:

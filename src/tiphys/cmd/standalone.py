@@ -70,6 +70,7 @@ async def scheduler(config: ClientConfig, *, leader_elect: bool, configuration: 
     keep_freed_memory()
     host = socket.gethostname()
     said = settings(configuration, host=host)
+    said.tell()
     if said.election.leader_elect is not None:
         leader_elect = said.election.leader_elect
     async with _client(config) as client:

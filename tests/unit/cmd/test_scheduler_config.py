@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tiphys.cmd.config import ConfigError
-from tiphys.cmd.scheduler import settings, text_of
+from tiphys.cmd.main import app
+from tiphys.cmd.scheduler import settings, text_of, written_out
 
 _HEAD = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"
 
@@ -43,3 +45,20 @@ def test_a_file_that_cannot_be_used_is_refused_by_the_flags_name(tmp_path: Path)
     with pytest.raises(ConfigError, match="--config: parallelism: Invalid value: -1"):
         text_of("--config", wrong)
     assert text_of("--config", None) == ""
+
+
+def test_what_has_no_effect_is_told() -> None:
+    said = settings(_HEAD + "percentageOfNodesToScore: 30\n", host="h")
+    assert said.notices == ("percentageOfNodesToScore: has no effect: every node is filtered and scored",)
+    assert settings("", host="h").notices == ()
+
+
+def test_a_configuration_is_written_with_its_defaults_instead_of_run(tmp_path: Path) -> None:
+    given, made = tmp_path / "given.yaml", tmp_path / "made.yaml"
+    given.write_text(_HEAD + "podMaxBackoffSeconds: 3\n")
+    outcome = CliRunner().invoke(app, ["scheduler", "--config", str(given), "--write-config-to", str(made)])
+    assert outcome.exit_code == 0, outcome.output
+    assert "podMaxBackoffSeconds: 3" in made.read_text()
+    assert "hardPodAffinityWeight: 1" in made.read_text()
+    assert written_out(made.read_text()) == made.read_text()
+    assert "podMaxBackoffSeconds: 10" in written_out("")
