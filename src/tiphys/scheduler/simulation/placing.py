@@ -1,19 +1,20 @@
-"""Places what waits, as the scheduler would: by priority, then age; victims leave at once and are made again.
+"""Places what waits, as the scheduler would: by priority, then age. Victims take their time, as they do in a cluster:
+the others are placed meanwhile; then they are gone and made again by their owners, and who removed them has the room.
 
-waiting ──decide──► placed
-   ▲        ├─────► victims leave, and the pod is tried again ──► their owners make them again ──┐
-   │        └─────► fits nowhere ──again, if something that came or went since makes it fit──┐   │
-   └─────────────────────────────────────────────────────────────────────────────────────────┴───┘
+    waiting ──decide──► placed
+       ▲        ├─────► nominated, and victims are leaving ──all others had their turn──┐
+       │        └─────► fits nowhere ──something that came or went since makes it fit──┤
+       └────────────────────────────────────────────────────────────────────────────────┘
 """
 
 from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Iterable
 from typing import Final
 
 from tiphys.scheduler.algorithm import Algorithm, Placed, Unplaceable
+from tiphys.scheduler.cluster import PodKey
 from tiphys.scheduler.framework import Candidate, Rejected
 from tiphys.scheduler.gangs.groups import GroupKey
 from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME
@@ -38,6 +39,9 @@ class Placing:
         #: What was last said of pods that are alike, and the world's epoch then.
         self._failed: dict[_Alike, tuple[int, Unplaceable]] = {}
         self._preemptions: dict[PodInfo, int] = {}
+        #: Who is leaving, and for whom; who is to have the room.
+        self._leaving: dict[PodKey, tuple[PodInfo, str]] = {}
+        self._promised: dict[PodKey, PodInfo] = {}
         self._gangs = GangPlacing(world)
 
     def settle(self) -> None:
@@ -46,21 +50,22 @@ class Placing:
         cases = list(world.waiting.values())
         while cases:
             placed = self._pass(cases)
+            again = self._leave()
             # A pod that came or went may be what another one waited for.
-            cases = [case for case in world.waiting.values() if placed and self._would_fit(case)]
+            others = (case for case in world.waiting.values() if case not in again)
+            cases = [*again, *(case for case in others if (placed or again) and self._would_fit(case))]
 
     def _pass(self, cases: list[Case]) -> bool:
         world, placed = self._world, False
-        heap: list[tuple[int, int, Case]] = []
-        self._push(heap, cases)
+        heap = [(-case.info.priority, case.order, case) for case in cases]
+        heapq.heapify(heap)
         while heap:
             _, _, case = heapq.heappop(heap)
             if world.waiting.get(case.info.key) is not case or self._is_gated(case):
                 continue
             if (gang := self._gangs.of(case)) is not None:
-                again = self._place_gang(gang)
+                self._place_gang(gang)
                 placed |= world.waiting.get(case.info.key) is not case
-                self._push(heap, again)
                 continue
             decision = self._decide(case.info)
             if isinstance(decision, Placed):
@@ -68,21 +73,15 @@ class Placing:
                 continue
             case.reason, case.plugins = decision.message, decision.rejected_by
             if decision.preemption is not None and self._may_preempt(case.info):
-                self._push(heap, (case, *self._preempt(case.info, decision.preemption)))
+                self._preempt(case.info, decision.preemption)
         return placed
 
-    @staticmethod
-    def _push(heap: list[tuple[int, int, Case]], cases: Iterable[Case]) -> None:
-        for case in cases:
-            heapq.heappush(heap, (-case.info.priority, case.order, case))
-
-    def _place_gang(self, gang: GroupKey) -> list[Case]:
-        """Enough of its pods, or none; returns what is to be looked at again, for pods were removed for it."""
+    def _place_gang(self, gang: GroupKey) -> None:
+        """Enough of its pods, or none."""
         trial, cases = self._gangs.attempt(gang, self._algorithms)
-        if trial is None or not trial.removals or not self._may_preempt(cases[0].info):
-            return []
-        again = [made for removal in trial.removals for made in self._preempt(removal.info, removal.candidate)]
-        return [*cases, *again]
+        if trial is not None and trial.removals and self._may_preempt(cases[0].info):
+            for removal in trial.removals:
+                self._preempt(removal.info, removal.candidate)
 
     def _place(self, case: Case, node_name: str) -> bool:
         world = self._world
@@ -127,24 +126,36 @@ class Placing:
         count = self._preemptions[info] = self._preemptions.get(info, 0) + 1
         return count <= MAXIMUM_PREEMPTIONS
 
-    def _preempt(self, info: PodInfo, candidate: Candidate) -> list[Case]:
-        """The victims leave; returns those that are made again."""
+    def _preempt(self, info: PodInfo, candidate: Candidate) -> None:
+        """The node is kept for the pod, and its victims begin to leave."""
         world = self._world
         nominations = world.snapshot.nominations
         node_name = world.cluster.nodes.names[candidate.row]
         for other in nominations.lower(node_name, info.priority):
             nominations.remove(other.key)
         nominations.set(info, node_name)
-        again: list[Case] = []
+        self._promised[info.key] = info
         for victim in candidate.victims:
-            owner = world.owner(victim.pod)
+            if victim.key not in self._leaving:
+                self._leaving[victim.key] = (victim, named(info.key))
+        world.epoch += 1
+
+    def _leave(self) -> list[Case]:
+        """Who is leaving is gone; returns who is to be looked at now: those who have the room, those made again."""
+        world, again = self._world, list(self._promised)
+        for victim, by in self._leaving.values():
+            owner, node_name = world.owner(victim.pod), victim.node_name
             world.victims.append(
-                Victim(pod=named(victim.key), owner=owner, node=node_name, by=named(info.key), recreated=bool(owner))
+                Victim(pod=named(victim.key), owner=owner, node=node_name, by=by, recreated=bool(owner))
             )
             world.preempted.append(victim)
             world.take_off(victim)
             if owner:
                 world.make_again(victim, Cause.PREEMPTED)
-                again.append(world.waiting[victim.key])
-        world.epoch += 1
-        return again
+                again.append(victim.key)
+            else:
+                # What became of it is told once, among the victims.
+                world.cases.pop(victim.key, None)
+        self._leaving.clear()
+        self._promised.clear()
+        return [case for key in again if (case := world.waiting.get(key)) is not None]

@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.scheduler.objects import container
+from tests.unit.scheduler.objects import container, pod
 from tests.unit.scheduler.simulation.workloads import owned
 from tiphys.api.codec import from_dict
 from tiphys.api.types.core_v1 import Node, Pod, PodSpec, ServiceAccount
 from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.api.types.scheduling_v1 import PriorityClass
 from tiphys.base.http.messages import Request, Response
 from tiphys.client import Client, InProcessTransport
 from tiphys.kubelet.hollow import HollowNodes, HollowShape
+from tiphys.scheduler.config import SchedulerConfig
 from tiphys.scheduler.scheduler import Scheduler
 from tiphys.scheduler.snapshot import Snapshot
 from tiphys.scheduler.what_if import Drain, Outcome, RescheduleAll, what_if
@@ -67,22 +69,31 @@ def _some_pod(rng: random.Random, number: int) -> Pod:
     return replace(made, spec=replace(told, containers=(container(cpu=cpu),)))
 
 
-async def scheduled(client: Client, seed: int, expected: Outcome) -> dict[str, str]:
-    """Where the pods are once the scheduler has nothing more to do."""
-    scheduler = Scheduler(client, rng=random.Random(seed))
-    task = asyncio.ensure_future(scheduler.run())
+async def scheduled(client: Client, seed: int, expected: dict[str, str]) -> dict[str, str]:
+    """Where the pods are once the scheduler has looked at all and they are as `expected`, or after a while if not."""
+    # All is decided in one turn: no victim is seen leaving between two decisions.
+    config = SchedulerConfig(turn_seconds=10.0)
+    task = asyncio.ensure_future(Scheduler(client, config, rng=random.Random(seed)).run())
+    where: dict[str, str] = {}
+    end = asyncio.get_running_loop().time() + 10
     try:
-        async with asyncio.timeout(20):
-            while True:
-                await asyncio.sleep(0.01)
-                pods = (await client.list(Pod)).items
-                if sum(bool(pod.spec.node_name) for pod in pods) >= expected.after.placed and all(
-                    pod.spec.node_name or pod.status.conditions for pod in pods
-                ):
-                    return {f"default/{pod.metadata.name}": pod.spec.node_name or "" for pod in pods}
+        while asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.01)
+            pods = (await client.list(Pod)).items
+            where = {f"default/{pod.metadata.name}": pod.spec.node_name or "" for pod in pods}
+            if where == expected and all(pod.spec.node_name or pod.status.conditions for pod in pods):
+                break
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+    return where
+
+
+async def running(client: Client) -> None:
+    """Until every pod with a node runs: when it started matters to preemption."""
+    async with asyncio.timeout(10):
+        while any(p.spec.node_name and not p.status.start_time for p in (await client.list(Pod)).items):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def said(outcome: Outcome, before: Snapshot) -> dict[str, str]:
@@ -101,7 +112,8 @@ async def test_the_scheduler_does_what_was_said(seed: int) -> None:
         snapshot = await Snapshot.read(client)
         outcome = what_if(snapshot, seed=seed)
         assert outcome.pending, "some pods are to find no room"
-        assert await scheduled(client, seed, outcome) == said(outcome, snapshot)
+        expected = said(outcome, snapshot)
+        assert await scheduled(client, seed, expected) == expected
 
         # And after a drain, done by hand as kubectl and the controllers would.
         snapshot = await Snapshot.read(client)
@@ -119,7 +131,8 @@ async def test_the_scheduler_does_what_was_said(seed: int) -> None:
                 owner_references=pod.metadata.owner_references,
             )
             await client.create(Pod(metadata=meta, spec=replace(pod.spec, node_name=None)))
-        assert await scheduled(client, seed, outcome) == said(outcome, snapshot)
+        expected = said(outcome, snapshot)
+        assert await scheduled(client, seed, expected) == expected
 
 
 async def test_a_simulation_asks_only_to_read() -> None:
@@ -138,3 +151,25 @@ async def test_a_simulation_asks_only_to_read() -> None:
         what_if(snapshot, [RescheduleAll()])
         assert asked
         assert set(asked) == {"GET"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_the_scheduler_preempts_as_was_said(seed: int) -> None:
+    async with hollow_cluster() as plane:
+        client, rng = plane.client, random.Random(seed)
+        await client.create(PriorityClass(metadata=ObjectMeta(name="high"), value=100))
+        for number in range(30):
+            await client.create(pod(f"low{number:02}", cpu=rng.choice(("500m", "1", "1500m"))))
+        snapshot = await Snapshot.read(client)
+        await scheduled(client, seed, said(what_if(snapshot, seed=seed), snapshot))
+        await running(client)
+        for number in range(3):
+            await client.create(pod(f"urgent{number}", cpu=rng.choice(("2", "3")), priority_class_name="high"))
+
+        snapshot = await Snapshot.read(client)
+        outcome = what_if(snapshot, seed=seed)
+        assert len({victim.by for victim in outcome.preempted}) == 3
+        expected = said(outcome, snapshot)
+        for victim in outcome.preempted:
+            del expected[victim.pod]
+        assert await scheduled(client, seed, expected) == expected

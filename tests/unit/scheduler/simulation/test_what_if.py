@@ -287,6 +287,13 @@ class TestDecisions:
         assert waits(moved)
         assert not result((*objects, node("b", cpu="3"))).preempted
 
+    def test_a_bare_pod_that_was_placed_and_then_preempted_is_only_a_victim(self) -> None:
+        urgent = Add((pod("urgent", cpu="3", priority=10),))
+        outcome = result((node("a"), pod("bare", cpu="3")), RescheduleAll(), urgent, one_by_one=True)
+        assert went(outcome) == {"urgent": "a"}
+        assert [victim.pod for victim in outcome.preempted] == ["default/bare"]
+        assert (outcome.after.placed, outcome.after.pending) == (1, 0)
+
     def test_a_pod_that_another_ones_arrival_helps_is_placed_too(self) -> None:
         follower = pod("a-follower", affinity=_near("leader"))
         outcome = result((*TWO, follower, pod("b-leader", labels={"app": "leader"})))
