@@ -36,6 +36,11 @@ class Offer:
         self._attributes: dict[str, Any] | None = None
 
     @property
+    def is_shared(self) -> bool:
+        """Whether several claims can have a part of it."""
+        return bool(self.device.allow_multiple_allocations)
+
+    @property
     def view(self) -> Any:
         """The device as expressions see it."""
         if self._view is None:

@@ -17,6 +17,7 @@ from tiphys.api.types.resource_v1 import (
     ExactDeviceRequest,
     ResourceClaim,
 )
+from tiphys.scheduler.devices.capacity import taken
 from tiphys.scheduler.devices.inventory import Offer
 
 if TYPE_CHECKING:
@@ -52,15 +53,11 @@ class Wanted(NamedTuple):
 
     def matches(self, offer: Offer) -> bool:
         """Whether the device is of the kind that is asked for, free or not. Raises ClaimProblem."""
-        return all(_holds(expression, offer) for expression in self.selectors) and self._is_large_enough(offer)
+        return all(_holds(expression, offer) for expression in self.selectors) and self.takes(offer) is not None
 
-    def _is_large_enough(self, offer: Offer) -> bool:
-        driver, capacity = offer.id[0], offer.device.capacity
-        for name, amount in self.capacity.items():
-            there = capacity.get(name) or capacity.get(name.removeprefix(f"{driver}/"))
-            if there is None or there.value.exact < amount.exact:
-                return False
-        return True
+    def takes(self, offer: Offer) -> dict[str, Quantity] | None:
+        """How much of each of the device's capacities; None if it does not have what is asked for."""
+        return taken(offer.id[0], offer.device, self.capacity)
 
     def tolerates(self, offer: Offer) -> bool:
         """Whether the device's taints do not matter."""

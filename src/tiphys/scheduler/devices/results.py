@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from tiphys.api.types.core_v1 import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from tiphys.api.types.resource_v1 import (
@@ -12,27 +12,38 @@ from tiphys.api.types.resource_v1 import (
     DeviceClass,
     DeviceRequestAllocationResult,
 )
+from tiphys.scheduler.devices.inventory import Offer
 from tiphys.scheduler.devices.requests import Wanted, concerns
 from tiphys.scheduler.devices.search import Grant
 
 
-def allocation(grant: Grant, node_name: str, classes: Mapping[str, DeviceClass], now: str) -> AllocationResult:
-    """The claim's devices with their configuration, and where they can be used. `now`: RFC 3339."""
-    results = tuple(
-        DeviceRequestAllocationResult(
-            request=wanted.name,
-            driver=offer.id[0],
-            pool=offer.id[1],
-            device=offer.id[2],
-            admin_access=True if wanted.admin_access else None,
-            tolerations=wanted.tolerations,
-            binding_conditions=offer.device.binding_conditions,
-            binding_failure_conditions=offer.device.binding_failure_conditions,
-        )
-        for wanted, offer in grant.chosen
-    )
+def allocation(
+    grant: Grant, node_name: str, classes: Mapping[str, DeviceClass], now: str, new_id: Callable[[], str]
+) -> AllocationResult:
+    """The claim's devices with their configuration, and where they can be used.
+
+    `now`: RFC 3339; `new_id` names the shares of devices.
+    """
+    results = tuple(_result(wanted, offer, new_id) for wanted, offer in grant.chosen)
     devices = DeviceAllocationResult(results=results, config=tuple(_configured(grant, classes)))
     return AllocationResult(devices=devices, node_selector=_reach(grant, node_name), allocation_timestamp=now)
+
+
+def _result(wanted: Wanted, offer: Offer, new_id: Callable[[], str]) -> DeviceRequestAllocationResult:
+    driver, pool, device = offer.id
+    is_share = offer.is_shared and not wanted.admin_access
+    return DeviceRequestAllocationResult(
+        request=wanted.name,
+        driver=driver,
+        pool=pool,
+        device=device,
+        admin_access=True if wanted.admin_access else None,
+        tolerations=wanted.tolerations,
+        binding_conditions=offer.device.binding_conditions,
+        binding_failure_conditions=offer.device.binding_failure_conditions,
+        share_id=new_id() if is_share else None,
+        consumed_capacity=(wanted.takes(offer) or {}) if is_share else {},
+    )
 
 
 def _configured(grant: Grant, classes: Mapping[str, DeviceClass]) -> Iterable[DeviceAllocationConfiguration]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from tiphys.api.quantity import Quantity
 from tiphys.api.types.resource_v1 import DeviceConstraint
 from tiphys.scheduler.devices.inventory import CounterId, DeviceId, Offer, Pool
 from tiphys.scheduler.devices.requests import Asked, Wanted, concerns
@@ -65,6 +66,7 @@ class Search:
         self._used = used
         self._own: dict[CounterId, int] = {}
         self._mine: set[DeviceId] = set()
+        self._shares: dict[DeviceId, list[Mapping[str, Quantity]]] = {}
         self._chosen: list[list[tuple[Wanted, Offer]]] = [[] for _ in asked]
         self._candidates: dict[int, list[tuple[Pool, Offer]] | None] = {}
         self._steps = steps
@@ -115,7 +117,7 @@ class Search:
         found: list[tuple[Pool, Offer]] | None
         if wanted.number:
             found = [pair for pair in self._here if self._is_free(wanted, *pair) and _is_wanted(wanted, pair[1])]
-            enough = len(found) >= wanted.number
+            enough = len(found) >= wanted.number or any(offer.is_shared for _, offer in found)
         else:
             # One that cannot be had is one too few.
             found = [pair for pair in self._here if wanted.matches(pair[1])]
@@ -124,7 +126,11 @@ class Search:
         return found
 
     def _is_free(self, wanted: Wanted, pool: Pool, offer: Offer) -> bool:
-        return pool.is_complete and not pool.problem and (wanted.admin_access or offer.id not in self._usage)
+        if not pool.is_complete or pool.problem:
+            return False
+        # What was shared once is not given to one alone as long as somebody has a part of it.
+        others = offer.id in self._usage if offer.is_shared else self._usage.is_used(offer.id)
+        return wanted.admin_access or not others
 
     def _some(
         self,
@@ -137,11 +143,13 @@ class Search:
     ) -> bool:
         if not missing:
             return self._request(claim, request + 1)
-        for index in range(first, len(candidates) - missing + 1):
+        for index in range(first, len(candidates)):
             pool, offer = candidates[index]
             if not self._take(claim, wanted, pool, offer):
                 continue
-            if self._some(claim, request, wanted, candidates, index + 1, missing - 1):
+            # More than one part of a shared device may be had, but All is each of them once.
+            following = index if offer.is_shared and wanted.number else index + 1
+            if self._some(claim, request, wanted, candidates, following, missing - 1):
                 return True
             self._give_back(claim, wanted, offer)
         return False
@@ -149,28 +157,52 @@ class Search:
     def _take(self, claim: int, wanted: Wanted, pool: Pool, offer: Offer) -> bool:
         self._steps.take()
         chosen = self._chosen[claim]
-        if any(offer is other for _, other in chosen) or (offer.id in self._mine and not wanted.admin_access):
+        is_share = offer.is_shared and not wanted.admin_access
+        if not is_share and any(offer is other for _, other in chosen):
             return False
-        for counter, amount in consumed(offer):
-            if self._used.of(pool).get(counter, 0) + self._own.get(counter, 0) + amount > pool.counters.get(
-                counter[2:], 0
-            ):
-                return False
+        if not wanted.admin_access and not (self._has_room(wanted, offer) if is_share else offer.id not in self._mine):
+            return False
+        counters = [] if is_share and self._is_in_use(offer) else list(consumed(offer))
+        if not all(self._has_left(pool, counter, amount) for counter, amount in counters):
+            return False
         if not all(_agrees(each, wanted, offer, chosen) for each in self._asked[claim].constraints):
             return False
         chosen.append((wanted, offer))
-        if not wanted.admin_access:
+        if is_share:
+            self._shares.setdefault(offer.id, []).append(wanted.takes(offer) or {})
+        elif not wanted.admin_access:
             self._mine.add(offer.id)
-        for counter, amount in consumed(offer):
+        for counter, amount in counters:
             self._own[counter] = self._own.get(counter, 0) + amount
         return True
 
     def _give_back(self, claim: int, wanted: Wanted, offer: Offer) -> None:
         self._chosen[claim].pop()
-        if not wanted.admin_access:
+        is_share = offer.is_shared and not wanted.admin_access
+        if is_share:
+            self._shares[offer.id].pop()
+        elif not wanted.admin_access:
             self._mine.discard(offer.id)
-        for counter, amount in consumed(offer):
-            self._own[counter] -= amount
+        if not is_share or not self._is_in_use(offer):
+            for counter, amount in consumed(offer):
+                self._own[counter] -= amount
+
+    def _is_in_use(self, offer: Offer) -> bool:
+        """Whether somebody has a share of it, or gets one now: then what it consumes is consumed."""
+        return self._usage.is_used(offer.id) or bool(self._shares.get(offer.id))
+
+    def _has_room(self, wanted: Wanted, offer: Offer) -> bool:
+        """Whether the shared device has as much left as the request takes."""
+        known, mine = self._usage.shares(offer.id), self._shares.get(offer.id, ())
+        return all(
+            known.get(name, 0) + sum(share[name].milli for share in mine) + amount.milli
+            <= offer.device.capacity[name].value.milli
+            for name, amount in (wanted.takes(offer) or {}).items()
+        )
+
+    def _has_left(self, pool: Pool, counter: CounterId, amount: int) -> bool:
+        used = self._used.of(pool).get(counter, 0) + self._own.get(counter, 0)
+        return used + amount <= pool.counters.get(counter[2:], 0)
 
 
 def _is_wanted(wanted: Wanted, offer: Offer) -> bool:
@@ -189,7 +221,7 @@ class Counters:
         if key not in self._by_pool:
             used: dict[CounterId, int] = {}
             for offer in pool.offers:
-                if offer.device.consumes_counters and offer.id in self._usage:
+                if offer.device.consumes_counters and self._usage.is_used(offer.id):
                     for counter, amount in consumed(offer):
                         used[counter] = used.get(counter, 0) + amount
             self._by_pool[key] = used

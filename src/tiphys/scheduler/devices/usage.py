@@ -1,12 +1,15 @@
-"""Which devices are given away."""
+"""Which devices are given away, and how much of those that are shared."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from tiphys.api.types.resource_v1 import AllocationResult
 from tiphys.scheduler.devices.inventory import DeviceId
+
+NOTHING: Final[Mapping[str, int]] = {}
 
 
 class Usage:
@@ -14,6 +17,8 @@ class Usage:
 
     def __init__(self) -> None:
         self._owners: Counter[DeviceId] = Counter()
+        self._sharers: Counter[DeviceId] = Counter()
+        self._shares: dict[DeviceId, Counter[str]] = {}
 
     @classmethod
     def of(cls, devices: Iterable[DeviceId]) -> Usage:
@@ -23,8 +28,16 @@ class Usage:
         return usage
 
     def __contains__(self, device: DeviceId) -> bool:
-        """Whether somebody has the device."""
+        """Whether somebody has the device for itself."""
         return device in self._owners
+
+    def is_used(self, device: DeviceId) -> bool:
+        """Whether somebody has the device, or a share of it."""
+        return device in self._owners or device in self._sharers
+
+    def shares(self, device: DeviceId) -> Mapping[str, int]:
+        """How much of each capacity of a shared device is taken, in thousandths."""
+        return self._shares.get(device, NOTHING)
 
     def count(self, result: AllocationResult | None, sign: int) -> list[DeviceId]:
         """An allocation came (1) or went (-1); returns the devices that it takes from others."""
@@ -34,7 +47,14 @@ class Usage:
                 continue
             device = (each.driver, each.pool, each.device)
             changed.append(device)
-            self._owners[device] += sign
-            if not self._owners[device]:
-                del self._owners[device]
+            if each.share_id is not None:
+                shares = self._shares.setdefault(device, Counter())
+                for name, amount in each.consumed_capacity.items():
+                    shares[name] += sign * amount.milli
+            owners = self._owners if each.share_id is None else self._sharers
+            owners[device] += sign
+            if not owners[device]:
+                del owners[device]
+                if owners is self._sharers:
+                    del self._shares[device]
         return changed

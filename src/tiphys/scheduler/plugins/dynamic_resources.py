@@ -6,6 +6,7 @@ A claim without devices gets them with the pod's node: at `reserve` they are tak
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -138,7 +139,7 @@ class DynamicResources(Plugin):
             raise Rejected(str(problem)) from problem
         now = self.handle.timestamp()
         for grant in grants:
-            result = allocation(grant, node_name, self.state.classes, now)
+            result = allocation(grant, node_name, self.state.classes, now, lambda: str(uuid.uuid4()))
             self.state.assume(grant.asked.claim.metadata.uid or "", result)
         for claim in claims:
             self.state.hold(claim.metadata.uid or "", info.key)

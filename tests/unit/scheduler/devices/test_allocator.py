@@ -167,7 +167,7 @@ def test_configuration_says_whose_it_is_unless_it_is_all_the_claims() -> None:
     inventory = Inventory()
     inventory.observe(slice_of("a", device("d0"), device("d1"), device("d2")))
     (grant,) = Allocator(inventory, Usage()).allocate([resolve(wish, classes)], "n1", lambda selector: False)
-    made = allocation(grant, "n1", classes, "2026-01-01T00:00:00Z")
+    made = allocation(grant, "n1", classes, "2026-01-01T00:00:00Z", str)
     assert made.devices is not None
     assert [(c.requests, c.opaque.parameters["mode"]) for c in made.devices.config if c.opaque is not None] == [
         (("a", "b"), "gpu"),
@@ -187,7 +187,7 @@ def test_what_is_written_down() -> None:
     inventory = Inventory()
     inventory.observe(slice_of("a", device("d0"), node="n1"))
     (grant,) = Allocator(inventory, Usage()).allocate([resolve(wish, {"gpu": gpu})], "n1", lambda selector: False)
-    made = allocation(grant, "n1", {"gpu": gpu}, "2026-01-01T00:00:00Z")
+    made = allocation(grant, "n1", {"gpu": gpu}, "2026-01-01T00:00:00Z", str)
     assert made.devices is not None
     assert [(r.request, r.driver, r.pool, r.device) for r in made.devices.results] == [("r", DRIVER, "a", "d0")]
     assert [(c.source, c.requests) for c in made.devices.config] == [("FromClass", ()), ("FromClaim", ())]
