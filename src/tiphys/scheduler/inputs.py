@@ -116,7 +116,7 @@ class Inputs:
         self._nodes.add_handler(
             on_add=self._node_added,
             on_update=lambda _, node: self._node_updated(node),
-            on_delete=lambda node: self._cluster.remove_node(node.metadata.name or ""),
+            on_delete=self._node_removed,
         )
         self._namespaces.add_handler(
             on_add=self._namespace_seen,
@@ -155,6 +155,15 @@ class Inputs:
     def _node_updated(self, node: Node) -> None:
         if self._cluster.update_node(node):
             self._happened(Trigger.NODE_CHANGED)
+
+    def _node_removed(self, node: Node) -> None:
+        name = node.metadata.name or ""
+        self._cluster.remove_node(name)
+        for info in self._nominations.on(name):
+            # The room it waits for will not come: it needs another.
+            self._queue.again(info.key, self._clock.monotonic())
+        # Whoever must spread has a domain less to care about.
+        self._happened(Trigger.NODE_CHANGED)
 
     def _namespace_seen(self, namespace: Namespace) -> None:
         self._set_namespace(namespace, namespace.metadata.labels)

@@ -84,6 +84,10 @@ class Nominations:
     def node_of(self, key: PodKey) -> str:
         return self._pods[key][0] if key in self._pods else ""
 
+    def on(self, node_name: str) -> list[PodInfo]:
+        """The pods that wait for that node."""
+        return list(self._on.get(node_name, {}).values())
+
     def lower(self, node_name: str, priority: int) -> list[PodInfo]:
         """The pods of lower priority that wait for that node: it is taken from them."""
         return [info for info in self._on.get(node_name, {}).values() if info.priority < priority]
