@@ -98,7 +98,7 @@ def test_no_change_reproduces_the_cluster(objects: list[Any]) -> None:
     assert all(used.before == used.after for used in outcome.nodes)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(clusters(), st.lists(CHANGES, max_size=4), st.lists(LAST, max_size=1), st.integers(0, 3), st.booleans())
 def test_every_pod_is_accounted_for_and_no_node_has_too_many(
     objects: list[Any], changes: list[Change], last: list[Change], seed: int, one_by_one: bool
