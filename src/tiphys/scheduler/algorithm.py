@@ -12,6 +12,7 @@ from tiphys.scheduler import messages
 from tiphys.scheduler.arrays import ABSENT
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.evaluation import Diagnosis, Evaluations
+from tiphys.scheduler.events import Events
 from tiphys.scheduler.framework import Candidate, Disruption, Failure, Point, Refusal, Trigger
 from tiphys.scheduler.nominations import Nominations
 from tiphys.scheduler.profiles import Profile
@@ -55,6 +56,7 @@ class Algorithm:
         self.evaluations = Evaluations(cluster, profile.filters, profile.scores)
         self._rng = rng
         self._post_filters = profile.at(Point.POST_FILTER)
+        self._plugins = {plugin.name: plugin for plugin in profile.plugins}
         self._helped_by = {plugin.name: plugin.helped_by for plugin in profile.plugins}
 
     def decide(self, info: PodInfo, budgets: Budgets, *, preempting: bool = True) -> Placed | Unplaceable:
@@ -67,28 +69,43 @@ class Algorithm:
             if self._leaves_room(info, nominated):
                 return Placed(nodes.names[nominated])
             blocked = [*blocked, nominated]
-        while (row := evaluation.select(self._rng, blocked)) != ABSENT:
+        # Asked for anew each time: who asked whether there is room left had others placed meanwhile.
+        while (row := self.evaluations.of(info.template).select(self._rng, blocked)) != ABSENT:
             if self._leaves_room(info, row):
                 return Placed(nodes.names[row])
             blocked = [*blocked, row]
-        return self._unplaceable(info, evaluation.diagnose(), blocked, budgets if preempting else None)
+        diagnosis = self.evaluations.of(info.template).diagnose()
+        return self._unplaceable(info, diagnosis, blocked, budgets if preempting else None)
 
     def is_helped(self, plugin: str, trigger: Trigger) -> bool:
         """Whether an event is of a kind that may change that plugin's mind."""
         return bool(self._helped_by.get(plugin, Trigger(0)) & trigger)
 
-    def concerns(self, group: Group, trigger: Trigger) -> bool:
-        """Whether an event is of a kind that may have made the group's pods schedulable."""
-        rejected_by = group[1]
-        return not rejected_by or any(self.is_helped(name, trigger) for name in rejected_by)
+    def concerns(self, group: Group, events: Events, groups: int = 1) -> bool:
+        """Whether some event may have made the group's pods schedulable: by its kind, and by what plugins say of it.
 
-    def helps(self, group: Group, trigger: Trigger) -> bool | None:
-        """Whether an event has made the group's pods schedulable: by its kind, and then by asking.
-
-        None: no, but it is of a kind that may have changed why they are not.
+        `groups`: of how many it is asked this turn.
         """
-        if not self.concerns(group, trigger):
+        if not group.rejected_by:
+            return True
+        for name in group.rejected_by:
+            kinds = self._helped_by.get(name, Trigger(0)) & events.trigger
+            if not kinds:
+                continue
+            found = events.of(kinds, groups)
+            if found is None or any(self._plugins[name].may_help(group.template, event) for event in found):
+                return True
+        return False
+
+    def helps(self, group: Group, events: Events, groups: int = 1) -> bool | None:
+        """Whether events have made the group's pods schedulable: as `concerns`, and then by asking of all nodes.
+
+        None: no, but they may have changed why they are not.
+        """
+        if not any(self.is_helped(name, events.trigger) for name in group.rejected_by or self._helped_by):
             return False
+        if not self.concerns(group, events, groups):
+            return None
         return bool(self.evaluations.of(group[0]).feasible().any()) or None
 
     def _unplaceable(
