@@ -29,7 +29,8 @@ class Allocator:
         self._local: dict[str, list[tuple[Pool, Offer]]] = {}
         self._wide: list[tuple[Pool, Offer]] = []
         self._node_of: dict[DeviceId, str] = {}
-        for pool in inventory.pools():
+        # What is ready at once comes first.
+        for pool in sorted(inventory.pools(), key=_has_conditions):
             nodes = {offer.reach.node_name for offer in pool.offers}
             for offer in pool.offers:
                 name = offer.reach.node_name
@@ -60,3 +61,7 @@ class Allocator:
         steps = steps or Steps(MAXIMUM_STEPS, MAXIMUM_STEPS_OF_NODE)
         steps.next_node()
         return Search(asked, here, self._usage, Counters(self._usage), steps).run()
+
+
+def _has_conditions(pool: Pool) -> bool:
+    return any(offer.device.binding_conditions for offer in pool.offers)

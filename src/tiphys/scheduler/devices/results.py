@@ -70,7 +70,7 @@ def _unless_all(requests: tuple[str, ...], everything: int) -> tuple[str, ...]:
 
 def _reach(grant: Grant, node_name: str) -> NodeSelector | None:
     """On which nodes these devices can be used together; None: on all."""
-    if any(offer.reach.node_name for _, offer in grant.chosen):
+    if any(offer.reach.node_name or offer.device.binds_to_node for _, offer in grant.chosen):
         field = NodeSelectorRequirement(key="metadata.name", operator="In", values=(node_name,))
         return NodeSelector(node_selector_terms=(NodeSelectorTerm(match_fields=(field,)),))
     expressions: dict[str, NodeSelectorRequirement] = {}

@@ -18,6 +18,7 @@ from tiphys.api.types.resource_v1 import DeviceClass, ResourceClaim, ResourceSli
 from tiphys.scheduler.arrays import Bools, Ints, Rows
 from tiphys.scheduler.claim_writer import IN_USE, MAXIMUM_USERS, ClaimWriter
 from tiphys.scheduler.cluster import Cluster
+from tiphys.scheduler.device_conditions import BindingFailed, ClaimChanges, is_pending
 from tiphys.scheduler.devices.allocator import Selects
 from tiphys.scheduler.devices.answers import Answers
 from tiphys.scheduler.devices.requests import Asked, ClaimProblem, resolve
@@ -39,6 +40,7 @@ class DynamicResources(Plugin):
         super().__init__(args, handle)
         self.state = DeviceState() if handle is None else handle.shared(DeviceState)
         self._answers = Answers(self.state)
+        self._changes = ClaimChanges() if handle is None else handle.shared(ClaimChanges)
         if handle is not None:
             self._writer = ClaimWriter(handle.client, self.state)
         if handle is not None and handle.is_first(self.name):
@@ -58,6 +60,7 @@ class DynamicResources(Plugin):
 
     def _seen(self, observe: Any, obj: Any, *, gone: bool = False) -> None:
         observe(obj, gone=gone)
+        self._changes.happened()
         self.handle.cluster.moved(self.name)
         self.handle.happened(Trigger.DEVICES_CHANGED)
 
@@ -160,12 +163,24 @@ class DynamicResources(Plugin):
         return bool(info.pod.spec.resource_claims)
 
     async def pre_bind(self, info: PodInfo, node_name: str) -> None:
+        for claim in self._claims(info):
+            await self._writer.reserve(claim, info, self._selects(node_name))
         try:
-            claims = self.state.claims_of(info.pod)
+            if any(is_pending(claim) for claim in self._claims(info)):
+                said = f"waiting for binding conditions for device on node {node_name}"
+                self.handle.recorder.event(info.pod, "Normal", "BindingConditionsPending", said)
+                await self._changes.until_ready(lambda: self._claims(info), self.handle.clock)
+        except BindingFailed as failure:
+            # Other devices may do, if nobody else uses these.
+            if all(user.uid == info.uid for user in failure.claim.status.reserved_for):
+                await self._writer.deallocate(failure.claim)
+            raise
+
+    def _claims(self, info: PodInfo) -> list[ResourceClaim]:
+        try:
+            return self.state.claims_of(info.pod)
         except ClaimProblem as problem:
             raise Rejected(str(problem)) from problem
-        for claim in claims:
-            await self._writer.reserve(claim, info, self._selects(node_name))
 
     def post_bind(self, info: PodInfo, node_name: str) -> None:
         """From now on the claims' statuses say that it uses them."""
