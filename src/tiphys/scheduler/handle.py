@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from tiphys.base.clock import Clock, rfc3339
+from tiphys.base.logging import get_logger
+from tiphys.base.tasks import Supervisor
 from tiphys.client import Client, EventRecorder, Informer
 from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.framework import Rejected, Trigger, Wait
@@ -15,6 +17,9 @@ from tiphys.scheduler.template import PodInfo
 from tiphys.scheduler.volume_binder import VolumeBinder
 
 T = TypeVar("T")
+SYNC_SECONDS: Final = 5.0
+"""How long the start waits for what plugins watch besides."""
+_logger = get_logger(__name__)
 
 
 class WaitingPod:
@@ -115,6 +120,19 @@ class Handle:
         if kind not in self.informers:
             self.informers[kind] = Informer(self.client, kind)
         return self.informers[kind]
+
+    async def start(self, supervisor: Supervisor) -> None:
+        """Follow what was asked for; returns when it is known. What cannot be listed, for it is not served or not
+        allowed, is said, and waited for no longer than `SYNC_SECONDS`: pods that do not need it are not to wait."""
+        for informer in self.informers.values():
+            supervisor.spawn(informer.run, f"watch-{informer.view.resource.plural}")
+        try:
+            async with asyncio.timeout(SYNC_SECONDS):
+                for informer in self.informers.values():
+                    await informer.wait_synced()
+        except TimeoutError:
+            missing = [informer.view.resource.qualified for informer in self.informers.values() if not informer.synced]
+            _logger.warning("what plugins ask for cannot be listed; may the scheduler read it?", resources=missing)
 
     def timestamp(self) -> str:
         """Now, as the API writes it."""

@@ -138,7 +138,8 @@ class Scheduler:
         """Schedule until cancelled. A restart rebuilds everything from the API: what is bound, what waits."""
         try:
             async with Supervisor("scheduler") as supervisor:
-                await self._inputs.start(supervisor, self.handle.informers.values())
+                await self.handle.start(supervisor)
+                await self._inputs.start(supervisor)
                 self._adopt_nominations()
                 supervisor.spawn(self._decide, "decide")
                 await supervisor.wait()

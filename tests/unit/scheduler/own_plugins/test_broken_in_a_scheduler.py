@@ -14,12 +14,16 @@ from typing import Any
 import pytest
 
 from tests.unit.scheduler.objects import node, pod
-from tiphys.api.types.core_v1 import Node, Pod, ServiceAccount
+from tiphys.api.types.core_v1 import ConfigMap, Node, Pod, ServiceAccount
 from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.client import Client
+from tiphys.scheduler import handle
+from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.configuration import read, scheduler_config
-from tiphys.scheduler.framework import Plugin
+from tiphys.scheduler.framework import NodeFilter, Plugin
 from tiphys.scheduler.plugin_loading import GROUP, registry
 from tiphys.scheduler.scheduler import Scheduler
+from tiphys.scheduler.template import Template
 from tiphys.testing.control_plane import ControlPlane, control_plane
 
 MODULE = "broken_plugins_of_a_test"
@@ -40,7 +44,7 @@ def module() -> Iterator[types.ModuleType]:
     del sys.modules[MODULE]
 
 
-async def told(plane: ControlPlane) -> str:
+async def told(plane: ControlPlane, scheduler_client: Client | None = None) -> str:
     """Why the pod of the profile with the plugin waits, once the other pod is bound."""
     client = plane.client
     if not (await client.list(ServiceAccount, "default")).items:
@@ -52,7 +56,7 @@ async def told(plane: ControlPlane) -> str:
     known = registry([EntryPoint("Mine", f"{MODULE}:Mine", GROUP)])
     config = scheduler_config(read(CONFIGURATION, known), known)
     config = dataclasses.replace(config, initial_backoff_seconds=0.01, maximum_backoff_seconds=0.02)
-    task = asyncio.ensure_future(Scheduler(client, config, rng=random.Random(0)).run())
+    task = asyncio.ensure_future(Scheduler(scheduler_client or client, config, rng=random.Random(0)).run())
     try:
         async with asyncio.timeout(10):
             while True:
@@ -89,3 +93,25 @@ async def test_one_that_raises_before_the_binding(module: types.ModuleType) -> N
     module.Mine = type("Mine", (Plugin,), {"name": "Mine", "pre_bind": fail})  # type: ignore[attr-defined]
     async with control_plane() as plane:
         assert "plugin \"Mine\" failed at pre_bind: ValueError('broken')" in await told(plane)
+
+
+async def test_one_that_asks_for_what_the_scheduler_may_not_read(
+    module: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handle, "SYNC_SECONDS", 0.05)
+
+    class Mine(Plugin):
+        name = "Mine"
+
+        def __init__(self, args: Any = None, handle: Any = None) -> None:
+            super().__init__(args, handle)
+            self.maps = handle.informer(ConfigMap)
+
+        def filter(self, template: Template, cluster: Cluster) -> NodeFilter | None:
+            if not self.maps.synced:
+                raise LookupError("no maps")
+            return None
+
+    module.Mine = Mine  # type: ignore[attr-defined]
+    async with control_plane() as plane:
+        assert "no maps" in await told(plane, plane.client_as("system:kube-scheduler"))
