@@ -14,6 +14,7 @@ from tiphys.api.types.core_v1 import Pod
 from tiphys.scheduler.algorithm import Algorithm, Placed
 from tiphys.scheduler.cache import PodCache
 from tiphys.scheduler.cluster import Cluster, PodKey
+from tiphys.scheduler.events import Events
 from tiphys.scheduler.framework import Trigger
 from tiphys.scheduler.gangs.cycle import GangCycle
 from tiphys.scheduler.gangs.groups import GroupKey, PodGroup
@@ -72,8 +73,11 @@ class World:
             self.happened(Trigger.POD_GONE)
 
     def happened(self, trigger: Trigger) -> None:
-        def helps(group: Group, event: Trigger) -> bool | None:
-            return (self.cycle if group.gang is not None else self.algorithm).helps(group, event)
+        events = Events()
+        events.add(trigger)
+
+        def helps(group: Group, _: Trigger) -> bool | None:
+            return (self.cycle if group.gang is not None else self.algorithm).helps(group, events)
 
         self.queue.move(trigger, helps, self.now)
 

@@ -83,6 +83,17 @@ class Trigger(Flag):
     DEVICES_CHANGED = auto()
 
 
+class Event(NamedTuple):
+    """What happened to an object: a Node or a Pod; the storage's; as it was before and is now.
+
+    `old` None: it is new, or how it was before is not known. `new` None: it is gone.
+    """
+
+    trigger: Trigger
+    old: Any
+    new: Any
+
+
 class NodeFilter(ABC):
     """Which nodes can take a pod of one template."""
 
@@ -234,6 +245,11 @@ class Plugin:
     def score(self, template: Template, cluster: Cluster) -> NodeScore | None:
         """Which nodes are better for such pods; None if they are all alike."""
         return None
+
+    def may_help(self, template: Template, event: Event) -> bool:
+        """Whether an event of a kind in `helped_by` may let such pods pass that this plugin rejected (upstream's
+        QueueingHint). If unsure it may: a pod that is not told waits for five minutes. Asked often: be quick."""
+        return True
 
     def post_filter(self, failure: Failure) -> Candidate | Refusal | None:
         """A way to make the pod fit. The first plugin with a Candidate is followed."""

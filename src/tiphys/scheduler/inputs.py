@@ -39,7 +39,10 @@ _UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 
 
 class Inputs:
-    """The informers. `happened` is called with what may help unschedulable pods; it must only take note."""
+    """The informers. `happened` is called with what may help unschedulable pods: (trigger, the object before and now).
+
+    It must only take note.
+    """
 
     def __init__(
         self,
@@ -50,7 +53,7 @@ class Inputs:
         cache: PodCache,
         cluster: Cluster,
         nominations: Nominations,
-        happened: Callable[[Trigger], None],
+        happened: Callable[..., None],
         volumes: VolumeBinder,
         stop_binding: Callable[[PodKey], None],
         gangs: Gangs,
@@ -115,7 +118,7 @@ class Inputs:
     def _add_handlers(self) -> None:
         self._nodes.add_handler(
             on_add=self._node_added,
-            on_update=lambda _, node: self._node_updated(node),
+            on_update=self._node_updated,
             on_delete=self._node_removed,
         )
         self._namespaces.add_handler(
@@ -146,15 +149,15 @@ class Inputs:
     def _storage_seen(self, obj: Any, *, gone: bool = False) -> None:
         self._cluster.volumes.observe(obj, gone=gone)
         self._volumes.observed(obj)
-        self._happened(Trigger.STORAGE_CHANGED)
+        self._happened(Trigger.STORAGE_CHANGED, obj if gone else None, None if gone else obj)
 
     def _node_added(self, node: Node) -> None:
         self._cluster.add_node(node)
-        self._happened(Trigger.NODE_ADDED)
+        self._happened(Trigger.NODE_ADDED, None, node)
 
-    def _node_updated(self, node: Node) -> None:
+    def _node_updated(self, old: Node, node: Node) -> None:
         if self._cluster.update_node(node):
-            self._happened(Trigger.NODE_CHANGED)
+            self._happened(Trigger.NODE_CHANGED, old, node)
 
     def _node_removed(self, node: Node) -> None:
         name = node.metadata.name or ""
@@ -207,20 +210,20 @@ class Inputs:
             self._pod_deleted(old)
             self._pod_added(new)
         elif new.spec.node_name:
-            self._assigned(new)
+            self._assigned(new, old)
         elif self._ours(new) and not self._cache.is_assumed((new.metadata.namespace or "", new.metadata.name or "")):
             claims = old.status.resource_claim_statuses != new.status.resource_claim_statuses
             matters = claims or old.spec != new.spec or old.metadata.labels != new.metadata.labels
             self._queue.update(new, self._clock.monotonic(), matters=matters)
             self._happened(Trigger(0))
 
-    def _assigned(self, pod: Pod) -> None:
+    def _assigned(self, pod: Pod, old: Pod | None = None) -> None:
         key = (pod.metadata.namespace or "", pod.metadata.name or "")
         self._queue.remove(key)
         self._nominations.remove(key)
         known = self._cache.get(key) is not None
         if self._cache.observe(pod):
-            self._happened(Trigger.POD_CHANGED if known else Trigger.POD_PLACED)
+            self._happened(Trigger.POD_CHANGED if known else Trigger.POD_PLACED, old, pod)
 
     def _pod_deleted(self, pod: Pod) -> None:
         key = (pod.metadata.namespace or "", pod.metadata.name or "")
@@ -229,7 +232,7 @@ class Inputs:
         self._gangs.gone(key)
         self._stop_binding(key)
         if self._cache.gone(key) is not None or kept:
-            self._happened(Trigger.POD_GONE)
+            self._happened(Trigger.POD_GONE, pod, None)
 
     def _ours(self, pod: Pod) -> bool:
         return (pod.spec.scheduler_name or "default-scheduler") in self._scheduler_names

@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import Pod
@@ -29,6 +30,7 @@ from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.config import SchedulerConfig
 from tiphys.scheduler.effects import SCHEDULER_ERROR, UNSCHEDULABLE, Calls, Effects
 from tiphys.scheduler.evaluation import MAXIMUM_EVALUATIONS
+from tiphys.scheduler.events import Events
 from tiphys.scheduler.explaining.carried import CarriedReasons
 from tiphys.scheduler.framework import Candidate, Point, Rejected, Trigger
 from tiphys.scheduler.gangs.cycle import PLUGIN, GangCycle
@@ -85,7 +87,7 @@ class Scheduler:
         )
         self._nominations = Nominations()
         self._calls = Calls(config.concurrent_calls)
-        self._triggers = Trigger(0)
+        self._events = Events()
         self._wake = asyncio.Event()
         self._volumes = VolumeBinder(client, self.cluster.volumes, self._clock)
         recorder = EventRecorder(client, "scheduler", config.host, clock=self._clock)
@@ -149,8 +151,8 @@ class Scheduler:
             for recorder in (self.handle.recorder, *(scheduling.recorder for scheduling in self._profiles.values())):
                 await recorder.close()
 
-    def _happened(self, trigger: Trigger) -> None:
-        self._triggers |= trigger
+    def _happened(self, trigger: Trigger, old: Any = None, new: Any = None) -> None:
+        self._events.add(trigger, old, new)
         self._wake.set()
 
     def _activate(self, keys: Iterable[PodKey]) -> None:
@@ -170,29 +172,30 @@ class Scheduler:
             now = self._clock.monotonic()
             for info in self.cache.expire(now):
                 _logger.warning("binding never seen; the pod is forgotten", pod="/".join(info.key))
-                self._triggers |= Trigger.POD_GONE
+                self._events.add(Trigger.POD_GONE)
             self.queue.flush(now)
-            if self._triggers:
-                trigger, self._triggers = self._triggers, Trigger(0)
-                self._move(trigger, now)
+            if self._events.trigger:
+                events, self._events = self._events, Events()
+                self._move(events, now)
             ahead = len(self._calls) >= MAXIMUM_CALLS_AHEAD
             if not ahead:
                 self._turn(now)
-            if self._triggers or (self.queue.has_active and not ahead):
+            if self._events.trigger or (self.queue.has_active and not ahead):
                 await asyncio.sleep(0)
             else:
                 await self._sleep()
 
-    def _move(self, trigger: Trigger, now: float) -> None:
+    def _move(self, events: Events, now: float) -> None:
+        trigger, groups = events.trigger, self.queue.groups
         self.queue.regate(lambda queued: self._of(queued.pod).algorithm.is_helped(queued.gated_by, trigger), now)
         # Asking many groups takes longer than a turn may: then they are all tried, a turn at a time.
-        few = self.queue.groups <= MAXIMUM_EVALUATIONS // 2
+        few = groups <= MAXIMUM_EVALUATIONS // 2
 
-        def helps(group: Group, trigger: Trigger) -> bool | None:
+        def helps(group: Group, _: Trigger) -> bool | None:
             algorithm = self._profiles[group.template.scheduler_name].algorithm
             if not few:
-                return algorithm.concerns(group, trigger)
-            return (self._gangs if group.gang is not None else algorithm).helps(group, trigger)
+                return algorithm.concerns(group, events, groups)
+            return (self._gangs if group.gang is not None else algorithm).helps(group, events, groups)
 
         self.queue.move(trigger, helps, now)
 
@@ -270,8 +273,7 @@ class Scheduler:
             self._nominations.remove(queued.key)
             failed = partial(self._not_bound, queued, info)
             starts.append(Start(info, scheduling.profile, scheduling.effects, failed, together is not None, queued))
-        if starts:
-            self._triggers |= Trigger.POD_PLACED
+            self._events.add(Trigger.POD_PLACED, None, queued.pod)
         self._bindings.start_together(starts, together)
 
     def _schedule_gang(self, gang: GroupKey, first: QueuedPod, now: float) -> None:
@@ -319,7 +321,7 @@ class Scheduler:
     def _end_nomination(self, key: PodKey) -> None:
         """If a node was kept for the pod, others may have the room."""
         if self._nominations.remove(key):
-            self._triggers |= Trigger.POD_GONE
+            self._events.add(Trigger.POD_GONE)
 
     def _preempt(self, info: PodInfo, candidate: Candidate, scheduling: _Scheduling) -> str:
         metrics.PREEMPTION_ATTEMPTS.inc()

@@ -16,10 +16,12 @@ from tiphys.scheduler.algorithm import Algorithm, Placed, Unplaceable
 from tiphys.scheduler.arrays import Bools, Rows
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.disruption_budgets import DisruptionBudgets
+from tiphys.scheduler.events import Events
 from tiphys.scheduler.framework import Disruption, NodeFilter, Plugin, Trigger
 from tiphys.scheduler.plugins.default_preemption import DefaultPreemption
 from tiphys.scheduler.plugins.node_resources import NodeResourcesFit
 from tiphys.scheduler.profiles import Profile, default_profile
+from tiphys.scheduler.queue import Group
 from tiphys.scheduler.template import PodInfo, Template, Templates
 
 
@@ -327,9 +329,11 @@ def test_an_event_is_judged_by_kind_and_then_by_asking(setup: Setup) -> None:
     info = setup.info(pod("new", cpu="1"))
     refused = setup.algorithm.decide(info, list)
     assert isinstance(refused, Unplaceable)
-    group = (info.template, refused.rejected_by)
-    assert not setup.algorithm.concerns(group, Trigger.POD_PLACED)
-    assert setup.algorithm.concerns(group, Trigger.POD_GONE)
-    assert not setup.algorithm.helps(group, Trigger.POD_GONE)
+    group, placed, gone = Group(info.template, refused.rejected_by), Events(), Events()
+    placed.add(Trigger.POD_PLACED, None, occupant.pod)
+    gone.add(Trigger.POD_GONE, occupant.pod, None)
+    assert not setup.algorithm.concerns(group, placed)
+    assert setup.algorithm.concerns(group, gone)
+    assert not setup.algorithm.helps(group, gone)
     setup.cluster.remove(occupant)
-    assert setup.algorithm.helps(group, Trigger.POD_GONE)
+    assert setup.algorithm.helps(group, gone)

@@ -10,7 +10,7 @@ from tiphys.base.logging import get_logger
 from tiphys.scheduler.algorithm import Algorithm, Budgets, Unplaceable
 from tiphys.scheduler.cache import PodCache
 from tiphys.scheduler.cluster import Cluster
-from tiphys.scheduler.framework import Trigger
+from tiphys.scheduler.events import Events
 from tiphys.scheduler.gangs.groups import GroupKey
 from tiphys.scheduler.gangs.membership import Gangs
 from tiphys.scheduler.gangs.room import room_for
@@ -100,7 +100,7 @@ class GangCycle:
         said = f"only {fits} of at least {needed} pods fit. {why.message}"
         return Outcome((), queued, self._refusal(gang, said, rejected_by), trial.removals, waits, trial.failed)
 
-    def helps(self, group: Group, trigger: Trigger) -> bool | None:
+    def helps(self, group: Group, events: Events, groups: int = 1) -> bool | None:
         """As `Algorithm.helps`, for a gang that was refused as a whole: by whether there is room for enough of it."""
         gang = group.gang
         assert isinstance(gang, GroupKey)
@@ -108,7 +108,7 @@ class GangCycle:
         infos = [queued.info for queued in waiting if queued.info is not None and queued.place != "gated"]
         if not infos:
             return True
-        if not self._algorithm_of(infos[0].pod).concerns(group, trigger):
+        if not self._algorithm_of(infos[0].pod).concerns(group, events, groups):
             return False
         return self._room(infos) >= self.needed(gang) or None
 

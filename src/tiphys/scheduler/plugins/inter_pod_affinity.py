@@ -11,10 +11,11 @@ from typing import Final
 
 import numpy as np
 
+from tiphys.api.types.core_v1 import Pod
 from tiphys.scheduler.arrays import ABSENT, Bools, Ints, Rows
 from tiphys.scheduler.cluster import Change, Cluster
 from tiphys.scheduler.domains import DomainCounts, Weigh, concerned, follow
-from tiphys.scheduler.framework import MAXIMUM_SCORE, NodeFilter, NodeScore, Plugin, Trigger
+from tiphys.scheduler.framework import MAXIMUM_SCORE, Event, NodeFilter, NodeScore, Plugin, Trigger
 from tiphys.scheduler.limits import HOPELESS, PLENTY, Limit
 from tiphys.scheduler.plugin_args import InterPodAffinityArgs
 from tiphys.scheduler.template import Template
@@ -29,6 +30,17 @@ class InterPodAffinity(Plugin):
     name = "InterPodAffinity"
     helped_by = Trigger.NODE_ADDED | Trigger.NODE_CHANGED | Trigger.POD_PLACED | Trigger.POD_GONE | Trigger.POD_CHANGED
     args_type = InterPodAffinityArgs
+
+    def may_help(self, template: Template, event: Event) -> bool:
+        if event.trigger & Trigger.POD_PLACED:
+            # More company helps those who want some.
+            return bool(template.affinity)
+        if event.trigger & Trigger.POD_GONE and isinstance(event.old, Pod):
+            # Less helps those who keep away from others, or others from them, and the first of its kind.
+            affinity = event.old.spec.affinity
+            shunned = affinity is not None and affinity.pod_anti_affinity is not None
+            return shunned or bool(template.affinity or template.anti_affinity)
+        return True
 
     def filter(self, template: Template, cluster: Cluster) -> NodeFilter | None:
         filter_ = _Filter(template, cluster)

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from tiphys.api.types.core_v1 import Node
 from tiphys.api.validation.resources import is_extended
 from tiphys.scheduler.arrays import Bools, Ints, Rows
 from tiphys.scheduler.cluster import Cluster
-from tiphys.scheduler.framework import MAXIMUM_SCORE, NodeFilter, NodeScore, Plugin, Trigger
+from tiphys.scheduler.framework import MAXIMUM_SCORE, Event, NodeFilter, NodeScore, Plugin, Trigger
 from tiphys.scheduler.nodes import MEMORY_COLUMN, PODS_COLUMN
 from tiphys.scheduler.plugin_args import (
     CPU_AND_MEMORY,
@@ -23,7 +24,7 @@ from tiphys.scheduler.plugin_args import (
     ResourceSpec,
     UtilizationShapePoint,
 )
-from tiphys.scheduler.requests import CPU, EPHEMERAL_STORAGE, MEMORY
+from tiphys.scheduler.requests import CPU, EPHEMERAL_STORAGE, MEMORY, amounts
 from tiphys.scheduler.template import Template
 
 
@@ -35,6 +36,16 @@ class NodeResourcesFit(Plugin):
 
     def filter(self, template: Template, cluster: Cluster) -> NodeFilter | None:
         return _Fit(template, cluster, self._is_ignored)
+
+    def may_help(self, template: Template, event: Event) -> bool:
+        if not isinstance(event.new, Node):
+            return not isinstance(event.old, Node)
+        # Empty, it must be large enough, and larger than it was before.
+        before = amounts(event.old.status.allocatable) if isinstance(event.old, Node) else {}
+        has = amounts(event.new.status.allocatable)
+        return any(amount > before.get(name, 0) for name, amount in has.items()) and all(
+            has.get(name, 0) >= wanted or self._is_ignored(name) for name, wanted in template.requests.items()
+        )
 
     def score(self, template: Template, cluster: Cluster) -> NodeScore | None:
         strategy = self.args.scoring_strategy

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tiphys.api.types.core_v1 import Node
 from tiphys.scheduler.arrays import Bools, Rows
 from tiphys.scheduler.cluster import Cluster
-from tiphys.scheduler.framework import NodeFilter, Plugin, Trigger
+from tiphys.scheduler.framework import Event, NodeFilter, Plugin, Trigger
 from tiphys.scheduler.template import Template
 from tiphys.scheduler.tolerations import NO_SCHEDULE, untolerated
 
@@ -20,6 +21,9 @@ class NodeUnschedulable(Plugin):
         if not cluster.nodes.unschedulable.any() or not untolerated((TAINT,), template.tolerations, (NO_SCHEDULE,)):
             return None
         return _Filter(~cluster.nodes.unschedulable)
+
+    def may_help(self, template: Template, event: Event) -> bool:
+        return isinstance(event.new, Node) and not event.new.spec.unschedulable
 
 
 class _Filter(NodeFilter):

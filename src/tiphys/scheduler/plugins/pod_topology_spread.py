@@ -11,11 +11,11 @@ from functools import partial
 
 import numpy as np
 
-from tiphys.api.types.core_v1 import TopologySpreadConstraint
+from tiphys.api.types.core_v1 import Pod, TopologySpreadConstraint
 from tiphys.scheduler.arrays import Bools, Ints, Rows
 from tiphys.scheduler.cluster import Change, Cluster
 from tiphys.scheduler.domains import DomainCounts, concerned, follow
-from tiphys.scheduler.framework import MAXIMUM_SCORE, NodeFilter, NodeScore, Plugin, Trigger
+from tiphys.scheduler.framework import MAXIMUM_SCORE, Event, NodeFilter, NodeScore, Plugin, Trigger
 from tiphys.scheduler.limits import HOPELESS, PLENTY, Limit
 from tiphys.scheduler.node_match import matches_node
 from tiphys.scheduler.plugin_args import SYSTEM_DEFAULTING, PodTopologySpreadArgs
@@ -35,6 +35,11 @@ class PodTopologySpread(Plugin):
     name = "PodTopologySpread"
     helped_by = Trigger.NODE_ADDED | Trigger.NODE_CHANGED | Trigger.POD_PLACED | Trigger.POD_GONE | Trigger.POD_CHANGED
     args_type = PodTopologySpreadArgs
+
+    def may_help(self, template: Template, event: Event) -> bool:
+        pod = event.new or event.old
+        # Pods of other namespaces are never counted.
+        return not isinstance(pod, Pod) or pod.metadata.namespace == template.namespace
 
     def filter(self, template: Template, cluster: Cluster) -> NodeFilter | None:
         hard = tuple(constraint for constraint in self._constraints(template) if constraint.hard)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from tiphys.api.types.core_v1 import Node
 from tiphys.scheduler.arrays import ALL, Bools, Ints, Rows
 from tiphys.scheduler.cluster import Cluster
-from tiphys.scheduler.framework import NodeFilter, NodeScore, Plugin, Trigger, default_normalize
+from tiphys.scheduler.framework import Event, NodeFilter, NodeScore, Plugin, Trigger, default_normalize
 from tiphys.scheduler.template import Template
 from tiphys.scheduler.tolerations import NO_EXECUTE, NO_SCHEDULE, PREFER_NO_SCHEDULE, untolerated
 
@@ -19,6 +20,12 @@ class TaintToleration(Plugin):
     def filter(self, template: Template, cluster: Cluster) -> NodeFilter | None:
         hindering = _count(template, cluster, (NO_SCHEDULE, NO_EXECUTE))
         return _Filter(hindering == 0) if hindering.any() else None
+
+    def may_help(self, template: Template, event: Event) -> bool:
+        if not isinstance(event.new, Node):
+            return False
+        taints = tuple((taint.key, taint.value or "", taint.effect) for taint in event.new.spec.taints)
+        return not untolerated(taints, template.tolerations, (NO_SCHEDULE, NO_EXECUTE))
 
     def score(self, template: Template, cluster: Cluster) -> NodeScore | None:
         disliked = _count(template, cluster, (PREFER_NO_SCHEDULE,))
