@@ -5,16 +5,12 @@ Source: Kubernetes documentation, "Device binding conditions"; KEP-5007.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from tiphys.api.types.resource_v1 import ResourceClaim
-from tiphys.base.clock import Clock
 from tiphys.scheduler.framework import Rejected
 
-TIMEOUT_SECONDS: Final = 600.0
+BINDING_TIMEOUT_SECONDS: Final = 600.0
 
 
 class BindingFailed(Rejected):
@@ -47,40 +43,3 @@ def is_pending(claim: ResourceClaim) -> bool:
             raise BindingFailed(f"device binding failed: claim={name}, device={where}, condition={failed[0]}", claim)
         pending = pending or not holds.issuperset(result.binding_conditions)
     return pending
-
-
-class ClaimChanges:
-    """Wakes who waits for something to be said about claims."""
-
-    def __init__(self) -> None:
-        self._waiting: set[asyncio.Event] = set()
-
-    def happened(self) -> None:
-        for event in self._waiting:
-            event.set()
-
-    async def until_ready(self, claims: Callable[[], Iterable[ResourceClaim]], clock: Clock) -> None:
-        """Return when the devices of all claims, as they are then, are ready. Raises BindingFailed."""
-        timer = asyncio.ensure_future(clock.sleep(TIMEOUT_SECONDS))
-        try:
-            with self._event() as event:
-                while waits := [claim for claim in claims() if is_pending(claim)]:
-                    event.clear()
-                    changed = asyncio.ensure_future(event.wait())
-                    try:
-                        await asyncio.wait((timer, changed), return_when=asyncio.FIRST_COMPLETED)
-                    finally:
-                        changed.cancel()
-                    if timer.done():
-                        raise BindingFailed(f"device binding timeout: claim={waits[0].metadata.name}", waits[0])
-        finally:
-            timer.cancel()
-
-    @contextmanager
-    def _event(self) -> Iterator[asyncio.Event]:
-        event = asyncio.Event()
-        self._waiting.add(event)
-        try:
-            yield event
-        finally:
-            self._waiting.discard(event)

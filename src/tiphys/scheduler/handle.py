@@ -10,6 +10,7 @@ from tiphys.base.clock import Clock, rfc3339
 from tiphys.base.logging import get_logger
 from tiphys.base.tasks import Supervisor
 from tiphys.client import Client, EventRecorder, Informer
+from tiphys.scheduler.changes import Changes
 from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.framework import Rejected, Trigger, Wait
 from tiphys.scheduler.gangs.membership import Gangs
@@ -103,6 +104,8 @@ class Handle:
         self.recorder = recorder
         self.volumes = volumes
         self.waiting = WaitingPods()
+        self.changes = Changes()
+        """For plugins whose pods wait, before they are bound, for what the plugin is told by its informers."""
         self.gangs = Gangs()
         """The pod groups and who belongs to them."""
         self.happened = happened

@@ -18,7 +18,7 @@ from tiphys.api.types.resource_v1 import DeviceClass, ResourceClaim, ResourceSli
 from tiphys.scheduler.arrays import Bools, Ints, Rows
 from tiphys.scheduler.claim_writer import IN_USE, MAXIMUM_USERS, ClaimWriter
 from tiphys.scheduler.cluster import Cluster
-from tiphys.scheduler.device_conditions import BindingFailed, ClaimChanges, is_pending
+from tiphys.scheduler.device_conditions import BINDING_TIMEOUT_SECONDS, BindingFailed, is_pending
 from tiphys.scheduler.devices.allocator import Selects
 from tiphys.scheduler.devices.answers import Answers
 from tiphys.scheduler.devices.requests import Asked, ClaimProblem, resolve
@@ -40,7 +40,6 @@ class DynamicResources(Plugin):
         super().__init__(args, handle)
         self.state = DeviceState() if handle is None else handle.shared(DeviceState)
         self._answers = Answers(self.state)
-        self._changes = ClaimChanges() if handle is None else handle.shared(ClaimChanges)
         if handle is not None:
             self._writer = ClaimWriter(handle.client, self.state)
         if handle is not None and handle.is_first(self.name):
@@ -60,7 +59,7 @@ class DynamicResources(Plugin):
 
     def _seen(self, observe: Any, obj: Any, *, gone: bool = False) -> None:
         observe(obj, gone=gone)
-        self._changes.happened()
+        self.handle.changes.happened()
         self.handle.cluster.moved(self.name)
         self.handle.happened(Trigger.DEVICES_CHANGED)
 
@@ -166,15 +165,26 @@ class DynamicResources(Plugin):
         for claim in self._claims(info):
             await self._writer.reserve(claim, info, self._selects(node_name))
         try:
-            if any(is_pending(claim) for claim in self._claims(info)):
+            if not self._are_ready(info):
                 said = f"waiting for binding conditions for device on node {node_name}"
                 self.handle.recorder.event(info.pod, "Normal", "BindingConditionsPending", said)
-                await self._changes.until_ready(lambda: self._claims(info), self.handle.clock)
+                await self._until_ready(info)
         except BindingFailed as failure:
             # Other devices may do, if nobody else uses these.
             if all(user.uid == info.uid for user in failure.claim.status.reserved_for):
                 await self._writer.deallocate(failure.claim)
             raise
+
+    def _are_ready(self, info: PodInfo) -> bool:
+        return not any(is_pending(claim) for claim in self._claims(info))
+
+    async def _until_ready(self, info: PodInfo) -> None:
+        changes, clock = self.handle.changes, self.handle.clock
+        try:
+            await changes.until(lambda: self._are_ready(info), clock, BINDING_TIMEOUT_SECONDS)
+        except TimeoutError:
+            claim = next(claim for claim in self._claims(info) if is_pending(claim))
+            raise BindingFailed(f"device binding timeout: claim={claim.metadata.name}", claim) from None
 
     def _claims(self, info: PodInfo) -> list[ResourceClaim]:
         try:
