@@ -5,12 +5,17 @@ Source: Kubernetes documentation, "Assigning Pods to Nodes": terms are alternati
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 import numpy as np
 
 from tiphys.api.types.core_v1 import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from tiphys.scheduler.arrays import Bools
 from tiphys.scheduler.nodes import NodeTable
 from tiphys.scheduler.template import Template
+
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 
 
 def matches_node(template: Template, nodes: NodeTable) -> Bools:
@@ -76,7 +81,5 @@ def _matches_name(requirement: NodeSelectorRequirement, nodes: NodeTable) -> Boo
 
 
 def _integer(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:
-        return None
+    # `int` alone would take "1_0", which is a label's value but no number.
+    return int(text) if _INTEGER.fullmatch(text) else None

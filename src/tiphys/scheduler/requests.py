@@ -40,14 +40,16 @@ def in_use(pod: Pod) -> dict[str, Amounts]:
     statuses = (*pod.status.container_statuses, *pod.status.init_container_statuses)
     if not statuses:
         return {}
-    wanted = {c.name: c.resources.requests for c in (*pod.spec.containers, *pod.spec.init_containers)}
+    # Of init containers only those that keep running can be resized.
+    sidecars = (c for c in pod.spec.init_containers if c.restart_policy == "Always")
+    wanted = {c.name: c.resources.requests for c in (*pod.spec.containers, *sidecars)}
     infeasible = any(c.type == RESIZE_PENDING and c.reason == "Infeasible" for c in pod.status.conditions)
     return {
         status.name: held
         for status in statuses
         if status.resources is not None
-        and (held := _held(status, {} if infeasible else wanted.get(status.name, {})))
-        != amounts(wanted.get(status.name, {}))
+        and status.name in wanted
+        and (held := _held(status, {} if infeasible else wanted[status.name])) != amounts(wanted[status.name])
     }
 
 

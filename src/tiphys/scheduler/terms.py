@@ -106,7 +106,7 @@ class SpreadConstraint:
         self._matches: dict[int, bool] = {}
 
     def matches(self, other: Template) -> bool:
-        """Whether pods like `other` count."""
+        """Whether pods like `other` are the constraint's."""
         known = self._matches.get(other.id)
         if known is None:
             if len(self._matches) > _REMEMBERED:
@@ -114,6 +114,10 @@ class SpreadConstraint:
             known = other.namespace == self._namespace and self._selector.matches(other.labels)
             self._matches[other.id] = known
         return known
+
+    def counts(self, other: Template) -> bool:
+        """The same of pods that are there already: of those an empty selector counts none, as upstream."""
+        return not self._selector.is_everything and self.matches(other)
 
 
 def required_terms(

@@ -5,13 +5,16 @@ Source: Kubernetes documentation, "Taints and Tolerations".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import Final
 
 from tiphys.api.types.core_v1 import Toleration
 
 NO_SCHEDULE = "NoSchedule"
 NO_EXECUTE = "NoExecute"
 PREFER_NO_SCHEDULE = "PreferNoSchedule"
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 
 
 def tolerates(toleration: Toleration, key: str, value: str, effect: str) -> bool:
@@ -25,10 +28,9 @@ def tolerates(toleration: Toleration, key: str, value: str, effect: str) -> bool
         return True
     if operator == "Equal":
         return bool(toleration.key) and (toleration.value or "") == value
-    try:
-        given, wanted = int(value), int(toleration.value or "")
-    except ValueError:
+    if not _INTEGER.fullmatch(value) or not _INTEGER.fullmatch(toleration.value or ""):
         return False
+    given, wanted = int(value), int(toleration.value or "")
     return given > wanted if operator == "Gt" else operator == "Lt" and given < wanted
 
 

@@ -83,7 +83,7 @@ def _counts(
             DomainCounts(
                 cluster,
                 constraint.topology_key,
-                constraint.matches,
+                constraint.counts,
                 within=within,
                 terminating=False,
                 among=cluster.relations.having(constraint.pairs),
@@ -106,15 +106,18 @@ class _Hard(NodeFilter):
 
     def passes(self, rows: Rows) -> Bools:
         passes = self._labelled[rows].copy()
-        for constraint, counts, own, present in zip(
-            self._constraints, self._counts, self._own, self._present, strict=True
-        ):
-            fewest = 0
-            if len(present) >= constraint.min_domains:
-                fewest = int(counts.counts[present].min(initial=np.iinfo(np.int64).max)) if len(present) else 0
-            most = constraint.max_skew + fewest - own
-            passes &= (counts.counts <= most)[counts.ids[rows]]
+        for index in range(len(self._constraints)):
+            passes &= self._is_even(index, rows)
         return passes
+
+    def _is_even(self, index: int, rows: Rows) -> Bools:
+        """Where one more pod does not go beyond the skew of one constraint."""
+        constraint, counts, present = self._constraints[index], self._counts[index], self._present[index]
+        fewest = 0
+        if len(present) >= constraint.min_domains:
+            fewest = int(counts.counts[present].min(initial=np.iinfo(np.int64).max)) if len(present) else 0
+        most = constraint.max_skew + fewest - self._own[index]
+        return np.asarray((counts.counts <= most)[counts.ids[rows]], np.bool_)
 
     def concerns(self, template: Template) -> bool:
         return concerned(self._counts, template)
@@ -125,12 +128,19 @@ class _Hard(NodeFilter):
         return follow(self._counts, change)
 
     def reasons(self, rows: Ints) -> Iterator[tuple[str, Bools]]:
-        labelled = self._labelled[rows]
-        yield self.reason, labelled
-        yield f"{self.reason} (missing required label)", ~labelled
+        missing = self.unresolvable(rows)
+        yield self.reason, ~missing
+        yield f"{self.reason} (missing required label)", missing
 
     def unresolvable(self, rows: Ints) -> Bools:
-        return ~self._labelled[rows]
+        # The first constraint that a node does not meet is the reason.
+        missing = np.zeros(len(rows), np.bool_)
+        met = ~missing
+        for index, counts in enumerate(self._counts):
+            labelled = counts.labelled[rows]
+            missing |= met & ~labelled
+            met &= labelled & self._is_even(index, rows)
+        return missing
 
     def limits(self) -> Sequence[Limit]:
         return [

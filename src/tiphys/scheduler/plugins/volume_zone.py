@@ -44,10 +44,13 @@ def _allowed(wanted: list[tuple[str, frozenset[str]]], nodes: NodeTable) -> Bool
         for name in names:
             placeless &= nodes.labels(name).column < 0
     for name, values in wanted:
-        here = np.zeros(nodes.size, np.bool_)
-        for alias in next(names for names in _TOPOLOGY if name in names):
-            labels = nodes.labels(alias)
-            here |= labels.table_of(values, accept=True)[labels.column]
+        labels = nodes.labels(name)
+        here = labels.table_of(values, accept=True)[labels.column]
+        for present, former in _TOPOLOGY:
+            if name == former:
+                # The former name may be meant by the present one, where a node does not have it; not so vice versa.
+                renamed = nodes.labels(present)
+                here |= (labels.column < 0) & renamed.table_of(values, accept=True)[renamed.column]
         allowed &= here
     # A cluster of one place does not label its nodes.
     return allowed | placeless

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.property import volume_reference as reference
+from tests.property.scheduling import volumes as reference
 from tiphys.api.quantity import Quantity
 from tiphys.api.types.core_v1 import (
     Container,
