@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -290,3 +291,18 @@ profiles:
 """
     said = read(HEAD + text.replace("{name: NodeAffinity}]", "{name: ImageLocality}]"), REGISTRY)
     assert not [each for each in notices(said, REGISTRY) if "ImageLocality" not in each]
+
+
+def test_the_pages_errors_are_the_real_ones() -> None:
+    page = (Path(__file__).parents[4] / "docs/scheduler-configuration.md").read_text()
+    shown = page.split("tiphys: --config: ", 1)[1].split("\n```", 1)[0]
+    assert shown == wrong("""
+podInitialBackoffSeconds: 0
+profiles:
+- schedulerName: batch
+- schedulerName: batch
+  plugins: {score: {enabled: [{name: NodeResourceFit}]}}
+  pluginConfig:
+  - name: NodeResourcesFit
+    args: {scoringStrategy: {type: MostAllocated, resources: [{name: cpu}, {name: memory, weight: 101}]}}
+""")
