@@ -61,7 +61,7 @@ class Inputs:
         self._scheduler_names = scheduler_names
         self._stop_binding = stop_binding
         self._gangs = gangs
-        self._pod_groups = PodGroupWatch(client, gangs, self._reconsider)
+        self._pod_groups = PodGroupWatch(client, gangs, self._reconsider, self._recount)
         self._clock = clock
         self._queue = queue
         self._cache = cache
@@ -183,6 +183,11 @@ class Inputs:
 
     def _controller_seen(self, controller: Any) -> None:
         self.owners.set_controller(controller.metadata.uid, selector_of(controller))
+
+    def _recount(self) -> None:
+        """What pods say of their groups means more than before."""
+        for pod in self._pods.list():
+            self._reconsider(self._gangs.seen(pod))
 
     def _reconsider(self, members: Iterable[PodKey]) -> None:
         """Something changed for these members of a gang."""

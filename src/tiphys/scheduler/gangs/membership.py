@@ -36,9 +36,16 @@ class Gangs:
         """Its pods, with and without a node, in the order they were seen."""
         return self._members.get(key, {}).keys()
 
-    def groups(self, api_group: str) -> list[GroupKey]:
-        """Those of one API group."""
-        return [key for key in self._groups if key.api_group == api_group]
+    def serve(self, api_group: str) -> None:
+        """The API group has PodGroups from now on. Pods seen before must be seen again: labels mean more now."""
+        self.served |= {api_group}
+
+    def forget(self, api_group: str) -> list[PodKey]:
+        """It has none any more: returns the pods that named one, which may enter the queue now."""
+        self.served -= {api_group}
+        for key in [key for key in self._groups if key.api_group == api_group]:
+            del self._groups[key]
+        return [pod for key, members in self._members.items() if key.api_group == api_group for pod in members]
 
     def set(self, key: GroupKey, group: PodGroup | None) -> list[PodKey]:
         """A group was seen, or is gone (None): returns the pods that this may let into the queue."""

@@ -32,12 +32,23 @@ _logger = get_logger(__name__)
 
 
 class PodGroupWatch:
-    """Keeps `gangs` in agreement with the PodGroups. `reconsider`: pods whose gate may be open now."""
+    """Keeps `gangs` in agreement with the PodGroups.
 
-    def __init__(self, client: Client, gangs: Gangs, reconsider: Callable[[Iterable[PodKey]], None]) -> None:
+    `reconsider`: pods whose gate may be open now. `recount`: an API group came, and every pod is to be seen again.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        gangs: Gangs,
+        reconsider: Callable[[Iterable[PodKey]], None],
+        recount: Callable[[], None],
+    ) -> None:
         self._client = client
         self._gangs = gangs
         self._reconsider = reconsider
+        self._recount = recount
+        self._defined_groups: set[str] = set()
         self._following: dict[str, asyncio.Task[None]] = {}
         self._supervisor: Supervisor | None = None
         view = metadata_only(view_of(CustomResourceDefinition).resource)
@@ -59,20 +70,22 @@ class PodGroupWatch:
     def _defined(self, definition: PartialObject) -> None:
         plural, _, group = (definition.metadata.name or "").partition(".")
         if plural == PLURAL and group in API_GROUPS and self._supervisor is not None:
+            self._defined_groups.add(group)
             self._supervisor.spawn(lambda: self._follow_soon(group), f"follow-{PLURAL}.{group}")
 
     def _undefined(self, definition: PartialObject) -> None:
         plural, _, group = (definition.metadata.name or "").partition(".")
-        if plural != PLURAL or (task := self._following.pop(group, None)) is None:
+        if plural != PLURAL:
             return
-        task.cancel()
-        self._gangs.served -= {group}
-        for key in self._gangs.groups(group):
-            self._reconsider(self._gangs.set(key, None))
+        self._defined_groups.discard(group)
+        if (task := self._following.pop(group, None)) is not None:
+            task.cancel()
+            self._reconsider(self._gangs.forget(group))
 
     async def _follow_soon(self, group: str) -> None:
         """A definition is served a moment after it is made; raising makes the supervisor try again, with a delay."""
-        if await self._follow(group) is None and group not in self._following:
+        await self._follow(group)
+        if group in self._defined_groups and group not in self._following:
             raise ConnectionError(f"{PLURAL}.{group} is defined but not served yet")
 
     async def _follow(self, group: str) -> Informer[PodGroupObject] | None:
@@ -80,7 +93,8 @@ class PodGroupWatch:
         version = await self._served_version(group)
         if not version or group in self._following or self._supervisor is None:
             return None
-        self._gangs.served |= {group}
+        self._gangs.serve(group)
+        self._recount()
         resource = Resource(group, version, "PodGroup", PLURAL, True, (), (), (), _VERBS)
         informer = Informer(self._client, View(resource, PodGroupObject))
         informer.add_handler(

@@ -163,6 +163,31 @@ async def test_without_the_definitions_the_label_is_a_label_and_they_may_come_la
             await until(lambda: all_placed(plane, names))
 
 
+async def test_pods_that_were_there_before_the_definitions_count() -> None:
+    async with control_plane() as plane:
+        await plane.client.create(ServiceAccount(metadata=ObjectMeta(name="default", namespace="default")))
+        async with scheduling(plane.client) as scheduler:
+            names = await add_members(plane, "train", 2, cpu="1")
+            await until(_async(lambda: scheduler.queue.counts()["unschedulable"] == 2))
+            await install(plane)
+            await until(_async(lambda: "scheduling.x-k8s.io" in scheduler.handle.gangs.served))
+            await add_group(plane, "train", 2)
+            await until(_async(lambda: bool(scheduler.handle.gangs.gang_of(member("x", "train")))))
+            await add_node(plane, "n1", cpu="1")
+
+            async def told() -> bool:
+                return any(
+                    "pod group" in (event.message or "") for event in await said(plane, names[0], "FailedScheduling")
+                )
+
+            await until(told)
+            assert await placed(plane) == []
+            # Without its kind, a group is nothing to wait for.
+            definition = "podgroups.scheduling.x-k8s.io"
+            await plane.client.raw("DELETE", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{definition}")
+            await until(lambda: placed(plane))
+
+
 async def test_a_gang_has_others_removed_only_if_that_makes_it_whole(plane: ControlPlane) -> None:
     await add_node(plane, "n1", cpu="2")
     await add_pod(plane, "low-0", cpu="1")
