@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,10 +21,12 @@ from tiphys.api.types.core_v1 import (
 )
 from tiphys.api.types.meta_v1 import LabelSelector
 from tiphys.scheduler.algorithm import Algorithm, Placed, Unplaceable
+from tiphys.scheduler.arrays import Bools, Rows
 from tiphys.scheduler.cluster import Cluster
-from tiphys.scheduler.framework import Disruption
-from tiphys.scheduler.profiles import default_profile
-from tiphys.scheduler.template import PodInfo, Templates
+from tiphys.scheduler.framework import Disruption, NodeFilter, Plugin
+from tiphys.scheduler.plugins import DEFAULT_PLUGINS
+from tiphys.scheduler.profiles import Profile
+from tiphys.scheduler.template import PodInfo, Template, Templates
 
 HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 Term = tuple[str, str]
@@ -47,11 +50,30 @@ class Item:
     """(topology key, maxSkew) over the pods of its app."""
 
 
+class Uncounted(Plugin):
+    """Has nothing against any node, but does not say so in numbers: nodes are tried one by one."""
+
+    name = "Uncounted"
+
+    def filter(self, template: Template, cluster: Cluster) -> NodeFilter:
+        return _Anything(cluster.nodes.size)
+
+
+class _Anything(NodeFilter):
+    resolvable = True
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def passes(self, rows: Rows) -> Bools:
+        return np.ones(self._size, np.bool_)[rows]
+
+
 class World:
     """A cluster, and the same as plain lists."""
 
-    def __init__(self, rng: random.Random, *, company: bool) -> None:
-        """`company`: pods care about others."""
+    def __init__(self, rng: random.Random, *, company: bool, counted: bool) -> None:
+        """`company`: pods care about others. `counted`: all that is in the way can be counted."""
         self.rng = rng
         self.company = company
         self.cluster, self.templates = Cluster(), Templates()
@@ -59,7 +81,9 @@ class World:
         self.zone: dict[str, str] = {}
         self.on: dict[str, list[Item]] = {}
         self.infos: dict[str, PodInfo] = {}
-        self.algorithm = Algorithm(self.cluster, default_profile(), rng)
+        plugins = [*DEFAULT_PLUGINS] if counted else [*DEFAULT_PLUGINS, (Uncounted, 0)]
+        profile = Profile.of("default-scheduler", [(kind(), weight) for kind, weight in plugins])
+        self.algorithm = Algorithm(self.cluster, profile, rng)
         self.promised: dict[str, list[Item]] = {}
         for number in range(rng.randint(1, 6)):
             name = f"n{number}"
@@ -231,10 +255,10 @@ def badness(victims: Sequence[Item], violations: int) -> tuple[object, ...]:
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(seed=st.integers(0, 1 << 32), company=st.booleans(), budgeted=st.booleans())
-def test_the_victims_are_the_rules(seed: int, company: bool, budgeted: bool) -> None:
+@given(seed=st.integers(0, 1 << 32), company=st.booleans(), budgeted=st.booleans(), counted=st.booleans())
+def test_the_victims_are_the_rules(seed: int, company: bool, budgeted: bool, counted: bool) -> None:
     rng = random.Random(seed)
-    world = World(rng, company=company)
+    world = World(rng, company=company, counted=counted)
     for number in range(rng.randint(0, 3)):
         # Nominated pods: they have no node, and theirs is kept for them.
         name = rng.choice(list(world.room))

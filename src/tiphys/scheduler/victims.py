@@ -28,6 +28,8 @@ _NOBODY: Final = np.iinfo(np.int64).max
 _CELLS_AT_ONCE: Final = 40_000
 """Pods looked at in one turn: a turn takes about a millisecond."""
 _SPARE_TEMPLATES: Final = 1_000
+_SPARE_PLACES: Final = 8
+"""Nodes fill up one pod at a time: the table has room for some more on the fullest."""
 NOT_STARTED: Final = "9999-12-31T23:59:59Z"
 """When a pod that does not run yet has started: later than all that do."""
 
@@ -111,7 +113,9 @@ class VictimTable:
         #: One pod of each template.
         self._examples: list[PodInfo] = []
         self._covered: dict[Callable[[PodInfo], bool], list[bool]] = {}
-        self._allocate((0, 0), 0)
+        #: By resource and template what a pod requests; the last entry is nobody's.
+        self._requests: Ints = np.zeros((0, 1), np.int64)
+        self._allocate(0, 0)
 
     def best(
         self, room: Room, rows: Ints, wanted: int, budgets: Sequence[Disruption] = ()
@@ -195,17 +199,14 @@ class VictimTable:
 
     def _used(self, rows: Ints, room: Room, weights: Sequence[Ints]) -> Ints:
         """By limit, place and row what the pod there uses."""
-        columns, places = room.limits.columns.tolist(), self._places
-        used = np.empty((len(columns) + len(weights), places, len(rows)), np.int64)
+        columns, numbers = room.limits.columns.tolist(), self._numbers[: self._places, rows]
+        used = np.empty((len(columns) + len(weights), *numbers.shape), np.int64)
         for index, column in enumerate(columns):
-            used[index] = self._vectors[column][:places, rows]
-        if not weights:
-            return used
-        numbers, running = self._numbers[:places, rows], ~self._terminating[:places, rows]
+            used[index] = self._requests[column][numbers]
         for index, (limit, weight) in enumerate(zip(room.limits.others, weights, strict=True), len(columns)):
             used[index] = weight[numbers]
             if not limit.terminating:
-                used[index] *= running
+                used[index] *= ~self._terminating[: self._places, rows]
             if limit.counted is not None:
                 used[index] *= limit.counted[rows]
         return used
@@ -226,20 +227,40 @@ class VictimTable:
         """Fewest violations, lowest highest priority, lowest sum of priorities, fewest victims, latest start; the first
         of equals.
         """
-        violations = (victims & violating).sum(axis=0)
-        left = np.flatnonzero(violations == violations.min())
-        priorities, who = self._priorities[: self._places, rows[left]], victims[:, left]
-        highest = np.where(who, priorities, -PRIORITY_OFFSET).max(axis=0)
-        starts = np.where(who & (priorities == highest), self._starts[: self._places, rows[left]], _NOBODY)
-        total = np.where(who, priorities + PRIORITY_OFFSET, 0).sum(axis=0)
-        best = np.arange(len(left))
-        for badness in (highest, total, who.sum(axis=0), -starts.min(axis=0)):
-            best = best[badness[best] == badness[best].min()]
-        index = int(left[best[0]])
+        best, who = np.arange(len(rows)), victims
+        for measure in (self._violations, self._highest, self._total, self._fewest, self._latest):
+            values = measure(rows[best], who, violating[:, best])
+            least = values == values.min()
+            if not least.all():
+                best, who = best[least], who[:, least]
+            if len(best) == 1:
+                break
+        index = int(best[0])
         row = int(rows[index])
         pods = self._pods.get(row, [])
         chosen = tuple(pods[place] for place in np.flatnonzero(victims[:, index]))
-        return Candidate(row, chosen, int(violations[index]))
+        return Candidate(row, chosen, int(np.count_nonzero(victims[:, index] & violating[:, index])))
+
+    def _violations(self, _: Ints, victims: Bools, violating: Bools) -> Ints:
+        return np.asarray((victims & violating).sum(axis=0), np.int64)
+
+    def _highest(self, rows: Ints, victims: Bools, _: Bools) -> Ints:
+        """The highest priority of each node's victims."""
+        priorities = self._priorities[: self._places, rows]
+        return np.asarray(np.where(victims, priorities, -PRIORITY_OFFSET).max(axis=0), np.int64)
+
+    def _total(self, rows: Ints, victims: Bools, _: Bools) -> Ints:
+        priorities = self._priorities[: self._places, rows]
+        return np.asarray(np.where(victims, priorities + PRIORITY_OFFSET, 0).sum(axis=0), np.int64)
+
+    def _fewest(self, _: Ints, victims: Bools, __: Bools) -> Ints:
+        return np.asarray(victims.sum(axis=0), np.int64)
+
+    def _latest(self, rows: Ints, victims: Bools, violating: Bools) -> Ints:
+        """How long ago the first of each node's most important victims started."""
+        priorities = self._priorities[: self._places, rows]
+        important = victims & (priorities == self._highest(rows, victims, violating))
+        return -np.where(important, self._starts[: self._places, rows], _NOBODY).min(axis=0)
 
     def _by_template(self, weigh: Callable[[Template], int]) -> Ints:
         """Of each template in the table's numbering; 0 for places that nobody has."""
@@ -253,42 +274,43 @@ class VictimTable:
 
     def _refresh(self, cluster: Cluster) -> None:
         changes = cluster.changes_since(self._position) if cluster is self._cluster else None
-        shape = (len(cluster.nodes.resources), cluster.nodes.size)
+        nodes = cluster.nodes
         crowded = len(self._templates) > 2 * len(cluster.placed) + _SPARE_TEMPLATES
-        if changes is None or crowded or self._version != cluster.nodes.version or self._vectors.shape[::2] != shape:
-            self._allocate(shape, max((len(pods) for pods in cluster.pods_on.values()), default=0))
+        if changes is None or crowded or self._version != nodes.version or self._priorities.shape[1] != nodes.size:
+            self._allocate(nodes.size, max((len(pods) for pods in cluster.pods_on.values()), default=0))
             changed = set(cluster.pods_on)
         else:
             changed = {change.row for change in changes}
-        self._cluster, self._position, self._version = cluster, cluster.position, cluster.nodes.version
+        self._cluster, self._position, self._version = cluster, cluster.position, nodes.version
         if len(self._covered) > _SPARE_TEMPLATES:
             self._covered.clear()
         for row in changed:
             self._describe(cluster, row)
+        described, resources = self._requests.shape[1] - 1, len(nodes.resources)
+        if described != len(self._examples) or len(self._requests) != resources:
+            vectors = [cluster.vector(template) for template in self._templates]
+            self._requests = np.array([*vectors, np.zeros(resources, np.int64)]).T.copy()
 
-    def _allocate(self, shape: tuple[int, int], places: int) -> None:
+    def _allocate(self, rows: int, places: int) -> None:
         self._pods.clear()
         self._templates.clear()
         self._examples.clear()
         self._covered.clear()
-        resources, rows = shape
         #: How many places any node has needed.
         self._places = 0
-        places += places // 2 + 1
+        places += _SPARE_PLACES
         self._priorities: Ints = np.full((places, rows), _NOBODY, np.int64)
         self._starts: Ints = np.full((places, rows), _NOBODY, np.int64)
         #: Each pod's template; -1 where nobody is.
         self._numbers: Ints = np.full((places, rows), -1, np.int64)
         self._terminating: Bools = np.zeros((places, rows), np.bool_)
-        #: By resource, too.
-        self._vectors: Ints = np.zeros((resources, places, rows), np.int64)
+        self._requests = np.zeros((0, 1), np.int64)
 
     def _describe(self, cluster: Cluster, row: int) -> None:
         pods = sorted(cluster.pods_on.get(row, {}).values(), key=importance)
         count = len(pods)
         if count > len(self._priorities):
-            # Half as many again as needed: nodes fill up one pod at a time.
-            self._allocate((self._vectors.shape[0], self._vectors.shape[2]), count)
+            self._allocate(self._priorities.shape[1], count)
             for other in cluster.pods_on:
                 self._describe(cluster, other)
             return
@@ -296,13 +318,11 @@ class VictimTable:
         self._pods[row] = pods
         self._priorities[:, row] = _NOBODY
         self._numbers[:, row] = -1
-        self._vectors[:, :, row] = 0
         if count:
             self._priorities[:count, row] = [pod.priority for pod in pods]
             self._starts[:count, row] = [self._moment(pod.start) for pod in pods]
             self._numbers[:count, row] = [self._number(pod) for pod in pods]
             self._terminating[:count, row] = [pod.terminating for pod in pods]
-            self._vectors[:, :count, row] = np.transpose([cluster.vector(pod.template) for pod in pods])
 
     def _number(self, pod: PodInfo) -> int:
         number = self._templates.setdefault(pod.template, len(self._templates))
