@@ -260,7 +260,8 @@ class VictimTable:
         """How long ago the first of each node's most important victims started."""
         priorities = self._priorities[: self._places, rows]
         important = victims & (priorities == self._highest(rows, victims, violating))
-        return -np.where(important, self._starts[: self._places, rows], _NOBODY).min(axis=0)
+        first: Ints = np.where(important, self._starts[: self._places, rows], _NOBODY).min(axis=0)
+        return -first
 
     def _by_template(self, weigh: Callable[[Template], int]) -> Ints:
         """Of each template in the table's numbering; 0 for places that nobody has."""
