@@ -12,10 +12,13 @@ from tests.property.scheduling.world import HOST, ZONE
 from tiphys.api.quantity import Quantity
 from tiphys.api.types.core_v1 import (
     Affinity,
+    AWSElasticBlockStoreVolumeSource,
     Container,
     ContainerImage,
     ContainerPort,
     ContainerStatus,
+    GCEPersistentDiskVolumeSource,
+    ISCSIVolumeSource,
     Node,
     NodeAffinity,
     NodeSelector,
@@ -31,10 +34,12 @@ from tiphys.api.types.core_v1 import (
     PodSpec,
     PodStatus,
     PreferredSchedulingTerm,
+    RBDVolumeSource,
     ResourceRequirements,
     Taint,
     Toleration,
     TopologySpreadConstraint,
+    Volume,
     WeightedPodAffinityTerm,
 )
 from tiphys.api.types.meta_v1 import LabelSelector, LabelSelectorRequirement, ObjectMeta
@@ -123,6 +128,7 @@ class Maker:
             init_containers=self.some(self.init_container, 5, 1, 1),
             overhead={"cpu": Quantity("50m"), "memory": Quantity("64Mi")} if rng.random() < 0.1 else {},
             resources=ResourceRequirements(requests={"cpu": Quantity("700m")}) if rng.random() < 0.1 else None,
+            volumes=self.some(self.disk, 6, 1, 1),
             node_selector={"rack": rng.choice("12")} if rng.random() < 0.1 else {},
             tolerations=self.some(lambda: rng.choice(TOLERATIONS), 2, 1, 1),
             affinity=self.affinity() if rng.random() < 0.5 else None,
@@ -149,6 +155,17 @@ class Maker:
         held = ResourceRequirements(requests=amounts) if rng.random() < 0.7 else None
         less = {"cpu": Quantity("400m")} if rng.random() < 0.5 else {}
         return ContainerStatus(name=container.name, resources=held, allocated_resources=less)
+
+    def disk(self) -> Volume:
+        rng = self.rng
+        name, reads = rng.choice("de"), rng.random() < 0.5
+        sources = (
+            {"gce_persistent_disk": GCEPersistentDiskVolumeSource(pd_name=name, read_only=reads)},
+            {"aws_elastic_block_store": AWSElasticBlockStoreVolumeSource(volume_id=name, read_only=reads)},
+            {"iscsi": ISCSIVolumeSource(iqn=name, read_only=reads)},
+            {"rbd": RBDVolumeSource(image="i", pool=name, monitors=rng.choice([("a", "b"), ("c",)]), read_only=reads)},
+        )
+        return Volume(name="v", **rng.choice(sources))
 
     def init_container(self) -> Container:
         name = f"i{self.rng.randrange(1_000_000)}"

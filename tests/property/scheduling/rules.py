@@ -12,6 +12,7 @@ from tests.property.scheduling import (
     node_resources,
     pod_topology_spread,
     taint_toleration,
+    volume_restrictions,
 )
 from tests.property.scheduling.world import World, name_of
 from tiphys.api.types.core_v1 import Node, Pod
@@ -30,6 +31,7 @@ FILTERS: dict[str, Filter] = {
     "NodeAffinity": lambda pod, node, world: _said(node_affinity.rejected(pod, node)),
     "NodePorts": lambda pod, node, world: _said(node_ports.rejected(pod, node, world)),
     "NodeResourcesFit": node_resources.rejected,
+    "VolumeRestrictions": lambda pod, node, world: _said(volume_restrictions.rejected(pod, node, world)),
     "PodTopologySpread": lambda pod, node, world: _said(pod_topology_spread.rejected(pod, node, world)),
     "InterPodAffinity": lambda pod, node, world: _said(inter_pod_affinity.rejected(pod, node, world)),
 }

@@ -34,7 +34,7 @@ class Simulation:
         self.cluster = Cluster()
         for name, labels in self.world.namespaces.items():
             self.cluster.set_namespace(name, dict(labels))
-        self.templates = Templates()
+        self.templates = Templates(PROFILE.facts)
         self.owners = SpreadOwners()
         self.evaluations = Evaluations(self.cluster, PROFILE.filters, PROFILE.scores)
         self.infos: dict[str, PodInfo] = {}
@@ -195,6 +195,7 @@ EXPECTED = {
     "node(s) didn't match Pod's node affinity/selector",
     "node(s) didn't have free ports for the requested pod ports",
     "Too many pods",
+    "node(s) had no available disk",
     "Insufficient cpu",
     "Insufficient memory",
     "Insufficient example.com/gpu",
