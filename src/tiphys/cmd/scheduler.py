@@ -11,7 +11,7 @@ from tiphys.cmd.config import ConfigError
 from tiphys.scheduler.config import SchedulerConfig
 from tiphys.scheduler.configuration import ConfigurationError, dump, notices, read, scheduler_config
 from tiphys.scheduler.configuration.types import API_VERSION, KIND, ClientConnection, LeaderElection
-from tiphys.scheduler.configuration.validation import seconds
+from tiphys.scheduler.durations import seconds
 from tiphys.scheduler.plugin_loading import registry
 
 _DEFAULTS = f"apiVersion: {API_VERSION}\nkind: {KIND}\n"

@@ -100,4 +100,6 @@ class DefaultPreemptionArgs(Args, frozen=True, kw_only=True):
 
 class DynamicResourcesArgs(Args, frozen=True, kw_only=True):
     filter_timeout: str = "10s"
-    """How long looking for devices on one node may take; 0s: as long as it takes."""
+    """Accepted for upstream's sake: the search for devices is bounded in steps."""
+    binding_timeout: str = "10m"
+    """How long a pod waits for drivers to make its devices ready before it is scheduled anew."""

@@ -12,7 +12,7 @@ from tiphys.api import names
 from tiphys.api.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, refuse, required
 from tiphys.api.types.core_v1 import Affinity, TopologySpreadConstraint
 from tiphys.api.validation.placement import check_affinity, check_spread
-from tiphys.scheduler.configuration.validation import seconds
+from tiphys.scheduler.durations import seconds
 from tiphys.scheduler.plugin_args import (
     CPU_AND_MEMORY,
     LEAST_ALLOCATED,
@@ -205,6 +205,9 @@ def _devices(args: DynamicResourcesArgs, path: str, errors: list[FieldError]) ->
     length = seconds(args.filter_timeout)
     if length is None or length < 0:
         errors.append(invalid(f"{path}.filterTimeout", args.filter_timeout, "must be zero or positive"))
+    length = seconds(args.binding_timeout)
+    if length is None or length < 1:
+        errors.append(invalid(f"{path}.bindingTimeout", args.binding_timeout, "must be at least 1 second"))
 
 
 _CHECKS: Final[dict[type, Callable[[Any, str, list[FieldError]], None]]] = {

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from tiphys.scheduler.configuration.build import merged, points_of
-from tiphys.scheduler.configuration.reading import Read
+from tiphys.scheduler.configuration.reading import Args, Read
 from tiphys.scheduler.configuration.types import ClientConnection, KubeSchedulerProfile
 from tiphys.scheduler.configuration.validation import POINTS, disables, enables
 from tiphys.scheduler.framework import Plugin, Point
+from tiphys.scheduler.plugin_args import DynamicResourcesArgs
 
 _ONE_ANSWER: Final = {Point.PRE_FILTER: Point.FILTER, Point.PRE_SCORE: Point.SCORE}
 
@@ -31,10 +32,10 @@ def _notices(read: Read, registry: Mapping[str, type[Plugin]]) -> Iterator[str]:
     ):
         if on:
             yield f"{field}: has no effect: profiles of Go code are not served"
-    for index, profile in enumerate(said.profiles):
+    for index, (profile, args) in enumerate(zip(said.profiles, read.args, strict=True)):
         path = f"profiles[{index}]."
         yield from _percentage(profile.percentage_of_nodes_to_score, path)
-        yield from _profile(profile, path, registry)
+        yield from _profile(profile, args, path, registry)
 
 
 def _percentage(value: int | None, path: str) -> Iterator[str]:
@@ -54,7 +55,9 @@ def _connection(connection: ClientConnection) -> Iterator[str]:
             yield f"clientConnection.{field}: has no effect: requests are JSON, and as many as the server takes"
 
 
-def _profile(profile: KubeSchedulerProfile, path: str, registry: Mapping[str, type[Plugin]]) -> Iterator[str]:
+def _profile(
+    profile: KubeSchedulerProfile, args: Args, path: str, registry: Mapping[str, type[Plugin]]
+) -> Iterator[str]:
     plugins = profile.plugins
     sets = [("multiPoint", plugins.multi_point)]
     sets += [(point.value, getattr(plugins, field)) for point, field in POINTS.items()]
@@ -72,3 +75,9 @@ def _profile(profile: KubeSchedulerProfile, path: str, registry: Mapping[str, ty
     for index, given in enumerate(profile.plugin_config):
         if given.name not in enabled:
             yield f'{path}pluginConfig[{index}]: has no effect: plugin "{given.name}" is not enabled'
+        elif _bounds_search(args.get(given.name)):
+            yield f"{path}pluginConfig[{index}].args.filterTimeout: has no effect: the search is bounded in steps"
+
+
+def _bounds_search(args: object) -> bool:
+    return isinstance(args, DynamicResourcesArgs) and args.filter_timeout != DynamicResourcesArgs().filter_timeout

@@ -15,23 +15,12 @@ from tiphys.scheduler.configuration.types import (
     LeaderElection,
     PluginSet,
 )
+from tiphys.scheduler.durations import seconds
 from tiphys.scheduler.framework import Plugin, Point, has_point
 
 _POSITIVE: Final = "must be greater than zero"
-_UNIT: Final = re.compile(r"(\d+\.?\d*|\.\d+)(h|ms|us|µs|ns|m|s)")
-_DURATION: Final = re.compile(rf"([-+]?)((?:{_UNIT.pattern})+|0)\Z")
-_SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 POINTS: Final = {point: re.sub(r"(?<!^)([A-Z])", r"_\1", point.value).lower() for point in Point}
 """By extension point, the field of Plugins that has it."""
-
-
-def seconds(text: str) -> float | None:
-    """A duration as Go writes it, ``1m30s``; None if it is none."""
-    found = _DURATION.match(text)
-    if found is None:
-        return None
-    length = sum(float(number) * _SECONDS[unit] for number, unit in _UNIT.findall(found[2]))
-    return -length if found[1] == "-" else length
 
 
 def check(

@@ -25,6 +25,7 @@ from tiphys.scheduler.devices.requests import Asked, ClaimProblem, resolve
 from tiphys.scheduler.devices.results import allocation
 from tiphys.scheduler.devices.search import CANNOT_ALLOCATE, Unsatisfiable
 from tiphys.scheduler.devices.state import DeviceState, claim_names
+from tiphys.scheduler.durations import seconds
 from tiphys.scheduler.framework import Candidate, Failure, NodeFilter, Plugin, Refusal, Rejected, Trigger
 from tiphys.scheduler.node_match import matches_any
 from tiphys.scheduler.plugin_args import DynamicResourcesArgs
@@ -40,6 +41,7 @@ class DynamicResources(Plugin):
         super().__init__(args, handle)
         self.state = DeviceState() if handle is None else handle.shared(DeviceState)
         self._answers = Answers(self.state)
+        self._binding_seconds = seconds(self.args.binding_timeout) or BINDING_TIMEOUT_SECONDS
         if handle is not None:
             self._writer = ClaimWriter(handle.client, self.state)
         if handle is not None and handle.is_first(self.name):
@@ -181,7 +183,7 @@ class DynamicResources(Plugin):
     async def _until_ready(self, info: PodInfo) -> None:
         changes, clock = self.handle.changes, self.handle.clock
         try:
-            await changes.until(lambda: self._are_ready(info), clock, BINDING_TIMEOUT_SECONDS)
+            await changes.until(lambda: self._are_ready(info), clock, self._binding_seconds)
         except TimeoutError:
             claim = next(claim for claim in self._claims(info) if is_pending(claim))
             raise BindingFailed(f"device binding timeout: claim={claim.metadata.name}", claim) from None

@@ -196,6 +196,7 @@ def test_plugins_that_cannot_be(plugins: str, words: str) -> None:
         ("PodTopologySpread", "{defaultingType: List, defaultConstraints: [&c {topologyKey: z, maxSkew: 1, whenUnsatisfiable: ScheduleAnyway}, *c]}", 'defaultConstraints[1]: Duplicate value: "{z, ScheduleAnyway}"'),
         ("PodTopologySpread", "{defaultingType: Random}", 'defaultingType: Unsupported value: "Random": supported values: "System", "List"'),
         ("DynamicResources", "{filterTimeout: -1s}", 'filterTimeout: Invalid value: "-1s": must be zero or positive'),
+        ("DynamicResources", "{bindingTimeout: 500ms}", 'bindingTimeout: Invalid value: "500ms": must be at least 1 second'),
         ("VolumeBinding", "{shape: [{utilization: 1, score: 1}]}", "unexpected field `shape`"),
         ("PodTopologySpread", "{defaultingType: List, defaultConstraints: [{topologyKey: z, maxSkew: 1, whenUnsatisfiable: ScheduleAnyway, labelSelector: {}}]}", "must not define a selector"),
         ("VolumeBinding", "{bindTimeoutSeconds: -1}", "should not be a negative value"),
@@ -260,6 +261,10 @@ def test_points_that_only_upstreams_plugin_has_can_be_spoken_of() -> None:
         ("profiles: [{percentageOfNodesToScore: 5}]", "profiles[0].percentageOfNodesToScore: has no effect"),
         ("clientConnection: {qps: 5, contentType: application/json}", "clientConnection.qps: has no effect"),
         ("enableProfiling: true", "enableProfiling: has no effect"),
+        (
+            "profiles: [{pluginConfig: [{name: DynamicResources, args: {filterTimeout: 5s, bindingTimeout: 1m}}]}]",
+            "profiles[0].pluginConfig[0].args.filterTimeout: has no effect",
+        ),
         (
             "profiles: [{plugins: {score: {disabled: [{name: SelectorSpread}]}}}]",
             'profiles[0].plugins.score.disabled[0].name: has no effect: there is no plugin "SelectorSpread"',
