@@ -157,6 +157,11 @@ class Evaluation:
         helpable = np.sort(np.concatenate(resolvable)) if resolvable else np.zeros(0, np.int64)
         return Diagnosis(self._cluster.nodes.count, reasons, frozenset(rejected_by), helpable)
 
+    def room(self) -> tuple[Ints, Ints] | None:
+        """(columns, amounts) that every such pod takes of its node's free room; None if no plugin looks at that."""
+        filters = (node_filter for part in self._parts for _, node_filter, _ in part.asked)
+        return next((demand for each in filters if (demand := each.demand()) is not None), None)
+
     def demand(self) -> tuple[Ints, Ints] | None:
         """(columns, amounts) if pods are in the way by nothing but the room they take; None if there is more to it."""
         found: tuple[Ints, Ints] | None = None

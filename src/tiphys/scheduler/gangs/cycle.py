@@ -87,7 +87,7 @@ class GangCycle:
         preempting = not waits and min(self._cluster.priorities, default=0) < max(info.priority for info in infos)
         if not preempting and (room := self._room(infos)) < needed:
             rejected_by = frozenset[str]().union(*(self._rejected_by(member) for member in members))
-            said = f"the nodes have room for at most {room} of at least {needed} pods"
+            said = f"the nodes have room for at most {room} of at least {needed} pods{self._reason(members, budgets)}"
             return Outcome((), queued, self._refusal(gang, said, rejected_by | {_FIT}), (), waits)
         trial = attempt(members, needed, self._cache, self._cluster, budgets, preempting=preempting)
         if trial.fits:
@@ -126,6 +126,15 @@ class GangCycle:
     def _member(self, info: PodInfo) -> Member:
         algorithm = self._algorithm_of(info.pod)
         return Member(info, algorithm, algorithm.profile)
+
+    @staticmethod
+    def _reason(members: Sequence[Member], budgets: Budgets) -> str:
+        """Why one of them fits nowhere even now; empty if each has some node."""
+        for member in members:
+            if not member.algorithm.evaluations.of(member.info.template).feasible().any():
+                decision = member.algorithm.decide(member.info, budgets, preempting=False)
+                return f". {decision.message}" if isinstance(decision, Unplaceable) else ""
+        return ""
 
     def _room(self, infos: Sequence[PodInfo] | dict[PodInfo, QueuedPod]) -> int:
         kinds = ((info.template, self._algorithm_of(info.pod).evaluations) for info in infos)

@@ -23,16 +23,19 @@ def room_for(templates: Iterable[tuple[Template, Evaluations]], cluster: Cluster
     for template, known in templates:
         wanted[template] += 1
         evaluations[template] = known
-    return sum(min(count, _room(template, evaluations[template], cluster)) for template, count in wanted.items())
+    return sum(_room(template, count, evaluations[template], cluster) for template, count in wanted.items())
 
 
-def _room(template: Template, evaluations: Evaluations, cluster: Cluster) -> int:
-    nodes = cluster.nodes
-    vector = cluster.vector(template)
+def _room(template: Template, count: int, evaluations: Evaluations, cluster: Cluster) -> int:
+    nodes, evaluation = cluster.nodes, evaluations.of(template)
     depends = template.affinity or template.spread
-    rows = np.flatnonzero(nodes.active if depends else evaluations.of(template).feasible())
-    columns = np.flatnonzero(vector)
-    free = nodes.allocatable[np.ix_(rows, columns)] - nodes.requested[np.ix_(rows, columns)]
+    rows = np.flatnonzero(nodes.active if depends else evaluation.feasible())
+    demand = evaluation.room()
     if not len(rows):
         return 0
-    return int(np.maximum(free // vector[columns], 0).min(axis=1).sum())
+    if demand is None:
+        return count
+    columns, amounts = demand[0][demand[1] > 0], demand[1][demand[1] > 0]
+    free = nodes.allocatable[np.ix_(rows, columns)] - nodes.requested[np.ix_(rows, columns)]
+    room = np.maximum(free // amounts, 0).min(axis=1, initial=count)
+    return min(count, int(room.sum()))
