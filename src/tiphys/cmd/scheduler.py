@@ -76,5 +76,8 @@ def text_of(flag: str, path: Path | None) -> str:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{flag}: {error}") from None
+    if not text.strip():
+        # Not to be taken for no file, which means the defaults.
+        raise ConfigError(f"{flag}: the file holds no {KIND}")
     settings(text, host="", flag=flag)
     return text

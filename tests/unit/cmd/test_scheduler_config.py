@@ -44,6 +44,9 @@ def test_a_file_that_cannot_be_used_is_refused_by_the_flags_name(tmp_path: Path)
     wrong.write_text(_HEAD + "parallelism: -1\n")
     with pytest.raises(ConfigError, match="--config: parallelism: Invalid value: -1"):
         text_of("--config", wrong)
+    wrong.write_text("\n")
+    with pytest.raises(ConfigError, match="--config: the file holds no KubeSchedulerConfiguration"):
+        text_of("--config", wrong)
     assert text_of("--config", None) == ""
 
 
