@@ -53,6 +53,12 @@ INCOMING = Counter(
 PREEMPTION_ATTEMPTS = Counter(
     "scheduler_preemption_attempts", "Total preemption attempts in the cluster till now.", registry=REGISTRY
 )
+PREEMPTION_VICTIMS = Histogram(
+    "scheduler_preemption_victims",
+    "Number of selected preemption victims.",
+    buckets=[1, 2, 4, 8, 16, 32, 64],
+    registry=REGISTRY,
+)
 PENDING = Gauge(
     "scheduler_pending_pods",
     "Number of pending pods, by the queue they are in.",

@@ -325,6 +325,7 @@ class Scheduler:
 
     def _preempt(self, info: PodInfo, candidate: Candidate, scheduling: _Scheduling) -> str:
         metrics.PREEMPTION_ATTEMPTS.inc()
+        metrics.PREEMPTION_VICTIMS.observe(len(candidate.victims))
         node_name = self.cluster.nodes.names[candidate.row]
         nominations, effects = self._nominations, scheduling.effects
         for other in nominations.lower(node_name, info.priority):
