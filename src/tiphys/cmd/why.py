@@ -169,7 +169,7 @@ def _gang(snapshot: Snapshot, pod: Pod) -> Gang | None:
     members = [pods[member] for member in gangs.members(key) if member in pods]
     return Gang(
         key.name,
-        gangs.of(key).minimum if key in gangs.groups(key.api_group) else None,
+        gangs.of(key).minimum or None,
         tuple(member for member in members if not member.spec.node_name),
         sum(bool(member.spec.node_name) for member in members),
     )
