@@ -17,7 +17,7 @@ from tiphys.api.types.core_v1 import (
     Service,
 )
 from tiphys.api.types.policy_v1 import PodDisruptionBudget
-from tiphys.api.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity, StorageClass
+from tiphys.api.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment
 from tiphys.base.clock import Clock
 from tiphys.base.tasks import Supervisor
 from tiphys.client import Client, Informer
@@ -34,7 +34,15 @@ from tiphys.scheduler.nominations import Nominations
 from tiphys.scheduler.queue import SchedulingQueue
 from tiphys.scheduler.volume_binder import VolumeBinder
 
-_STORAGE: Final = (StorageClass, PersistentVolume, PersistentVolumeClaim, CSIDriver, CSINode, CSIStorageCapacity)
+_STORAGE: Final = (
+    StorageClass,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    CSIDriver,
+    CSINode,
+    CSIStorageCapacity,
+    VolumeAttachment,
+)
 _UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 
 

@@ -27,7 +27,7 @@ from tiphys.api.types.core_v1 import (
     Service,
 )
 from tiphys.api.types.policy_v1 import PodDisruptionBudget
-from tiphys.api.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity, StorageClass
+from tiphys.api.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment
 from tiphys.client import Client
 from tiphys.scheduler import snapshot_file
 from tiphys.scheduler.algorithm import Algorithm
@@ -51,6 +51,7 @@ _STORAGE: Final = (
     CSIDriver,
     CSINode,
     CSIStorageCapacity,
+    VolumeAttachment,
 )
 _SPREADING: Final = (ReplicaSet, StatefulSet, ReplicationController)
 _FINISHED: Final = ("Succeeded", "Failed")

@@ -43,6 +43,7 @@ OPTIONAL_KINDS: Final[tuple[type[Any], ...]] = (
     storage_v1.CSIDriver,
     storage_v1.CSINode,
     storage_v1.CSIStorageCapacity,
+    storage_v1.VolumeAttachment,
     resource_v1.DeviceClass,
     resource_v1.ResourceSlice,
     resource_v1.ResourceClaim,

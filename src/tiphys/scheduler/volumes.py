@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from tiphys.api import persistent_volumes as facts
 from tiphys.api.selectors.nodes import selects
 from tiphys.api.types.core_v1 import Node, PersistentVolume, PersistentVolumeClaim, Pod
-from tiphys.api.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity, StorageClass
+from tiphys.api.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment
 
 ClaimKey = tuple[str, str]
 PodKey = tuple[str, str]
@@ -87,6 +87,7 @@ class VolumeTable:
         self.csi_nodes: dict[str, CSINode] = {}
         self.csi_drivers: dict[str, CSIDriver] = {}
         self.capacities: dict[ClaimKey, CSIStorageCapacity] = {}
+        self.attachments: dict[str, VolumeAttachment] = {}
         self.reservations: dict[ClaimKey, Reservation] = {}
         self._volumes_by_class: dict[str, dict[str, PersistentVolume]] = {}
         self._reserved: dict[str, ClaimKey] = {}
@@ -225,4 +226,5 @@ _TABLES: Final[dict[type, Any]] = {
     CSINode: lambda table: table.csi_nodes,
     CSIDriver: lambda table: table.csi_drivers,
     CSIStorageCapacity: lambda table: table.capacities,
+    VolumeAttachment: lambda table: table.attachments,
 }

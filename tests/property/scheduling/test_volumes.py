@@ -45,6 +45,9 @@ from tiphys.api.types.storage_v1 import (
     CSINodeSpec,
     CSIStorageCapacity,
     StorageClass,
+    VolumeAttachment,
+    VolumeAttachmentSource,
+    VolumeAttachmentSpec,
     VolumeNodeResources,
 )
 from tiphys.scheduler.cluster import Cluster
@@ -57,6 +60,7 @@ PROFILE = default_profile()
 NAMESPACE = "default"
 HOST = "kubernetes.io/hostname"
 SIZES = ("1Gi", "2Gi", "3Gi", "5Gi")
+ZONES = (reference.ZONE, reference.ZONE, reference.FORMER_ZONE)
 DRIVERS = ("d1.csi", "d2.csi")
 CLASSES = ("static", "now", "late", "measured", "near")
 
@@ -70,7 +74,7 @@ class Maker:
     def node(self, name: str) -> Node:
         labels = {HOST: name}
         if self.rng.random() < 0.85:
-            labels[reference.ZONE] = self.rng.choice(["z1", "z2"])
+            labels[self.rng.choice(ZONES)] = self.rng.choice(["z1", "z2"])
         room = {"cpu": Quantity("64"), "memory": Quantity("64Gi"), "pods": Quantity("100")}
         return Node(metadata=ObjectMeta(name=name, labels=labels), status=NodeStatus(allocatable=room))
 
@@ -103,7 +107,7 @@ class Maker:
         return PersistentVolume(
             metadata=ObjectMeta(
                 name=name,
-                labels={reference.ZONE: rng.choice(["z1", "z1__z2", "z2"])} if rng.random() < 0.2 else {},
+                labels={rng.choice(ZONES): rng.choice(["z1", "z1__z2", "z2"])} if rng.random() < 0.25 else {},
                 deletion_timestamp="2026-01-01T00:00:00Z" if rng.random() < 0.05 else None,
             ),
             spec=PersistentVolumeSpec(
@@ -219,7 +223,7 @@ class Simulation:
 
     def change(self) -> None:
         rng, world = self.rng, self.world
-        what = rng.choice(["node", "volume", "volume", "claim", "claim", "csi", "room", "gone", "unplace"])
+        what = rng.choice(["node", "volume", "volume", "claim", "claim", "csi", "attach", "room", "gone", "unplace"])
         if what == "node":
             self.node(f"n{rng.randrange(5)}")
         elif what == "volume":
@@ -228,13 +232,18 @@ class Simulation:
             self.seen(world.claims, self.maker.claim(f"c{rng.randrange(6)}"))
         elif what == "csi":
             self.seen(world.csi_nodes, self.maker.csi_node(f"n{rng.randrange(5)}"))
+        elif what == "attach":
+            source = VolumeAttachmentSource(persistent_volume_name=f"v{rng.randrange(8)}")
+            spec = VolumeAttachmentSpec(attacher="d1.csi", node_name=f"n{rng.randrange(5)}", source=source)
+            meta = ObjectMeta(name=f"a{rng.randrange(4)}")
+            self.seen(world.attachments, VolumeAttachment(metadata=meta, spec=spec))
         elif what == "room":
             name = f"r{rng.randrange(3)}"
             room = self.maker.capacity(name)
             world.capacities[:] = [c for c in world.capacities if c.metadata.name != name] + [room]
             self.cluster.volumes.observe(room)
         elif what == "gone":
-            kept: dict[str, Any] = rng.choice([world.volumes, world.claims])
+            kept: dict[str, Any] = rng.choice([world.volumes, world.claims, world.attachments])
             if kept:
                 self.cluster.volumes.observe(kept.pop(rng.choice(sorted(kept))), gone=True)
         elif world.pods:

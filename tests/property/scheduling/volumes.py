@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tiphys.api.types.core_v1 import Node, NodeSelectorRequirement, PersistentVolume, PersistentVolumeClaim, Pod
-from tiphys.api.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity, StorageClass
+from tiphys.api.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment
 
 SELECTED = "volume.kubernetes.io/selected-node"
 ZONE = "topology.kubernetes.io/zone"
+FORMER_ZONE = "failure-domain.beta.kubernetes.io/zone"
 
 
 @dataclass
@@ -23,6 +24,7 @@ class World:
     classes: dict[str, StorageClass] = field(default_factory=dict)
     csi_nodes: dict[str, CSINode] = field(default_factory=dict)
     csi_drivers: dict[str, CSIDriver] = field(default_factory=dict)
+    attachments: dict[str, VolumeAttachment] = field(default_factory=dict)
     capacities: list[CSIStorageCapacity] = field(default_factory=list)
 
 
@@ -142,13 +144,16 @@ def binding(pod: Pod, node: Node, world: World) -> set[str]:
 
 
 def zone(pod: Pod, node: Node, world: World) -> bool:
-    if ZONE not in node.metadata.labels:
+    labels = node.metadata.labels
+    if ZONE not in labels and FORMER_ZONE not in labels:
         return True
     for name in claims_of(pod):
         volume = world.volumes.get(world.claims[name].spec.volume_name or "")
-        zones = volume.metadata.labels.get(ZONE) if volume is not None else None
-        if zones is not None and node.metadata.labels[ZONE] not in zones.split("__"):
-            return False
+        for key in (ZONE, FORMER_ZONE) if volume is not None else ():
+            zones = volume.metadata.labels.get(key) if volume is not None else None
+            # A node that does not have the former name is asked by the present one.
+            if zones is not None and labels.get(key if key in labels else ZONE) not in zones.split("__"):
+                return False
     return True
 
 
@@ -170,6 +175,10 @@ def within_limits(pod: Pod, node: Node, world: World) -> bool:
     there = {handle(name, world) for p, where in world.pods if where == node.metadata.name for name in claims_of(p)} - {
         None
     }
+    for attachment in world.attachments.values():
+        volume = world.volumes.get(attachment.spec.source.persistent_volume_name or "")
+        if attachment.spec.node_name == node.metadata.name and volume is not None and volume.spec.csi is not None:
+            there.add((volume.spec.csi.driver, volume.spec.csi.volume_handle))
     new = {handle(name, world) for name in claims_of(pod)} - there - {None}
     for driver in csi_node.spec.drivers:
         count = driver.allocatable.count if driver.allocatable is not None else None

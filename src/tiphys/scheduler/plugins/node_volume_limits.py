@@ -1,10 +1,15 @@
-"""NodeVolumeLimits: no more volumes of a CSI driver on a node than its CSINode says."""
+"""NodeVolumeLimits: no more volumes of a CSI driver on a node than its CSINode says.
+
+Those count that pods there use, and those that are attached though no pod uses them (any more, or yet).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import numpy as np
 
-from tiphys.scheduler.arrays import Bools, Rows
+from tiphys.scheduler.arrays import ABSENT, Bools, Rows
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.framework import NodeFilter, Plugin, Trigger
 from tiphys.scheduler.template import Template
@@ -53,6 +58,17 @@ def _limits(cluster: Cluster, drivers: set[str]) -> dict[int, dict[str, int]]:
     return found
 
 
+def _attached(cluster: Cluster, rows: Container[int]) -> dict[int, set[Handle]]:
+    """By row, of those given, the volumes that are attached there."""
+    found: dict[int, set[Handle]] = {}
+    for attachment in cluster.volumes.attachments.values():
+        row = cluster.nodes.rows.get(attachment.spec.node_name, ABSENT)
+        volume = cluster.volumes.volumes.get(attachment.spec.source.persistent_volume_name or "")
+        if row in rows and volume is not None and volume.spec.csi is not None:
+            found.setdefault(row, set()).add((volume.spec.csi.driver, volume.spec.csi.volume_handle))
+    return found
+
+
 class _Filter(NodeFilter):
     reason = "node(s) exceed max volume count"
     resolvable = True
@@ -61,6 +77,7 @@ class _Filter(NodeFilter):
         self._asked = asked
         self._limits = limits
         self._claims_on = cluster.claims_on
+        self._attached = _attached(cluster, limits)
         self._table = cluster.volumes
         self._size = cluster.nodes.size
 
@@ -73,6 +90,7 @@ class _Filter(NodeFilter):
 
     def _fits(self, row: int) -> bool:
         there = {handle for key in self._claims_on.get(row, ()) if (handle := handle_of(self._table, key))}
+        there |= self._attached.get(row, set())
         fresh = self._asked - there
         for driver, limit in self._limits[row].items():
             more = sum(1 for name, _ in fresh if name == driver)
