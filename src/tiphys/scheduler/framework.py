@@ -248,7 +248,8 @@ class Plugin:
 
     def may_help(self, template: Template, event: Event) -> bool:
         """Whether an event of a kind in `helped_by` may let such pods pass that this plugin rejected (upstream's
-        QueueingHint). If unsure it may: a pod that is not told waits for five minutes. Asked often: be quick."""
+        QueueingHint). If unsure it may: a pod that is not told waits for five minutes. Of a node, go by how it is now:
+        it may have come after the pod was rejected. Asked often: be quick."""
         return True
 
     def post_filter(self, failure: Failure) -> Candidate | Refusal | None:

@@ -44,7 +44,8 @@ def may_help(plugin: str, waiting: Pod, trigger: Trigger, old: Any, new: Any) ->
     [
         ("NodeResourcesFit", pod("p", cpu="2"), ADDED, None, node("n", cpu="1"), False),
         ("NodeResourcesFit", pod("p", cpu="2"), ADDED, None, node("n", cpu="2"), True),
-        ("NodeResourcesFit", pod("p", cpu="2"), CHANGED, node("n", cpu="2"), node("n", cpu="2", zone="z"), False),
+        ("NodeResourcesFit", pod("p", cpu="2"), CHANGED, node("n", cpu="1"), node("n", cpu="1", zone="z"), False),
+        ("NodeResourcesFit", pod("p", cpu="2"), CHANGED, node("n", cpu="2", taints=TAINT), node("n", cpu="2"), True),
         ("NodeResourcesFit", pod("p", cpu="2"), CHANGED, node("n", cpu="2"), node("n", cpu="3"), True),
         ("NodeResourcesFit", pod("p", cpu="2"), GONE, pod("q", cpu="1"), None, True),
         ("NodeResourcesFit", pod("p", cpu="2"), PLACED, None, pod("q"), False),

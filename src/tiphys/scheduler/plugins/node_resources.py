@@ -40,12 +40,10 @@ class NodeResourcesFit(Plugin):
     def may_help(self, template: Template, event: Event) -> bool:
         if not isinstance(event.new, Node):
             return not isinstance(event.old, Node)
-        # Empty, it must be large enough, and larger than it was before.
-        before = amounts(event.old.status.allocatable) if isinstance(event.old, Node) else {}
+        # Empty, it must be large enough. Whether it is larger than before does not matter: it may have come after the
+        # pod was rejected, and have been closed by another plugin's rule until now.
         has = amounts(event.new.status.allocatable)
-        return any(amount > before.get(name, 0) for name, amount in has.items()) and all(
-            has.get(name, 0) >= wanted or self._is_ignored(name) for name, wanted in template.requests.items()
-        )
+        return all(has.get(name, 0) >= wanted or self._is_ignored(name) for name, wanted in template.requests.items())
 
     def score(self, template: Template, cluster: Cluster) -> NodeScore | None:
         strategy = self.args.scoring_strategy
