@@ -132,9 +132,9 @@ class Scheduler:
         return self._profiles[pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME]
 
     def _facts(self, pod: Pod) -> dict[str, object]:
-        """Of a pod that is another scheduler's, nothing of ours depends on what only our plugins see."""
-        scheduling = self._profiles.get(pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME)
-        return scheduling.profile.facts(pod) if scheduling is not None else {}
+        """Of a pod that is another scheduler's what the first profile sees: it takes room and disks all the same."""
+        first = next(iter(self._profiles.values()))
+        return self._profiles.get(pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME, first).profile.facts(pod)
 
     async def run(self) -> None:
         """Schedule until cancelled. A restart rebuilds everything from the API: what is bound, what waits."""

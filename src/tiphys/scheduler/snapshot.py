@@ -135,8 +135,8 @@ class Snapshot:
         return self._disruptions.of(self.of(PodDisruptionBudget).values())
 
     def _facts(self, pod: Pod) -> dict[str, object]:
-        profile = self.profiles.get(pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME)
-        return profile.facts(pod) if profile is not None else {}
+        first = next(iter(self.profiles.values()))
+        return self.profiles.get(pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME, first).facts(pod)
 
     def observe(self, obj: Any, *, gone: bool = False) -> None:
         """An object that is no pod came, changed or went: `cluster` and `owners` follow. `objects` is not touched."""

@@ -25,6 +25,7 @@ _PHRASES: Final = {
     "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)": "its claim's volume does not exist",
     "node(s) had no available volume zone": "not in its volume's zone",
     "node(s) exceed max volume count": "as many volumes as allowed",
+    "node(s) had no available disk": "a pod there uses its disk",
     "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode": (
         "its claim is for one pod, and another has it"
     ),
