@@ -110,10 +110,13 @@ class StatusManager:
             entry.timer = None
         if entry.task is None and not entry.gone:
             entry.task = asyncio.get_running_loop().create_task(self._send(entry), name=f"status/{uid}")
-            entry.task.add_done_callback(lambda _: self._sent(entry))
+            entry.task.add_done_callback(lambda _: self._sent(uid, entry))
 
-    def _sent(self, entry: _Entry) -> None:
+    def _sent(self, uid: str, entry: _Entry) -> None:
         entry.task = None
+        # What was published after the task's last look, and before it was known to be over, found it still there.
+        if entry.dirty:
+            self._start(uid, entry)
 
     async def _send(self, entry: _Entry) -> None:
         backoff = Backoff(0.2, 2.0, 10.0)
