@@ -75,7 +75,8 @@ def test_a_killed_container_is_restarted_and_counted(cluster: Cluster, namespace
     marker = "sleep 98765"
     cluster.apply(pod("victim", ["sh", "-c", f"exec {marker}"]), namespace)
     cluster.kubectl("wait", "pod/victim", "--for=condition=Ready", "-n", namespace, "--timeout=60s")
-    os.kill(_process_with(marker), signal.SIGKILL)
+    # It runs, but the shell may not have become the program yet.
+    os.kill(eventually(lambda: _process_with(marker), "the program runs", 10), signal.SIGKILL)
 
     def restarted() -> bool:
         status = cluster.get("pod", "victim", "-n", namespace)["status"]["containerStatuses"][0]

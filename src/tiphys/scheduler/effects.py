@@ -57,6 +57,9 @@ class Calls:
                 await call()
             except Exception:
                 _logger.exception("call failed")
+        # Here and not when the task is done: a call in between would wait for a task that looks at no queue.
+        if (task := asyncio.current_task()) is not None:
+            self._tasks.discard(task)
 
 
 class Effects:
