@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tiphys.base.http.server_stream import COALESCE_SECONDS, CREDIT_SECONDS, Flusher
+from tiphys.base.http.server_stream import COALESCE_SECONDS, CREDIT_SECONDS, MANY_STREAMS, Flusher
 
 
 class _Loop:
@@ -62,5 +62,14 @@ def test_a_busy_stream_is_flushed_at_intervals_and_lateness_saves_nothing() -> N
     assert 0 < moment - loop.now <= COALESCE_SECONDS
     loop.now = moment + 1.0  # the loop was busy with something else
     work()
+    flusher.mark(stream)
+    assert [at for at, _ in loop.later] == [loop.now + COALESCE_SECONDS] and not loop.soon
+
+
+def test_what_goes_to_many_waits_for_company() -> None:
+    flusher, stream, loop = _flusher()
+    for _ in range(MANY_STREAMS + 1):
+        flusher.mark(stream)
+    loop.turn()
     flusher.mark(stream)
     assert [at for at, _ in loop.later] == [loop.now + COALESCE_SECONDS] and not loop.soon

@@ -10,6 +10,8 @@ from .messages import Chunk
 COALESCE_SECONDS = 0.005
 CREDIT_SECONDS = 0.04
 """How much waiting a quiet time saves later: the first flushes after it (8, if they are short) do not wait."""
+MANY_STREAMS = 64
+"""What goes to more than these at once waits for company: flushing them all is dear."""
 
 
 class Flusher:
@@ -46,6 +48,8 @@ class Flusher:
         dirty, self._dirty = self._dirty, []
         for writer in dirty:
             writer.flush()
+        if len(dirty) > MANY_STREAMS:
+            self._credit = 0.0
         # Counted from the end: a flush that takes longer than the interval must leave the loop time for the rest.
         self._due = self._loop.time() + COALESCE_SECONDS - self._credit
 
