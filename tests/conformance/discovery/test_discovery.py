@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 from kubernetes.client import ApiClient
+from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient, EagerDiscoverer
 
 from tests.conformance.api.running import Answer, RunningServer
@@ -101,10 +102,15 @@ def test_a_definition_in_the_raw_document(raw: Raw, group: str) -> None:
 
 def test_every_group_has_its_version_and_resources(api_client: ApiClient) -> None:
     """[sig-api-machinery] Discovery should locate the groupVersion and a resource within each APIGroup [Conformance]"""
-    custom = client.CustomObjectsApi(api_client)
-    for found in client.ApisApi(api_client).get_api_versions().groups:
+    custom, apis = client.CustomObjectsApi(api_client), client.ApisApi(api_client)
+    for found in apis.get_api_versions().groups:
         for version in found.versions:
-            resources = custom.get_api_resources(found.name, version.version)
+            try:
+                resources = custom.get_api_resources(found.name, version.version)
+            except ApiException:
+                # Custom resources of a test before may be just going away; what is listed is there.
+                assert found.name not in {group.name for group in apis.get_api_versions().groups}
+                break
             assert resources.group_version == version.group_version
             assert resources.resources
 
