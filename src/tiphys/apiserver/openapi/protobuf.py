@@ -77,8 +77,8 @@ def _parameter(parameter: Mapping[str, Any]) -> bytes:
     name, place = parameter.get("name", ""), parameter.get("in", "")
     required = _number(1, 1) if parameter.get("required") else b""
     if place == "body":
-        body = _text(2, name) + (_number(3, 1) if required else b"") + _text(4, place)
-        return _message(1, _message(1, body + _message(5, _message(1, _schema(parameter.get("schema", {}))))))
+        body = _text(2, name) + _text(3, place) + (_number(4, 1) if required else b"")
+        return _message(1, _message(1, body + _message(5, _schema(parameter.get("schema", {})))))
     # Query parameters have one more field (allow_empty_value) before their type.
     kind = _text(6 if place in ("query", "formData") else 5, parameter.get("type", ""))
     value = required + _text(2, place) + _text(3, parameter.get("description", "")) + _text(4, name) + kind
