@@ -89,7 +89,6 @@ def up(
     ] = None,
 ) -> None:
     """Start a cluster on this machine, or bring it back; then run the demo. Safe to run again."""
-    from tiphys.cmd.scheduler import text_of
     from tiphys.cmd.up import UpOptions
     from tiphys.cmd.up import up as start
 
@@ -117,7 +116,7 @@ def up(
             network_backend=_network_backend(network_backend),
             node_monitor_grace_period=grace_period,
             default_unreachable_toleration_seconds=toleration,
-            scheduler_config=text_of("--scheduler-config", scheduler_config),
+            scheduler_config=_scheduler_config(scheduler_config),
             given=_given(context),
         )
     )
@@ -321,6 +320,15 @@ def _port_range(text: str) -> tuple[int, int]:
     if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last) <= 65535):
         raise ConfigError(f"--node-port-range {text} is not a range of ports such as 30000-32767")
     return int(first), int(last)
+
+
+def _scheduler_config(path: Path | None) -> str:
+    if path is None:
+        return ""
+    # Only now: the scheduler's rooms and NumPy are nothing that starting a cluster needs.
+    from tiphys.cmd.scheduler import text_of
+
+    return text_of("--scheduler-config", path)
 
 
 def _network_backend(text: str) -> Literal["vxlan", "routes", ""]:
