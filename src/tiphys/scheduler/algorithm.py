@@ -153,14 +153,8 @@ class Algorithm:
         picky = any(other.template.anti_affinity for other in others)
         if not picky and self.evaluations.of(template).demand() is not None:
             return True
-        guests = [PodInfo(other.pod, other.template) for other in others]
-        for guest in guests:
-            cluster.place(guest, name)
-        try:
+        with cluster.hosting(others, name):
             return self.evaluations.of(template).takes(row)
-        finally:
-            for guest in guests:
-                cluster.remove(guest)
 
     def waits_for_victims(self, info: PodInfo) -> bool:
         """Whether pods are already being removed for it."""

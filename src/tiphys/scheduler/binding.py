@@ -55,12 +55,8 @@ class Bindings:
         self._bound = bound
         self._tasks: dict[PodKey, asyncio.Task[None]] = {}
 
-    def start(self, info: PodInfo, profile: Profile, effects: Effects, failed: Failed) -> None:
-        """See the drawing, and Start."""
-        self.start_together([Start(info, profile, effects, failed)], None)
-
     def start_together(self, starts: Sequence[Start], together: Together | None) -> None:
-        """Bind them all; `together`: none of them before enough of them are ready."""
+        """Bind them all: see the drawing, and Start. `together`: none of them before enough of them are ready."""
         ready: list[tuple[Start, dict[str, Wait], list[Plugin]]] = []
         for start in starts:
             try:

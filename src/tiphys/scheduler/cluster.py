@@ -5,7 +5,8 @@ Pure: changed by calls, does no I/O. Pods on a node not (or no longer) known wai
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -157,6 +158,21 @@ class Cluster:
         del self.pods_on[info.row][info.key]
         self._count(info, -1)
         info.row = ABSENT
+
+    @contextmanager
+    def hosting(self, others: Iterable[PodInfo], node_name: str) -> Iterator[None]:
+        """As if `others`, which have no node, were there: for a question that is asked meanwhile.
+
+        What was derived from the cluster meanwhile is stale afterwards, until it is refreshed.
+        """
+        guests = [PodInfo(other.pod, other.template) for other in others]
+        for guest in guests:
+            self.place(guest, node_name)
+        try:
+            yield
+        finally:
+            for guest in guests:
+                self.remove(guest)
 
     def terminating(self, info: PodInfo) -> None:
         """The pod is being deleted: it still takes room, but spreading no longer counts it."""

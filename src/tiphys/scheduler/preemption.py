@@ -105,20 +105,16 @@ def _dry_run(failure: Failure, row: int, budgets: Sequence[Disruption]) -> Candi
     info, cluster, evaluations = failure.info, failure.cluster, failure.evaluations
     node_name = cluster.nodes.names[row]
     lower = [pod for pod in cluster.pods_on[row].values() if pod.priority < info.priority]
-    guests = [PodInfo(other.pod, other.template) for other in failure.nominations.before(info, node_name)]
+    others = failure.nominations.before(info, node_name)
     removed: list[PodInfo] = []
 
     def takes() -> bool:
         if not evaluations.of(info.template).takes(row):
             return False
-        with_guests = True
-        if guests:
-            for guest in guests:
-                cluster.place(guest, node_name)
-            with_guests = evaluations.of(info.template).takes(row)
-            for guest in guests:
-                cluster.remove(guest)
-        return with_guests
+        if not others:
+            return True
+        with cluster.hosting(others, node_name):
+            return evaluations.of(info.template).takes(row)
 
     try:
         for pod in lower:
