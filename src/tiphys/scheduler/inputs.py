@@ -32,6 +32,7 @@ from tiphys.scheduler.gangs.watching import PodGroupWatch
 from tiphys.scheduler.lean import LeanNodes, LeanPods
 from tiphys.scheduler.nominations import Nominations
 from tiphys.scheduler.queue import SchedulingQueue
+from tiphys.scheduler.template import DEFAULT_SCHEDULER_NAME
 from tiphys.scheduler.volume_binder import VolumeBinder
 
 _STORAGE: Final = (
@@ -248,7 +249,7 @@ class Inputs:
             self._happened(Trigger.POD_GONE, pod, None)
 
     def _ours(self, pod: Pod) -> bool:
-        return (pod.spec.scheduler_name or "default-scheduler") in self._scheduler_names
+        return (pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME) in self._scheduler_names
 
 
 def selector_of(controller: ReplicaSet | StatefulSet | ReplicationController) -> Selector:

@@ -8,8 +8,7 @@ from typing import Any
 from tiphys.api.types.core_v1 import Pod
 from tiphys.scheduler.framework import Plugin, Point, has_point
 from tiphys.scheduler.plugins import DEFAULT_PLUGINS
-
-DEFAULT_SCHEDULER_NAME = "default-scheduler"
+from tiphys.scheduler.template import DEFAULT_SCHEDULER_NAME as DEFAULT_SCHEDULER_NAME
 
 
 class Profile:

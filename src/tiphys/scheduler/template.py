@@ -30,6 +30,7 @@ from tiphys.scheduler.volumes import claims_used
 _encode = msgspec.json.Encoder(order="deterministic", enc_hook=str).encode
 _ids = itertools.count(1)
 
+DEFAULT_SCHEDULER_NAME: Final = "default-scheduler"
 HostPort = tuple[str, str, int]
 """(address, protocol, port); the address is "0.0.0.0" for all."""
 
@@ -72,7 +73,7 @@ class Template:
         #: What plugins look at beyond this: by plugin, what its `key` says of the pod.
         self.facts: Final = facts
         self.id = next(_ids)
-        self.scheduler_name: Final = spec.scheduler_name or "default-scheduler"
+        self.scheduler_name: Final = spec.scheduler_name or DEFAULT_SCHEDULER_NAME
         self.namespace: Final = pod.metadata.namespace or ""
         self.labels: Final = pod.metadata.labels
         self.node_selector: Final = spec.node_selector

@@ -21,12 +21,12 @@ from tiphys.scheduler.explaining.phrases import phrase
 from tiphys.scheduler.explaining.remedies import Scene, notes
 from tiphys.scheduler.explaining.search import search
 from tiphys.scheduler.nodes import NodeTable
+from tiphys.scheduler.template import DEFAULT_SCHEDULER_NAME
 
-DEFAULT_SCHEDULER: Final = "default-scheduler"
 MAXIMUM_NAMED_GROUPS: Final = 40
 
 
-def explain(pod: Pod, model: Model, schedulers: Collection[str] = (DEFAULT_SCHEDULER,)) -> Explanation:
+def explain(pod: Pod, model: Model, schedulers: Collection[str] = (DEFAULT_SCHEDULER_NAME,)) -> Explanation:
     """Why `pod` is where it is. `schedulers` are those known to run. Leaves the model's cluster as it was."""
     base = base_of(pod)
     if (settled := started.settled(pod, base)) is not None:
@@ -46,7 +46,7 @@ def explain(pod: Pod, model: Model, schedulers: Collection[str] = (DEFAULT_SCHED
     )
     if len(groups) > MAXIMUM_NAMED_GROUPS:
         base = replace(base, left_out={"groups": len(groups) - MAXIMUM_NAMED_GROUPS})
-    name = pod.spec.scheduler_name or DEFAULT_SCHEDULER
+    name = pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME
     if name not in schedulers and not base.reported:
         said = f"It waits for a scheduler called {name}, and none of that name has looked at it"
         return bounded(replace(base, verdict=Verdict.UNKNOWN_SCHEDULER, summary=f"{said}."))

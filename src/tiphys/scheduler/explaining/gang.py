@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from tiphys.api.types.core_v1 import Pod
-from tiphys.scheduler.explaining.explain import DEFAULT_SCHEDULER, explain
+from tiphys.scheduler.explaining.explain import explain
 from tiphys.scheduler.explaining.explanation import Explanation, Verdict, bounded, counted
 from tiphys.scheduler.explaining.model import Model
 from tiphys.scheduler.explaining.replicas import count_nodes
-from tiphys.scheduler.template import PodInfo
+from tiphys.scheduler.template import DEFAULT_SCHEDULER_NAME, PodInfo
 
 _MAY_BE_FOR_ITS_GANG: Final = (Verdict.SCHEDULABLE, Verdict.UNSCHEDULABLE, Verdict.GATED)
 
@@ -30,7 +30,7 @@ class Gang(NamedTuple):
 
 
 def explain_member(
-    pod: Pod, gang: Gang, model: Model, schedulers: Collection[str] = (DEFAULT_SCHEDULER,)
+    pod: Pod, gang: Gang, model: Model, schedulers: Collection[str] = (DEFAULT_SCHEDULER_NAME,)
 ) -> Explanation:
     """Why `pod` waits, if it does so for its group; else the answer for the pod alone."""
     alone = explain(pod, model, schedulers)

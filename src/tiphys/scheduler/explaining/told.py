@@ -13,6 +13,7 @@ from tiphys.scheduler.explaining import started
 from tiphys.scheduler.explaining.carried import Carried
 from tiphys.scheduler.explaining.explain import base_of, gated
 from tiphys.scheduler.explaining.explanation import Explanation, NodeGroup, PluginReason, Verdict, bounded
+from tiphys.scheduler.template import DEFAULT_SCHEDULER_NAME
 
 _LIMITED: Final = (
     "This is what the scheduler wrote at the pod. You may not list nodes, pods and namespaces of the whole cluster, "
@@ -28,7 +29,7 @@ def told(pod: Pod) -> Explanation:
     if pod.spec.scheduling_gates:
         return bounded(gated(pod, base, "SchedulingGates", ""))
     if not base.reported:
-        name = pod.spec.scheduler_name or "default-scheduler"
+        name = pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME
         said = f"It waits for {name}, which has said nothing about it yet"
         return replace(base, verdict=Verdict.WAITING, summary=f"{said}.")
     carried = _carried(pod)

@@ -10,16 +10,16 @@ import random
 import subprocess
 import sys
 import tomllib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from tests.unit.scheduler.objects import node, pod
+from tests.unit.scheduler.test_scheduler import until
 from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import ConfigMap, Node, Pod, ServiceAccount
 from tiphys.api.types.meta_v1 import ObjectMeta
@@ -68,13 +68,6 @@ async def scheduling(client: Client) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
-    async with asyncio.timeout(10):
-        while not (found := await condition()):  # noqa: ASYNC110
-            await asyncio.sleep(0.002)
-        return found
 
 
 async def add_node(plane: ControlPlane, name: str, **labels: str) -> None:
