@@ -6,8 +6,13 @@ import contextlib
 from collections.abc import Generator
 
 import pytest
+from hypothesis import register_random
 
 from tests.e2e.cluster import Cluster
+from tiphys.base.chance import CHANCE
+
+# What hypothesis replays is to find the same chance.
+register_random(CHANCE)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -48,6 +48,19 @@ def test_no_drawer_for_odds_and_ends() -> None:
     assert not names & FORBIDDEN_NAMES
 
 
+def test_chance_is_the_programs_own() -> None:
+    """The module's generator is of the process we run in; see `tiphys.base.chance`."""
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "random":
+                taken = {alias.name for alias in node.names}
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "random":
+                taken = {node.attr}
+            else:
+                continue
+            assert taken <= {"Random", "SystemRandom"}, f"{relative(path)}:{node.lineno} draws from the module"
+
+
 def test_rooms_say_what_may_enter() -> None:
     for room in sorted(p for p in SOURCE.iterdir() if p.is_dir() and not p.name.startswith("__")):
         text = ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""

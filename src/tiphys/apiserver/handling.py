@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import perf_counter
@@ -19,6 +18,7 @@ from tiphys.apiserver.flow_control.controller import Classified, FlowControl, Re
 from tiphys.apiserver.health import NOSNIFF
 from tiphys.apiserver.routing import RequestInfo, Router
 from tiphys.apiserver.statistics import RequestStatistics
+from tiphys.base.chance import CHANCE
 from tiphys.base.http.messages import CLOSE, BadRequest, HeaderList, Query, Request, Response
 from tiphys.base.logging import get_logger
 
@@ -229,7 +229,7 @@ class AuditIds:
     def next(self) -> bytes:
         """One that was not given before."""
         if not self._left:
-            text = f"{random.getrandbits(92):023x}"
+            text = f"{CHANCE.getrandbits(92):023x}"
             self._prefix = f"{text[:8]}-{text[8:12]}-4{text[12:15]}-a{text[15:18]}-{text[18:23]}".encode()
             self._left = 1 << 28
         self._left -= 1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from tiphys.base.chance import CHANCE
 
 
 @dataclass(slots=True)
@@ -18,7 +19,7 @@ class Backoff:
     factor: float = 2.0
     maximum_seconds: float = 30.0
     jitter: float = 0.1
-    draw: Callable[[], float] = random.random
+    draw: Callable[[], float] = CHANCE.random
     failures: int = field(default=0, init=False)
 
     def next_seconds(self) -> float:

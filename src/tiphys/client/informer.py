@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import random
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from tiphys.api.errors import ApiError
 from tiphys.api.scheme import Resource
 from tiphys.api.selectors import Selector
 from tiphys.base.backoff import Backoff
+from tiphys.base.chance import CHANCE
 from tiphys.base.clock import Clock, SystemClock
 from tiphys.base.logging import get_logger
 from tiphys.client.cache import Indexer, ObjectCache, ObjectKey, key_of
@@ -68,7 +68,7 @@ class Informer(Generic[T]):
         indexes: Mapping[str, Indexer[T]] | None = None,
         transform: Callable[[T], T] | None = None,
         clock: Clock | None = None,
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] = CHANCE.random,
     ) -> None:
         self.view = view_of(kind)
         self.cache: ObjectCache[T] = ObjectCache(indexes)

@@ -8,7 +8,6 @@ candidate ──(lease free or expired, update wins)──► leader ──(rene
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +17,7 @@ import msgspec
 from tiphys.api.errors import ApiError
 from tiphys.api.types.coordination_v1 import Lease, LeaseSpec
 from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.base.chance import CHANCE
 from tiphys.base.clock import Clock, SystemClock, rfc3339_micro
 from tiphys.base.logging import get_logger
 from tiphys.client.client import Client
@@ -55,7 +55,7 @@ class LeaderElector:
         config: ElectionConfig,
         *,
         clock: Clock | None = None,
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] = CHANCE.random,
     ) -> None:
         self.is_leader = False
         self._client = client

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from typing import Final, cast
 from urllib.parse import urlsplit
 
 from tiphys.base.backoff import Backoff
+from tiphys.base.chance import CHANCE
 from tiphys.base.logging import get_logger
 from tiphys.base.tasks import Supervisor
 from tiphys.cmd.config import ClusterConfig
@@ -50,7 +50,7 @@ class Balancer:
     """``await start(host, port)``, then ``run()`` until cancelled, then ``close()``."""
 
     def __init__(
-        self, upstreams: Sequence[tuple[str, int]], *, shuffle: Callable[[list[Upstream]], None] = random.shuffle
+        self, upstreams: Sequence[tuple[str, int]], *, shuffle: Callable[[list[Upstream]], None] = CHANCE.shuffle
     ) -> None:
         if not upstreams:
             raise ValueError("a balancer needs an upstream")

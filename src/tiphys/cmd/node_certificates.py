@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import random
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -33,6 +32,7 @@ from tiphys.api.certificate_requests import (
 )
 from tiphys.api.errors import ApiError
 from tiphys.base.backoff import Backoff
+from tiphys.base.chance import CHANCE
 from tiphys.base.clock import Clock, SystemClock
 from tiphys.base.http.tls import load_identity, server_context
 from tiphys.base.logging import get_logger
@@ -127,7 +127,7 @@ class NodeCertificates:
         config: NodeIdentity,
         *,
         clock: Clock | None = None,
-        share: Callable[[], float] = lambda: random.uniform(*RENEW_SHARES),
+        share: Callable[[], float] = lambda: CHANCE.uniform(*RENEW_SHARES),
     ) -> None:
         self._client = client
         self._clock = clock or SystemClock()

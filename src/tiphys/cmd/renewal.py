@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
+from tiphys.base.chance import CHANCE
 from tiphys.base.clock import Clock, SystemClock
 from tiphys.base.logging import get_logger
 from tiphys.cmd.certificates import PkiError
@@ -37,7 +37,7 @@ class Renewal:
         *,
         renews: bool,
         clock: Clock | None = None,
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] = CHANCE.random,
     ) -> None:
         self._config = config
         self._renews = renews

@@ -1,6 +1,6 @@
 """The fixtures of tests that need a running API and nothing else; see `running`.
 
-server       a running apiserver, one for the session; no controllers
+server       a running apiserver, one for a folder of tests; no controllers
 controlled   the same with the controller manager beside it, another server
 api_client   the official client of `server`; `controlled_client` of `controlled`
 raw          raw("GET", path, body, headers) -> Answer
@@ -33,25 +33,25 @@ __all__ = [
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server() -> Iterator[RunningServer]:
     with running_server() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def controlled() -> Iterator[RunningServer]:
     with running_server(controllers=True) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def api_client(server: RunningServer) -> Iterator[ApiClient]:
     with server.api_client() as client:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def controlled_client(controlled: RunningServer) -> Iterator[ApiClient]:
     with controlled.api_client() as client:
         yield client

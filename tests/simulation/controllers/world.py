@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import Namespace, Pod
 from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.base.chance import CHANCE
 from tiphys.base.http.messages import PeerIdentity
 from tiphys.client import Client, InProcessTransport
 from tiphys.controllers.config import ControllerManagerConfig
@@ -80,7 +80,7 @@ async def world(
     decide: Callable[[Pod], str] | None = None,
     config: ControllerManagerConfig | None = None,
 ) -> AsyncIterator[World]:
-    random.seed(seed)
+    CHANCE.seed(seed)
     clock = VirtualClock()
     async with control_plane(clock=clock) as plane:
         network = FaultyTransport(InProcessTransport(plane.server.handler, MANAGER), seed, probability=faults)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any, Final
 
 from tiphys.api import advice, defaulting, errors, field_errors, strategy, validation
@@ -18,6 +17,7 @@ from tiphys.apiserver.registry.versions import Versions
 from tiphys.apiserver.registry.views import View
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.watch_cache.cache import ResourceCache
+from tiphys.base.chance import CHANCE
 from tiphys.base.http.messages import Request
 from tiphys.store.backend import RevisionMismatch
 
@@ -30,7 +30,7 @@ _NAMESPACE_MISMATCH: Final = "the namespace of the provided object does not matc
 
 def random_suffix() -> str:
     """Five characters for a generated name, of upstream's vowel-free alphabet."""
-    return "".join(random.choices(_SUFFIX_LETTERS, k=5))
+    return "".join(CHANCE.choices(_SUFFIX_LETTERS, k=5))
 
 
 class Creator:

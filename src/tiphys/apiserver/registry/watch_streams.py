@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -15,6 +14,7 @@ from tiphys.apiserver.watch_cache.filters import Filter
 from tiphys.apiserver.watch_cache.history import CacheEvent
 from tiphys.apiserver.watch_cache.objects import CachedObject
 from tiphys.apiserver.watch_cache.watchers import Renderer, Rendering, Watcher, WatchGroup
+from tiphys.base.chance import CHANCE
 from tiphys.base.http.messages import Chunk, StreamWriter
 
 _MINIMUM_TIMEOUT_SECONDS: Final = 1800.0
@@ -146,7 +146,7 @@ class WatchStream:
 
     def _timeout_seconds(self) -> float:
         wanted = self._options.timeout_seconds
-        return float(wanted) if wanted else _MINIMUM_TIMEOUT_SECONDS * (1 + random.random())
+        return float(wanted) if wanted else _MINIMUM_TIMEOUT_SECONDS * (1 + CHANCE.random())
 
 
 class _Backlog:

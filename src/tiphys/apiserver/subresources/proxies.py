@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import random
 import ssl
 from collections.abc import Awaitable
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from tiphys.api.types.discovery_v1 import Endpoint, EndpointSlice
 from tiphys.apiserver.admission.chain import Lookup
 from tiphys.apiserver.routing import RequestInfo
 from tiphys.apiserver.streaming.reverse_proxy import reverse_proxy
+from tiphys.base.chance import CHANCE
 from tiphys.base.http.messages import Request, Response
 from tiphys.base.http.tls import client_context
 
@@ -84,7 +84,7 @@ class Proxy:
         if not backends:
             text = f'no endpoints available for service "{target.name}"'
             raise errors.service_unavailable(text)
-        host, number = random.choice(backends)
+        host, number = CHANCE.choice(backends)
         return self._url(target.scheme, _outside(host), number)
 
     def _is_pods(self, endpoint: Endpoint, namespace: str) -> bool:
