@@ -17,10 +17,29 @@ allows; no evaluation can hang. Macros of two variables and sortBy do not exist 
 Pure: no I/O; a call never blocks longer than its bound.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from tiphys.api.cel.declarations import DYN, Declared, declare
-from tiphys.api.cel.environments import CompileError, Environment
-from tiphys.api.cel.programs import CostExceeded, EvaluationError, Program
-from tiphys.api.cel.values import expose
+from tiphys.api.cel.errors import CompileError, CostExceeded, EvaluationError
+
+if TYPE_CHECKING:
+    from tiphys.api.cel.environments import Environment
+    from tiphys.api.cel.programs import Program
+    from tiphys.api.cel.values import align, expose
+else:
+    # The runtime is 25 MB of memory: it is loaded for the first expression, and most clusters have none.
+    _LATER = {"Environment": "environments", "Program": "programs", "align": "values", "expose": "values"}
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+        globals()[name] = found
+        return found
+
 
 __all__ = [
     "DYN",
@@ -30,6 +49,7 @@ __all__ = [
     "Environment",
     "EvaluationError",
     "Program",
+    "align",
     "declare",
     "expose",
 ]

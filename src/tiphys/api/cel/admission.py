@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
+from tiphys.api import cel
 from tiphys.api.cel.declarations import BOOL, DYN, INT, STRING, TIMESTAMP, Declared, list_of, map_of, object_of
-from tiphys.api.cel.environments import Environment
-from tiphys.api.cel.libraries.messages import AUTHORIZER, PATCH, QUANTITY, RESOURCE_CHECK
+from tiphys.api.cel.type_names import AUTHORIZER, PATCH, QUANTITY, RESOURCE_CHECK
 
 _KIND: Final = object_of(group=STRING, version=STRING, kind=STRING)
 _RESOURCE: Final = object_of(group=STRING, version=STRING, resource=STRING)
@@ -73,8 +73,8 @@ PATCHES: Final = f"list({PATCH})"
 
 
 @cache
-def _plain(has_params: bool, has_authorizer: bool) -> Environment:
-    return Environment(_variables(has_params, has_authorizer))
+def _plain(has_params: bool, has_authorizer: bool) -> cel.Environment:
+    return cel.Environment(_variables(has_params, has_authorizer))
 
 
 def _variables(has_params: bool, has_authorizer: bool) -> dict[str, Declared]:
@@ -88,17 +88,17 @@ def _variables(has_params: bool, has_authorizer: bool) -> dict[str, Declared]:
 
 def admission(
     *, has_params: bool, has_authorizer: bool = True, variables: Mapping[str, Declared] | None = None
-) -> Environment:
+) -> cel.Environment:
     """The environment of a policy or match condition; `variables`: the policy's own, by name, None if it has none."""
     if variables is None:
         return _plain(has_params, has_authorizer)
-    return Environment({**_variables(has_params, has_authorizer), "variables": object_of(**variables)})
+    return cel.Environment({**_variables(has_params, has_authorizer), "variables": object_of(**variables)})
 
 
 @cache
-def devices() -> Environment:
+def devices() -> cel.Environment:
     """The environment of selectors of devices."""
-    return Environment({"device": DEVICE})
+    return cel.Environment({"device": DEVICE})
 
 
 def declared_as(result: str) -> Declared:

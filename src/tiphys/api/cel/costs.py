@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from tiphys.api.cel import syntax
 from tiphys.api.cel.declarations import UNBOUNDED, Declared
-from tiphys.api.cel.libraries.messages import OPAQUE
+from tiphys.api.cel.type_names import OPAQUE
 
 _TRAVERSAL: Final = 0.1
 _REGEX: Final = 0.25

@@ -19,11 +19,13 @@ from google.protobuf import descriptor_pb2
 from tiphys.api.cel import syntax
 from tiphys.api.cel.costs import estimate
 from tiphys.api.cel.declarations import Declared
+from tiphys.api.cel.errors import MAXIMUM_CHARACTERS, CompileError
 from tiphys.api.cel.libraries import FUNCTIONS
 from tiphys.api.cel.libraries.function import Function
-from tiphys.api.cel.libraries.messages import OPAQUE, RUNNING, pool
+from tiphys.api.cel.libraries.messages import RUNNING, pool
 from tiphys.api.cel.literals import check_tree, is_plain
 from tiphys.api.cel.programs import Program
+from tiphys.api.cel.type_names import OPAQUE
 
 _PLAIN: Final = {
     "bool": cel.Type.BOOL,
@@ -64,11 +66,6 @@ _UNDECLARED: Final = re.compile(
     r"ERROR: <input>:(\d+):(\d+): undeclared reference to '(\w+)((?:\.\w+)+)' \(in container ''\)\n \| (.*)\n \| \.*\^"
 )
 _STATUS: Final = re.compile(r"\A[A-Z_]+: (.*?)(?: \[[A-Z_]+\])?\Z", re.DOTALL)
-MAXIMUM_CHARACTERS: Final = 100_000
-
-
-class CompileError(Exception):
-    """An expression that is none, or not one of its variables. The text is upstream's, with lines and columns."""
 
 
 def _extensions() -> list[Any]:
@@ -347,4 +344,4 @@ def _refer(tree: syntax.Tree, number: int, overload: str) -> None:
     entry.value.overload_id.append(overload)
 
 
-__all__ = ["OPAQUE", "CompileError", "Environment", "Function", "running"]
+__all__ = ["OPAQUE", "Environment", "Function", "running"]

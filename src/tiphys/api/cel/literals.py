@@ -8,8 +8,8 @@ from google.protobuf import duration_pb2, timestamp_pb2
 
 from tiphys.api.cel import syntax
 from tiphys.api.cel.libraries import FUNCTIONS
-from tiphys.api.cel.libraries.messages import OPAQUE
 from tiphys.api.cel.libraries.texts import compiled
+from tiphys.api.cel.type_names import OPAQUE
 
 _UNTYPED: Final = frozenset(row.overload for row in FUNCTIONS if row.run is not None and row.runs_on)
 _OPTIONAL: Final = frozenset(row.overload for row in FUNCTIONS if row.wraps)

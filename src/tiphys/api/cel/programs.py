@@ -7,11 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tiphys.api.cel.costs import Cost
-
-PER_CALL_LIMIT: Final = 1_000_000
-"""The most that one evaluation may cost."""
-RUNTIME_BUDGET: Final = 10_000_000
-"""The most that all rules of one object may cost."""
+from tiphys.api.cel.errors import CostExceeded, EvaluationError
 
 _STATUS: Final = re.compile(r"\A[A-Z_]+: (.*?)(?: \[[A-Z_]+\])?\Z", re.DOTALL)
 _WORDS: Final = (
@@ -25,14 +21,6 @@ _WORDS: Final = (
 )
 _SCALARS: Final = frozenset(("BOOL", "INT", "UINT", "DOUBLE", "STRING", "BYTES", "NULL"))
 _OVER: Final = ("Iteration budget exceeded", "recursion limit exceeded")
-
-
-class EvaluationError(Exception):
-    """An expression that came to no value: ``no such key: name``."""
-
-
-class CostExceeded(EvaluationError):
-    """An evaluation that was stopped for what it cost."""
 
 
 class Program:

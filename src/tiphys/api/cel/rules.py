@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
+from tiphys.api import cel
 from tiphys.api.cel.declarations import Declared
-from tiphys.api.cel.environments import CompileError, Environment
-from tiphys.api.cel.programs import Program
+from tiphys.api.cel.errors import CompileError
 
 EXTENSION: Final = "x-kubernetes-validations"
 
@@ -22,9 +22,9 @@ class Rule(msgspec.Struct, frozen=True):
     """
 
     given: Mapping[str, Any]
-    program: Program | None = None
+    program: cel.Program | None = None
     problem: str = ""
-    message: Program | None = None
+    message: cel.Program | None = None
     message_problem: str = ""
 
     @property
@@ -38,23 +38,23 @@ class Rule(msgspec.Struct, frozen=True):
 
 def compile_rules(given: Sequence[Mapping[str, Any]], declared: Declared) -> list[Rule]:
     """The rules on data of a type, in their order."""
-    plain: Environment | None = None
-    optional: Environment | None = None
+    plain: cel.Environment | None = None
+    optional: cel.Environment | None = None
     made: list[Rule] = []
     for rule in given:
         try:
             if rule.get("optionalOldSelf"):
-                optional = optional or Environment({"self": declared}, previous=declared)
+                optional = optional or cel.Environment({"self": declared}, previous=declared)
                 made.append(_compiled(rule, optional))
             else:
-                plain = plain or Environment({"self": declared, "oldSelf": declared})
+                plain = plain or cel.Environment({"self": declared, "oldSelf": declared})
                 made.append(_compiled(rule, plain))
         except CompileError as error:
             made.append(Rule(rule, problem=f"compilation failed: {error}"))
     return made
 
 
-def _compiled(given: Mapping[str, Any], environment: Environment) -> Rule:
+def _compiled(given: Mapping[str, Any], environment: cel.Environment) -> Rule:
     if not given.get("rule", "").strip():
         return Rule(given)
     try:

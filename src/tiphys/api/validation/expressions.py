@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tiphys.api.cel import CompileError, Declared, Environment
+from tiphys.api import cel
 from tiphys.api.cel.admission import PATCHES, admission, declared_as, devices
 from tiphys.api.field_errors import FieldError, duplicate, invalid, not_supported, required, too_long
 
@@ -21,12 +21,12 @@ def check_condition(expression: str, path: str, errors: list[FieldError], *, has
 
 
 def check_expression(
-    environment: Environment, expression: str, results: tuple[str, ...], path: str, errors: list[FieldError]
+    environment: cel.Environment, expression: str, results: tuple[str, ...], path: str, errors: list[FieldError]
 ) -> str:
     """One expression; empty `results` are any. Returns the type it has, ``dyn`` if it has none."""
     try:
         result = environment.compile(expression).result
-    except CompileError as error:
+    except cel.CompileError as error:
         errors.append(invalid(path, expression, f"compilation failed: {error}"))
         return "dyn"
     if results and result not in results:
@@ -42,7 +42,7 @@ def check_selector(expression: str, path: str, errors: list[FieldError]) -> None
         return
     try:
         result = devices().compile(expression).result
-    except CompileError as error:
+    except cel.CompileError as error:
         errors.append(invalid(path, expression, f"compilation failed: {error}"))
         return
     if result not in ("bool", "dyn"):
@@ -85,14 +85,14 @@ def check_mutation_expressions(spec: Any, errors: list[FieldError]) -> None:
             # Its types are those of the objects that it meets.
             try:
                 environment.parse(apply.expression)
-            except CompileError as error:
+            except cel.CompileError as error:
                 where = f"{path}.applyConfiguration.expression"
                 errors.append(invalid(where, apply.expression, f"compilation failed: {error}"))
 
 
-def _check_variables(variables: Any, has_params: bool, errors: list[FieldError]) -> Environment:
+def _check_variables(variables: Any, has_params: bool, errors: list[FieldError]) -> cel.Environment:
     """Each may speak of those before it. Returns the environment that has them all."""
-    known: dict[str, Declared] = {}
+    known: dict[str, cel.Declared] = {}
     for index, variable in enumerate(variables):
         if variable.name.isidentifier() and variable.expression.strip():
             environment = admission(has_params=has_params, variables=known)
@@ -101,7 +101,7 @@ def _check_variables(variables: Any, has_params: bool, errors: list[FieldError])
     return admission(has_params=has_params, variables=known if variables else None)
 
 
-def _check_message(validation: Any, environment: Environment, path: str, errors: list[FieldError]) -> None:
+def _check_message(validation: Any, environment: cel.Environment, path: str, errors: list[FieldError]) -> None:
     message, expression = validation.message or "", validation.message_expression or ""
     if expression and not expression.strip():
         errors.append(invalid(f"{path}.messageExpression", expression, "must be non-empty if specified"))
@@ -115,7 +115,7 @@ def _check_message(validation: Any, environment: Environment, path: str, errors:
         errors.append(not_supported(f"{path}.reason", validation.reason, _REASONS))
 
 
-def _check_annotation(annotation: Any, environment: Environment, path: str, errors: list[FieldError]) -> None:
+def _check_annotation(annotation: Any, environment: cel.Environment, path: str, errors: list[FieldError]) -> None:
     if not annotation.key:
         errors.append(required(f"{path}.key", "key is not specified"))
     expression = annotation.value_expression

@@ -23,10 +23,9 @@ from typing import Any, Final
 import msgspec
 
 from tiphys.api import cel
+from tiphys.api.cel.errors import PER_CALL_LIMIT, RUNTIME_BUDGET
 from tiphys.api.cel.paths import normalize
-from tiphys.api.cel.programs import PER_CALL_LIMIT, RUNTIME_BUDGET
 from tiphys.api.cel.rules import EXTENSION, Rule, compile_rules
-from tiphys.api.cel.values import align
 from tiphys.api.field_errors import FieldError, duplicate, forbidden, invalid, required
 from tiphys.apiserver.customresources.correlation import Correlated
 
@@ -167,7 +166,7 @@ class _Run:
         bindings = {"self": cel.expose(node.declared, data)}
         previous = dict(bindings)
         if old is not None and any(rule.uses_previous for rule in node.rules):
-            previous["oldSelf"] = cel.expose(node.declared, align(node.declared, data, old))
+            previous["oldSelf"] = cel.expose(node.declared, cel.align(node.declared, data, old))
         for rule, place in zip(node.rules, node.places, strict=True):
             if rule.problem:
                 self.found.append(invalid(at, node.type, f"rule compile error: {rule.problem}"))

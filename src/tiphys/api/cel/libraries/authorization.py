@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tiphys.api.cel.libraries.function import Function
-from tiphys.api.cel.libraries.messages import AUTHORIZER, DECISION, GROUP_CHECK, PATH_CHECK, RESOURCE_CHECK
+from tiphys.api.cel.type_names import AUTHORIZER, DECISION, GROUP_CHECK, PATH_CHECK, RESOURCE_CHECK
 
 _NARROWED: Final = ("subresource", "namespace", "name", "fieldSelector", "labelSelector")
 

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from tiphys.api import names
 from tiphys.api.cel.libraries.function import Function
-from tiphys.api.cel.libraries.messages import FORMAT, make
+from tiphys.api.cel.libraries.messages import make
 from tiphys.api.cel.libraries.network import is_url
+from tiphys.api.cel.type_names import FORMAT
 
 _UUID: Final = re.compile(r"(?i)[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\Z")
 _DATE_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})\Z", re.ASCII)

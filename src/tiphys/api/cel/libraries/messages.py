@@ -16,21 +16,8 @@ from google.protobuf import (
     wrappers_pb2,
 )
 
-QUANTITY: Final = "kubernetes.Quantity"
-URL: Final = "kubernetes.URL"
-SEMVER: Final = "kubernetes.Semver"
-FORMAT: Final = "kubernetes.NamedFormat"
-IP: Final = "net.IP"
-CIDR: Final = "net.CIDR"
-AUTHORIZER: Final = "kubernetes.authorization.Authorizer"
-PATH_CHECK: Final = "kubernetes.authorization.PathCheck"
-GROUP_CHECK: Final = "kubernetes.authorization.GroupCheck"
-RESOURCE_CHECK: Final = "kubernetes.authorization.ResourceCheck"
-DECISION: Final = "kubernetes.authorization.Decision"
-OPAQUE: Final = frozenset(
-    (QUANTITY, URL, SEMVER, FORMAT, IP, CIDR, AUTHORIZER, PATH_CHECK, GROUP_CHECK, RESOURCE_CHECK, DECISION)
-)
-PATCH: Final = "JSONPatch"
+from tiphys.api.cel.type_names import OPAQUE, PATCH
+
 _STRING: Final = 9
 _MESSAGE: Final = 11
 _WELL_KNOWN: Final = (any_pb2, duration_pb2, empty_pb2, struct_pb2, timestamp_pb2, wrappers_pb2)

@@ -7,7 +7,8 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from tiphys.api.cel.libraries.function import Function
-from tiphys.api.cel.libraries.messages import CIDR, IP, URL, make
+from tiphys.api.cel.libraries.messages import make
+from tiphys.api.cel.type_names import CIDR, IP, URL
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Range = ipaddress.IPv4Interface | ipaddress.IPv6Interface

@@ -7,7 +7,8 @@ from fractions import Fraction
 from typing import Any, Final
 
 from tiphys.api.cel.libraries.function import Function
-from tiphys.api.cel.libraries.messages import QUANTITY, make
+from tiphys.api.cel.libraries.messages import make
+from tiphys.api.cel.type_names import QUANTITY
 from tiphys.api.quantity import Quantity
 
 _LARGEST: Final = 2**63 - 1

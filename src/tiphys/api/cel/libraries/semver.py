@@ -6,7 +6,8 @@ import re
 from typing import Any, Final
 
 from tiphys.api.cel.libraries.function import Function
-from tiphys.api.cel.libraries.messages import SEMVER, make
+from tiphys.api.cel.libraries.messages import make
+from tiphys.api.cel.type_names import SEMVER
 
 _NUMBER: Final = r"(0|[1-9]\d*)"
 _PART: Final = r"(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)"
