@@ -19,7 +19,6 @@ from tiphys.cmd.config import ClusterConfig
 from tiphys.cmd.foreground import ProcessOver
 from tiphys.cmd.prepare import prepare
 from tiphys.store.backend import Backend
-from tiphys.store.etcd import EtcdBackend
 from tiphys.store.sqlite import SqliteBackend
 
 
@@ -49,25 +48,32 @@ def server_config(config: ClusterConfig) -> ApiServerConfig:
     )
 
 
-def _backend(config: ClusterConfig) -> Backend:
+def _backend(config: ClusterConfig) -> tuple[Backend, Callable[[], Awaitable[str]] | None]:
+    """The store, and what waits until it can serve no more, if that can happen."""
     if config.etcd_servers:
+        # With it comes grpc: 8 MB that a server on SQLite has no use for.
         from tiphys.cmd import etcd
 
-        return etcd.backend(config)
-    return SqliteBackend(config.store_path)
+        mirrored = etcd.backend(config)
+
+        async def failed() -> str:
+            return str(await mirrored.failure)
+
+        return mirrored, failed
+    return SqliteBackend(config.store_path), None
 
 
 @contextlib.asynccontextmanager
 async def serving(config: ClusterConfig) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """A started server; it is closed, and the store with it, at the end."""
-    backend = _backend(config)
+    backend, failure = _backend(config)
     server = ApiServer(server_config(config), backend)
     client = Client(InProcessTransport(server.handler, PeerIdentity("system:apiserver", ("system:masters",))))
 
     async def until_cancelled() -> None:
-        if isinstance(backend, EtcdBackend):
+        if failure is not None:
             # Whoever runs this starts another, which reads all anew.
-            raise ProcessOver(f"the apiserver ends: {await backend.failure}")
+            raise ProcessOver(f"the apiserver ends: {await failure()}")
         await asyncio.Event().wait()
 
     await server.start()
