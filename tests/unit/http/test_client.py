@@ -175,7 +175,36 @@ async def test_a_stream_is_read_as_it_comes_and_its_connection_kept() -> None:
             assert await stream.read_all() == b"second"
         async with client.stream("GET", "/") as stream:
             assert await stream.read_all() == b"firstsecond"
-        assert server.connection_count <= 2
+        assert server.connection_count == 1
+
+
+async def test_a_stream_takes_the_connection_of_the_list_before_it() -> None:
+    async def run(writer: StreamWriter) -> None:
+        writer.write(b"event")
+
+    def answer(request: Request) -> Response:
+        return StreamResponse(run) if request.query.get("watch") else Response(200, b"list")
+
+    async with serving(answer) as (server, port), client_of(port) as client:
+        assert (await client.request("GET", "/")).body == b"list"
+        async with client.stream("GET", "/?watch=1") as stream:
+            assert await stream.read_all() == b"event"
+            assert server.connection_count == 1
+
+
+async def test_a_stream_on_a_kept_connection_found_closed_gets_another() -> None:
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % number)
+        await writer.drain()
+        await reader.readuntil(b"\r\n\r\n")  # the second request is read and never answered
+
+    async with scripted(once) as port, client_of(port) as client:
+        assert (await client.request("GET", "/")).body == b"1"
+        async with client.stream("GET", "/") as stream:
+            assert await stream.read_all() == b"2"
+        with pytest.raises(StaleConnection):
+            await client.request("POST", "/")
 
 
 async def test_leaving_a_stream_early_closes_its_connection() -> None:

@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 from .client_connection import (
@@ -151,7 +151,7 @@ class HttpClient:
     ) -> AsyncIterator[ClientStream]:
         """A response read while it is sent (watch, logs). The timeout is for the head only. Leaving the context before
         the end closes the connection. Errors as of `request`; reading raises ConnectionError when it is cut."""
-        connection, result = await self._own_exchange(method, target, body, headers, timeout_seconds)
+        connection, result = await self._streamed(method, target, body, headers, timeout_seconds)
         try:
             if not isinstance(result, ClientStream):
                 raise ProtocolError("the server upgraded a connection that was not asked to")
@@ -186,12 +186,27 @@ class HttpClient:
         finally:
             connection.close()
 
-    async def _own_exchange(
+    async def _streamed(
         self, method: str, target: str, body: bytes, headers: HeaderList, timeout_seconds: float | None
+    ) -> tuple[ClientConnection, ClientStream | UpgradedConnection | ClientResponse]:
+        """On a kept connection if there is one: who watches has listed before."""
+        while method in _REPEATABLE and (kept := self._take_idle()) is not None:
+            with suppress(StaleConnection):
+                return await self._own_exchange(method, target, body, headers, timeout_seconds, kept)
+        return await self._own_exchange(method, target, body, headers, timeout_seconds)
+
+    async def _own_exchange(
+        self,
+        method: str,
+        target: str,
+        body: bytes,
+        headers: HeaderList,
+        timeout_seconds: float | None,
+        kept: ClientConnection | None = None,
     ) -> tuple[ClientConnection, ClientStream | UpgradedConnection | ClientResponse]:
         data = self._render(method, target, body, headers)
         timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
-        connection = await self._connect()
+        connection = kept or await self._connect()
         self._busy.add(connection)
         timer = asyncio.get_running_loop().call_later(timeout, connection.expire)
         try:
