@@ -73,7 +73,8 @@ class Resource:
 
     @cached_property
     def definition(self) -> str:
-        """Its name among the schema facts: ``io.k8s.api.apps.v1.Deployment``."""
+        """Its name in OpenAPI: ``io.k8s.api.apps.v1.Deployment``; of custom resources by the group reversed:
+        ``com.example.stable.v1.CronTab``."""
         return f"{_DEFINITION_PREFIX.get(self.group) or _prefix(self.group)}.{self.version}.{self.kind}"
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
@@ -96,7 +97,9 @@ _DEFINITION_PREFIX: Final = {
 
 
 def _prefix(group: str) -> str:
-    return f"io.k8s.api.{group.split('.', 1)[0]}"
+    if any(resource.group == group for resource in RESOURCES):
+        return f"io.k8s.api.{group.split('.', 1)[0]}"
+    return ".".join(reversed(group.split(".")))
 
 
 def _module(group: str, version: str) -> str:

@@ -142,6 +142,17 @@ def test_a_schema_is_published_and_explained(published: Published) -> None:
     assert "type" not in bar["feeling"] and bar["name"]["type"] == "string"
 
 
+@pytest.mark.parametrize(
+    ("group", "prefix"), [("published.example.com", "com.example.published"), ("a.testing.x-k8s.io", "io.x-k8s.testing.a")]
+)
+def test_definitions_are_named_by_the_group_reversed(published: Published, group: str, prefix: str) -> None:
+    """What generators of clients go by; no behaviour of the suite's."""
+    made = published.define(version("v1", OPEN), group=group)
+    names = {f"{prefix}.v1.{made.kind}", f"{prefix}.v1.{made.kind}List"}
+    assert names <= set(published.server.raw("GET", "/openapi/v2").json["definitions"])
+    assert names <= set(published.server.raw("GET", f"/openapi/v3/apis/{group}/v1").json["components"]["schemas"])
+
+
 def test_anything_goes_without_a_schema(published: Published) -> None:
     """'[sig-api-machinery] CustomResourcePublishOpenAPI [Privileged:ClusterAdmin] works for CRD without validation
     schema [Conformance]'"""
