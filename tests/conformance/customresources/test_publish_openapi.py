@@ -143,7 +143,8 @@ def test_a_schema_is_published_and_explained(published: Published) -> None:
 
 
 @pytest.mark.parametrize(
-    ("group", "prefix"), [("published.example.com", "com.example.published"), ("a.testing.x-k8s.io", "io.x-k8s.testing.a")]
+    ("group", "prefix"),
+    [("published.example.com", "com.example.published"), ("a.testing.x-k8s.io", "io.x-k8s.testing.a")],
 )
 def test_definitions_are_named_by_the_group_reversed(published: Published, group: str, prefix: str) -> None:
     """What generators of clients go by; no behaviour of the suite's."""
