@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tiphys.scheduler import messages
-from tiphys.scheduler.arrays import ABSENT
+from tiphys.scheduler.arrays import ABSENT, Ints
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.evaluation import Diagnosis, Evaluations
 from tiphys.scheduler.events import Events
@@ -116,8 +117,7 @@ class Algorithm:
             return Unplaceable(messages.NO_NODES, frozenset(), None)
         reasons, why = diagnosis.reasons.copy(), diagnosis.pod_reason
         if blocked:
-            # Their room is promised to pods of higher priority: upstream counts these as placed there.
-            reasons[messages.NOMINATED_ROOM] += len(blocked)
+            reasons += self._promised(info, np.array(blocked, np.int64))
             # Those of lower priority on such a node can make room besides.
             diagnosis = diagnosis._replace(resolvable=np.union1d(diagnosis.resolvable, np.array(blocked, np.int64)))
         if budgets is None:
@@ -130,6 +130,16 @@ class Algorithm:
         refusal = outcome or Refusal("")
         message = messages.unavailable(diagnosis.nodes, reasons, refusal.message, pod_reason=why)
         return Unplaceable(message, diagnosis.rejected_by, None, refusal.ends_nomination)
+
+    def _promised(self, info: PodInfo, blocked: Ints) -> Counter[str]:
+        """Why nodes that would take the pod do not: as filters say with those there that the nodes are kept for."""
+        evaluation = self.evaluations.of(info.template)
+        reasons, others = self.nominations.lacking(info, self.cluster, blocked[evaluation.feasible()[blocked]])
+        for row in others.tolist():
+            name = self.cluster.nodes.names[row]
+            with self.cluster.hosting(self.nominations.before(info, name), name):
+                reasons += self.evaluations.of(info.template).why(row)
+        return reasons
 
     def _post_filter(self, failure: Failure) -> Candidate | Refusal | None:
         refusal: Refusal | None = None

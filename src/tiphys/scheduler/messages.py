@@ -11,6 +11,7 @@ NO_VICTIMS = "No preemption victims found for incoming pod"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 NEVER_PREEMPTS = "not eligible due to preemptionPolicy=Never."
 NOMINATED_ROOM = "Insufficient resources for nominated pods"
+"""In the annotation; the condition says of which resource, as of nodes where it is taken already."""
 VICTIMS_TERMINATING = "not eligible due to a terminating pod on the nominated node."
 
 
@@ -24,6 +25,11 @@ def unavailable(nodes: int, reasons: Mapping[str, int], preemption: str = "", *,
     counted = pod_reason or ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
     message = f"0/{nodes} nodes are available: {counted}." if counted else f"0/{nodes} nodes are available:"
     return f"{message} preemption: {preemption}" if preemption else message
+
+
+def insufficient(resource: str) -> str:
+    """Why a node has no room."""
+    return "Too many pods" if resource == "pods" else f"Insufficient {resource}"
 
 
 def assigned(namespace: str, name: str, node_name: str) -> str:

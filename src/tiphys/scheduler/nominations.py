@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from tiphys.scheduler import messages
 from tiphys.scheduler.arrays import Bools, Ints
 from tiphys.scheduler.cluster import Cluster, PodKey
 from tiphys.scheduler.template import PodInfo
@@ -131,11 +132,21 @@ class Nominations:
         reserved = self.reserved(info, cluster)
         if reserved is None:
             return []
-        rows, amounts = reserved
-        wanted, nodes = cluster.vector(info.template), cluster.nodes
-        over: Bools = nodes.requested[rows] + amounts + wanted > nodes.allocatable[rows]
-        found: list[int] = rows[(over & (wanted > 0)).any(axis=1)].tolist()
+        rows, short = _short(info, cluster, *reserved)
+        found: list[int] = rows[short.any(axis=1)].tolist()
         return found
+
+    def lacking(self, info: PodInfo, cluster: Cluster, among: Ints) -> tuple[Counter[str], Ints]:
+        """Of those rows, on how many each resource is another's (``{"Insufficient cpu": 2}``); and where none is."""
+        reserved = self.reserved(info, cluster)
+        if reserved is None:
+            return Counter(), among
+        rows, short = _short(info, cluster, *reserved)
+        short &= np.isin(rows, among)[:, None]
+        names = list(cluster.nodes.resources)
+        counts = np.count_nonzero(short, axis=0)
+        said = Counter({messages.insufficient(names[column]): int(counts[column]) for column in np.flatnonzero(counts)})
+        return said, np.setdiff1d(among, rows[short.any(axis=1)])
 
     def _all(self, cluster: Cluster) -> Ints:
         nodes, changes = cluster.nodes, self._changes
@@ -147,6 +158,13 @@ class Nominations:
         self._reserved = _added(self._reserved, changes, cluster)
         self._changes.clear()
         return self._reserved
+
+
+def _short(info: PodInfo, cluster: Cluster, rows: Ints, amounts: Ints) -> tuple[Ints, Bools]:
+    """(rows, by row and resource whether there is too little for `info` besides `amounts`)."""
+    wanted, nodes = cluster.vector(info.template), cluster.nodes
+    over: Bools = nodes.requested[rows] + amounts + wanted > nodes.allocatable[rows]
+    return rows, over & (wanted > 0)
 
 
 def _is_victim(pod: PodInfo) -> bool:

@@ -121,8 +121,10 @@ def _dry_run(failure: Failure, row: int, budgets: Sequence[Disruption]) -> Candi
             cluster.remove(pod)
             removed.append(pod)
         if not takes():
-            why = evaluations.of(info.template).why(row)
-            return why or Counter({messages.NOMINATED_ROOM: 1})
+            if why := evaluations.of(info.template).why(row):
+                return why
+            with cluster.hosting(others, node_name):
+                return evaluations.of(info.template).why(row)
         violating, harmless = _split(sorted(lower, key=importance), budgets)
         victims: list[PodInfo] = []
         violations = 0

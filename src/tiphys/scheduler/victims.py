@@ -19,7 +19,6 @@ from tiphys.scheduler.arrays import Bools, Ints
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.framework import Candidate, Disruption
 from tiphys.scheduler.limits import Limit, Limits
-from tiphys.scheduler.nodes import PODS_COLUMN
 from tiphys.scheduler.template import PodInfo, Template
 
 PRIORITY_OFFSET: Final = 1 << 31
@@ -77,7 +76,7 @@ class Room(NamedTuple):
         for position, column in enumerate(self.limits.columns):
             count = int(np.count_nonzero(short[position] & left))
             if count:
-                reasons["Too many pods" if column == PODS_COLUMN else f"Insufficient {names[column]}"] += count
+                reasons[messages.insufficient(names[column])] += count
         left &= ~short.any(axis=0)
         for index, limit in enumerate(self.limits.after, resources + len(self.limits.before)):
             left = _first(limit, missing[index] < 0, left, reasons)

@@ -147,6 +147,32 @@ def test_nobody_of_lower_priority_takes_the_room_made(setup: Setup) -> None:
     assert setup.algorithm.decide(preemptor, list) == Placed("n1")
 
 
+def test_the_room_of_nominated_pods_is_spoken_of_as_taken(setup: Setup) -> None:
+    for name in ("n1", "n2", "n3"):
+        setup.cluster.add_node(node(name, cpu="1"))
+        if name != "n3":
+            setup.algorithm.nominations.set(setup.info(pod(f"waits-for-{name}", cpu="1", priority=10)), name)
+    # Kept for somebody and full besides: it is spoken of once.
+    setup.place("there", "n2", cpu="1", priority=20)
+    setup.place("also", "n3", cpu="1", priority=20)
+    setup.cluster.add_node(node("n4", cpu="1", taints=(Taint(key="a", effect="NoSchedule"),)))
+    said = setup.refusal(pod("late", cpu="1"))
+    assert said.startswith("0/4 nodes are available: 1 node(s) had untolerated taint(s), 3 Insufficient cpu. "), said
+
+
+def test_who_is_kept_off_by_a_nominated_pod_s_wishes_is_told_so(setup: Setup) -> None:
+    setup.cluster.add_node(node("n1", cpu="8"))
+    alone = PodAffinityTerm(
+        topology_key="kubernetes.io/hostname", label_selector=LabelSelector(match_labels={"app": "noisy"})
+    )
+    apart = PodAntiAffinity(required_during_scheduling_ignored_during_execution=(alone,))
+    hermit = pod("hermit", priority=5, affinity=Affinity(pod_anti_affinity=apart))
+    setup.algorithm.nominations.set(setup.info(hermit), "n1")
+    said = setup.refusal(pod("noisy", cpu="1", labels={"app": "noisy"}))
+    words = "0/1 nodes are available: 1 node(s) didn't satisfy existing pods anti-affinity rules. "
+    assert said.startswith(words), said
+
+
 def test_the_nominated_node_is_taken_first(setup: Setup) -> None:
     setup.cluster.add_node(node("busy", cpu="4"))
     setup.cluster.add_node(node("idle", cpu="64"))

@@ -11,10 +11,11 @@ import numpy as np
 
 from tiphys.api.types.core_v1 import Node
 from tiphys.api.validation.resources import is_extended
+from tiphys.scheduler import messages
 from tiphys.scheduler.arrays import Bools, Ints, Rows
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.framework import MAXIMUM_SCORE, Event, NodeFilter, NodeScore, Plugin, Trigger
-from tiphys.scheduler.nodes import MEMORY_COLUMN, PODS_COLUMN
+from tiphys.scheduler.nodes import MEMORY_COLUMN
 from tiphys.scheduler.plugin_args import (
     CPU_AND_MEMORY,
     LEAST_ALLOCATED,
@@ -91,7 +92,7 @@ class _Fit(NodeFilter):
         self._vector = vector[self._columns]
         self._nodes = cluster.nodes
         self._one = tuple((c, int(vector[c])) for _, c in asked)
-        self._words = ["Too many pods" if c == PODS_COLUMN else f"Insufficient {name}" for name, c in asked]
+        self._words = [messages.insufficient(name) for name, _ in asked]
 
     def passes(self, rows: Rows) -> Bools:
         passes: Bools = np.logical_and.reduce(self._fits(rows), axis=1)
