@@ -31,15 +31,18 @@ class DomainCounts:
         within: Bools | None = None,
         terminating: bool = True,
         among: Iterable[Template] | None = None,
+        by_node: bool = False,
     ) -> None:
         """Count `weigh` for each pod (0: does not count) on the nodes `within` (None: all with the label).
 
-        `among`: all templates placed that count are among these; None: look at every one.
+        `among`: all templates placed that count are among these; None: look at every one. `by_node`: each node with
+        the label is a domain of its own, whatever the label's value.
         """
         labels = cluster.nodes.labels(topology_key)
-        self.domains = len(labels.values)
         self.labelled: Bools = labels.column >= 0
-        self.ids: Ints = np.where(self.labelled, labels.column, self.domains)
+        column = np.arange(len(labels.column)) if by_node else labels.column
+        self.domains = len(column) if by_node else len(labels.values)
+        self.ids: Ints = np.where(self.labelled, column, self.domains)
         self.within = self.labelled if within is None else within & self.labelled
         self._weigh = weigh
         self._weights: dict[int, int] = {}

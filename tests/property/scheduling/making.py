@@ -96,7 +96,8 @@ class Maker:
 
     def node(self, name: str) -> Node:
         rng = self.rng
-        labels = {HOST: name}
+        # A label is but a label: machines cloned with theirs share one, and some have none.
+        labels = {HOST: rng.choice([name] * 12 + ["clone"])} if rng.random() < 0.95 else {}
         if rng.random() < 0.85:
             labels[ZONE] = rng.choice(["z1", "z2", "z3"])
         if rng.random() < 0.6:

@@ -95,6 +95,9 @@ def scores(pod: Pod, feasible: list[Node], world: World) -> dict[str, int]:
         for n in scored:
             if c.topology_key in n.metadata.labels:
                 here = counts.get(n.metadata.labels[c.topology_key], 0)
+                if c.topology_key == HOST:
+                    # Every node counts for itself, whatever its label says, and whatever policies say.
+                    here = counted(pod, n, c, world)
                 raw[name_of(n)] += here * weight + (c.max_skew - 1)
     rounded = {name: math.floor(score + 0.5) for name, score in raw.items()}
     highest, lowest = max(rounded.values(), default=0), min(rounded.values(), default=0)

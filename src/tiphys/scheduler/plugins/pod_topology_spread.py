@@ -60,9 +60,17 @@ class PodTopologySpread(Plugin):
 
 
 def _counts(
-    template: Template, constraints: tuple[SpreadConstraint, ...], cluster: Cluster, *, every_key: bool
+    template: Template,
+    constraints: tuple[SpreadConstraint, ...],
+    cluster: Cluster,
+    *,
+    every_key: bool,
+    hosts_apart: bool = False,
 ) -> list[DomainCounts]:
-    """For each constraint the matching pods by domain, on the nodes that its policies let take part."""
+    """For each constraint the matching pods by domain, on the nodes that its policies let take part.
+
+    hosts_apart: over hostnames every node counts for itself.
+    """
     nodes = cluster.nodes
     takes_part = nodes.active.copy()
     if every_key:
@@ -74,6 +82,9 @@ def _counts(
     )
     counts = []
     for constraint in constraints:
+        if hosts_apart and constraint.topology_key == HOSTNAME:
+            counts.append(_on_hosts(constraint, cluster))
+            continue
         within = takes_part
         if constraint.honor_affinity:
             within = within & allowed
@@ -90,6 +101,12 @@ def _counts(
             )
         )
     return counts
+
+
+def _on_hosts(constraint: SpreadConstraint, cluster: Cluster) -> DomainCounts:
+    """The matching pods of each node that has the label, policies or not."""
+    among = cluster.relations.having(constraint.pairs)
+    return DomainCounts(cluster, HOSTNAME, constraint.counts, terminating=False, among=among, by_node=True)
 
 
 class _Hard(NodeFilter):
@@ -173,7 +190,7 @@ class _Soft(NodeScore):
         self, template: Template, constraints: tuple[SpreadConstraint, ...], cluster: Cluster, *, every_key: bool
     ) -> None:
         self._constraints = constraints
-        self._counts = _counts(template, constraints, cluster, every_key=every_key)
+        self._counts = _counts(template, constraints, cluster, every_key=every_key, hosts_apart=True)
         self._labelled: Bools = np.logical_and.reduce([counts.labelled for counts in self._counts])
         self._every_key = every_key
 
