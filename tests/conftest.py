@@ -6,13 +6,19 @@ import contextlib
 from collections.abc import Generator
 
 import pytest
-from hypothesis import register_random
+from hypothesis import HealthCheck, register_random, settings
 
 from tests.e2e.cluster import Cluster
 from tiphys.base.chance import CHANCE
 
 # What hypothesis replays is to find the same chance.
 register_random(CHANCE)
+
+# The same examples every time, on machines of any speed. To look for new ones: pytest --hypothesis-profile=explore.
+_OF_ANY_SPEED = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("steady", _OF_ANY_SPEED, derandomize=True)
+settings.register_profile("explore", _OF_ANY_SPEED, derandomize=False)
+settings.load_profile("steady")
 
 
 @pytest.hookimpl(wrapper=True)
