@@ -102,6 +102,40 @@ class Handling:
             return self._finish(request, info, answer, began, flow)
         return self._waited(request, info, answer, began, flow)
 
+    def admit(self, request: Request) -> Response | Awaitable[Response | None] | None:
+        """Whether the body of a request is worth reading: None, or what its sender is told. Never raises.
+
+        What is admitted is asked who and whether once more when it is whole.
+        """
+        began = perf_counter()
+        if self.refusing and not request.path.startswith(_HEALTH_PATHS):
+            return _closing()
+        info: RequestInfo | None = None
+        flow: Classified | None = None
+        try:
+            info = self._router.parse(request.method, request.path, "")
+            request.attributes = info
+            user = self._authenticate(request)
+            if inspect.isawaitable(user):
+                return self._admit_later(request, info, user, began)
+            flow = self._flow_control.classify(user, info)
+            self._authorize(user, info, request.query)
+        except Exception as error:
+            return self._finish(request, info, _failure(error, request), began, flow)
+        return None
+
+    async def _admit_later(
+        self, request: Request, info: RequestInfo, user: Awaitable[Any], began: float
+    ) -> Response | None:
+        flow: Classified | None = None
+        try:
+            known = await user
+            flow = self._flow_control.classify(known, info)
+            self._authorize(known, info, request.query)
+        except Exception as error:
+            return self._finish(request, info, _failure(error, request), began, flow)
+        return None
+
     def _admitted(self, request: Request, info: RequestInfo, user: Any) -> Answer:
         request.user = user
         self._authorize(user, info, request.query)

@@ -169,6 +169,7 @@ class ApiServer:
         self._http = HttpServer(
             self.handler,
             tls=tls,
+            admit=self._handling.admit,
             max_body_bytes=MAX_BODY_BYTES,
             default_headers=_DEFAULT_HEADERS,
             on_error=_transport_error,
@@ -254,6 +255,8 @@ def _transport_error(status: int, message: str) -> Response:
     """What a request that never reached the handler is answered: a Status, or upstream's text where it is no HTTP."""
     if status == 413:
         return error_response(errors.request_entity_too_large(f"limit is {MAX_BODY_BYTES}"), None)
+    if status == 429:
+        return error_response(errors.too_many_requests(message, 1), None)
     if status == 503:
         return error_response(errors.service_unavailable(message), None)
     if status >= 500:

@@ -39,6 +39,39 @@ def test_a_body_over_three_megabytes(server: RunningServer, method: str, framing
         assert answer.headers["connection"] == "close"
 
 
+@pytest.mark.parametrize("who", ["nobody", "somebody unknown", "somebody without rights"])
+@pytest.mark.parametrize("framing", ["Content-Length: 3000000", "Transfer-Encoding: chunked", "Expect: 100-continue"])
+def test_a_body_of_those_who_may_not_is_not_read(server: RunningServer, who: str, framing: str) -> None:
+    known = who == "somebody without rights"
+    lines = ["POST /api/v1/namespaces/default/configmaps HTTP/1.1", "Host: api.test", "Content-Type: application/json"]
+    if framing.startswith("Expect"):
+        lines.append("Content-Length: 10")
+    if known:
+        lines.append("Impersonate-User: jane")
+    elif who == "somebody unknown":
+        lines.append("Authorization: Bearer nonsense")
+    with wire(server, certificate=known) as on:
+        on.send("\r\n".join([*lines, framing, "", ""]).encode())
+        answer = on.answer("POST")
+        status, reason = (401, "Unauthorized") if who == "somebody unknown" else (403, "Forbidden")
+        assert (answer.status, answer.reason) == (status, reason)
+        assert answer.headers["connection"] == "close" and answer.headers["audit-id"]
+        if known:
+            words = 'configmaps is forbidden: User "jane" cannot create resource "configmaps" in API group "" in the '
+            assert answer.message == words + 'namespace "default"'
+
+
+def test_a_large_body_of_those_who_may_is_asked_for(server: RunningServer, namespace: str) -> None:
+    body = json.dumps(_map("asked-for", "x" * 100_000)).encode()
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    head = [f"POST {path} HTTP/1.1", "Host: api.test", "Content-Type: application/json", "Expect: 100-continue"]
+    with wire(server) as on:
+        on.send("\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode())
+        assert on.answer().status == 100
+        on.send(body)
+        assert on.answer("POST").status == 201
+
+
 def test_a_body_just_below_it_is_read(raw: Raw, namespace: str) -> None:
     body = json.dumps(_map("large", "x" * 1000)).encode()
     padded = body + b" " * (LIMIT_BYTES - len(body))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from .messages import Handler, HeaderList, Response
+from .messages import Handler, HeaderList, Request, Response
 from .rendering import HeadRenderer
+from .server_bodies import BodyBudget
 from .server_connection import ServerConnection
 from .server_stream import Flusher
 
@@ -15,6 +16,9 @@ SWEEP_SECONDS = 5.0
 TLS_HANDSHAKE_TIMEOUT_SECONDS = 10.0
 # Clients that keep a connection unused do not answer a goodbye until they use it again.
 TLS_SHUTDOWN_TIMEOUT_SECONDS = 0.5
+
+Admit = Callable[[Request], Response | Awaitable[Response | None] | None]
+"""Whether the body of a request is read, from its head alone: None, or what it is answered instead."""
 
 
 def plain_error(status: int, message: str) -> Response:
@@ -27,7 +31,9 @@ class HttpServer:
 
     `on_error(status, message)` renders answers to requests that never reach the handler (400, 413, 417, 431) or whose
     handler failed (500, 503). `default_headers` go into every response. Request bodies over `max_body_bytes` are
-    refused with 413 before they are read.
+    refused with 413 before they are read. Of those that do not come with their heads, and are over 64 KiB or waited
+    with (``Expect: 100-continue``), `admit` decides, if given; and no more are read at a time than come to
+    `max_reading_bytes`: 429.
     """
 
     def __init__(
@@ -35,7 +41,9 @@ class HttpServer:
         handler: Handler,
         *,
         tls: ssl.SSLContext | None = None,
+        admit: Admit | None = None,
         max_body_bytes: int = 3 * 1024 * 1024,
+        max_reading_bytes: int = 256 * 1024 * 1024,
         max_header_bytes: int = 64 * 1024,
         header_timeout_seconds: float = 30.0,
         body_timeout_seconds: float = 60.0,
@@ -45,6 +53,8 @@ class HttpServer:
         on_error: Callable[[int, str], Response] = plain_error,
     ) -> None:
         self.handler = handler
+        self.admit = admit
+        self.bodies = BodyBudget(max_reading_bytes)
         self.max_body_bytes = max_body_bytes
         self.max_header_bytes = max_header_bytes
         self.header_timeout_seconds = header_timeout_seconds

@@ -3,24 +3,25 @@
     reading -> handling -> (plain)   reading
                         -> (stream)  streaming -> reading
                         -> (upgrade) raw, until closed
-Requests that arrive while one is handled wait in `_queue`; too many pause reading.
+Requests that arrive while one is handled wait in `_queue`; too many pause reading. A large body that
+does not come with its head is read once the server admits it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import ssl
 from collections import deque
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, cast
 
 from tiphys.base.logging import get_logger
 
-from .messages import CLOSE, BadRequest, PeerIdentity, Response, StreamResponse, UpgradeResponse
+from .messages import CLOSE, BadRequest, Response, StreamResponse, UpgradeResponse
 from .raw import TransportConnection
+from .server_bodies import BodyGate
 from .server_parser import ReadRequest, RequestParser
 from .server_stream import ChunkedWriter
+from .tls import peer_identity
 
 if TYPE_CHECKING:
     from .server import HttpServer
@@ -31,15 +32,13 @@ MAX_QUEUED_REQUESTS = 16
 # A body above this is handed to the transport apart from its head: joining them would copy it.
 JOIN_LIMIT_BYTES = 32 * 1024
 
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
 
 class ServerConnection(asyncio.Protocol):
     """See the module. Owned by the event loop; `HttpServer` holds it while it is open."""
 
     __slots__ = (
         "_abortable",
-        "_closing",
+        "_gate",
         "_parser",
         "_queue",
         "_raw",
@@ -52,6 +51,7 @@ class ServerConnection(asyncio.Protocol):
         "_upgraded_bytes",
         "_writer",
         "busy",
+        "closing",
         "last_activity",
         "request_started",
     )
@@ -61,7 +61,6 @@ class ServerConnection(asyncio.Protocol):
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._parser = RequestParser(
             self._arrived,
-            self._continue,
             max_header_bytes=server.max_header_bytes,
             max_body_bytes=server.max_body_bytes,
         )
@@ -70,8 +69,9 @@ class ServerConnection(asyncio.Protocol):
         self._writer: ChunkedWriter | None = None
         self._task: asyncio.Future[Any] | None = None
         self._abortable = False  # whether the task is of no use once the peer is gone
-        self._closing = False  # what still arrives is dropped
-        self._refused: BadRequest | None = None  # to be answered after the answers owed before it
+        self.closing = False  # what still arrives is dropped
+        self._refused: Response | None = None  # to be sent after the answers owed before it
+        self._gate = BodyGate(server, self, self._parser)
         self._reading_paused = False
         self._upgraded = False  # the parser met an upgrade: further bytes are not HTTP
         self._upgraded_bytes: list[bytes] = []
@@ -94,7 +94,7 @@ class ServerConnection(asyncio.Protocol):
         if self._upgraded:
             self._take_upgraded(data)
             return
-        if self._closing:
+        if self.closing:
             return
         self.last_activity = self._server.loop.time()
         if not self._parser.started:
@@ -102,14 +102,13 @@ class ServerConnection(asyncio.Protocol):
         try:
             rest = self._parser.feed(data)
         except BadRequest as error:
-            self._closing = True
-            self._refused = error
-            if not self.busy:
-                self._send_refusal()
+            self.refuse(self._server.on_error(error.status, str(error)))
         else:
             if rest is not None:
                 self._upgraded = True
                 self._take_upgraded(rest)
+            elif self._parser.in_body and not self._parser.admitted:
+                self._gate.decide()
 
     def _take_upgraded(self, data: bytes) -> None:
         if self._raw is not None:
@@ -132,7 +131,7 @@ class ServerConnection(asyncio.Protocol):
             self._writer.writable(False)
         else:
             # A peer that asks without reading the answers is not asked for more.
-            self._pause_reading()
+            self.pause_reading()
 
     def resume_writing(self) -> None:
         if self._raw is not None:
@@ -140,11 +139,12 @@ class ServerConnection(asyncio.Protocol):
         elif self._writer is not None:
             self._writer.writable(True)
         elif len(self._queue) <= MAX_QUEUED_REQUESTS:
-            self._resume_reading()
+            self.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._closing = True
+        self.closing = True
         self._queue.clear()
+        self._gate.close()
         if self._raw is not None:
             self._raw.lost()
         if self._writer is not None:
@@ -153,28 +153,30 @@ class ServerConnection(asyncio.Protocol):
             self._task.cancel()
         self._server.closed(self)
 
-    def _pause_reading(self) -> None:
+    def write(self, data: bytes) -> None:
+        """Between answers."""
+        self._transport.write(data)
+
+    def pause_reading(self) -> None:
         if not self._reading_paused and not self._transport.is_closing():
             self._reading_paused = True
             self._transport.pause_reading()
 
-    def _resume_reading(self) -> None:
-        if self._reading_paused and not self._transport.is_closing():
+    def resume_reading(self) -> None:
+        if self._reading_paused and not self._gate.undecided and not self._transport.is_closing():
             self._reading_paused = False
             self._transport.resume_reading()
 
     # Handling.
 
-    def _continue(self) -> None:
-        if not self.busy:
-            self._transport.write(_CONTINUE)
-
     def _arrived(self, read: ReadRequest) -> None:
+        if self._gate.reserved_bytes:
+            self._gate.release()
         self._queue.append(read)
         if not self.busy:
             self._run_queue()
         elif len(self._queue) > MAX_QUEUED_REQUESTS:
-            self._pause_reading()
+            self.pause_reading()
 
     def _run_queue(self) -> None:
         queue = self._queue
@@ -193,9 +195,11 @@ class ServerConnection(asyncio.Protocol):
             else:
                 self._respond_later(read, result)
         if self._reading_paused and self._writer is None and len(queue) <= MAX_QUEUED_REQUESTS // 2:
-            self._resume_reading()
+            self.resume_reading()
         if self._refused is not None and not self.busy:
             self._send_refusal()
+        elif self._parser.awaited:
+            self._gate.tell()
 
     def _respond_later(self, read: ReadRequest, result: Awaitable[Response]) -> None:
         future = asyncio.ensure_future(result)
@@ -260,7 +264,7 @@ class ServerConnection(asyncio.Protocol):
         self.busy = False
         self.last_activity = self._server.loop.time()
         if not keep_alive:
-            self._closing = True
+            self.closing = True
             self._queue.clear()
             self._transport.close()
 
@@ -315,7 +319,7 @@ class ServerConnection(asyncio.Protocol):
         for data in self._upgraded_bytes:
             raw.feed(data)
         self._upgraded_bytes = []
-        self._resume_reading()
+        self.resume_reading()
         task = asyncio.ensure_future(response.take_over(raw))
         self._task = task
         self._abortable = False  # it reads the end itself
@@ -330,12 +334,23 @@ class ServerConnection(asyncio.Protocol):
 
     # Refusing and ending.
 
-    def _send_refusal(self) -> None:
-        refused, self._refused = self._refused, None
-        if refused is None or self._transport.is_closing():
+    def refuse(self, response: Response) -> None:
+        """Answer what is read no further, and end."""
+        if self.closing:
             return
-        response = self._server.on_error(refused.status, str(refused))
-        framing = b"Content-Length: %d\r\nConnection: close\r\n" % len(response.body)
+        self.closing = True
+        self._gate.release()
+        self._refused = response
+        if not self.busy:
+            self._send_refusal()
+
+    def _send_refusal(self) -> None:
+        response, self._refused = self._refused, None
+        if response is None or self._transport.is_closing():
+            return
+        framing = b"Content-Length: %d\r\n" % len(response.body)
+        if CLOSE not in response.headers:
+            framing += b"Connection: close\r\n"
         self._transport.write(self._server.renderer.head(response, framing) + response.body)
         self._server.linger(self._transport)
 
@@ -370,21 +385,3 @@ class ServerConnection(asyncio.Protocol):
 def _abandon(response: Response) -> None:
     if isinstance(response, StreamResponse | UpgradeResponse) and response.abandoned is not None:
         response.abandoned()
-
-
-def peer_identity(ssl_object: ssl.SSLObject) -> PeerIdentity | None:
-    """The verified certificate's subject; None without one."""
-    certificate = ssl_object.getpeercert()
-    if not certificate:
-        return None
-    der = ssl_object.getpeercert(binary_form=True) or b""
-    name = ""
-    organizations = []
-    for relative_name in cast(tuple[tuple[tuple[str, str], ...], ...], certificate.get("subject", ())):
-        for key, value in relative_name:
-            if key == "commonName":
-                name = value
-            elif key == "organizationName":
-                organizations.append(value)
-    ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
-    return PeerIdentity(name, tuple(organizations), hashlib.sha256(der).hexdigest(), ends)

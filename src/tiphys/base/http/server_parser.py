@@ -21,10 +21,11 @@ class ReadRequest(NamedTuple):
 
 
 class RequestParser:
-    """Feeds `deliver` with requests, in order. `wants_continue` is called when a peer waits for ``100 Continue``.
+    """Feeds `deliver` with requests, in order.
 
-    `started` is True from a request's first byte to its last, `in_body` from the end of its head. A head may exceed
-    `max_header_bytes` by no more than what one read brings.
+    `started` is True from a request's first byte to its last, `in_body` from the end of its head; `admitted` is for the
+    connection to set there. `awaited`: the peer waits for ``100 Continue``. A head may exceed `max_header_bytes` by no
+    more than what one read brings.
     """
 
     __slots__ = (
@@ -39,7 +40,8 @@ class RequestParser:
         "_old_protocol",
         "_parser",
         "_url",
-        "_wants_continue",
+        "admitted",
+        "awaited",
         "in_body",
         "peer",
         "remote",
@@ -49,13 +51,11 @@ class RequestParser:
     def __init__(
         self,
         deliver: Callable[[ReadRequest], None],
-        wants_continue: Callable[[], None],
         *,
         max_header_bytes: int,
         max_body_bytes: int,
     ) -> None:
         self._deliver = deliver
-        self._wants_continue = wants_continue
         self._max_header_bytes = max_header_bytes
         self._max_body_bytes = max_body_bytes
         self._parser = httptools.HttpRequestParser(self)
@@ -70,6 +70,8 @@ class RequestParser:
         self.remote = ""
         self.started = False
         self.in_body = False
+        self.admitted = False
+        self.awaited = False
 
     def feed(self, data: bytes) -> bytes | None:
         """Parse `data`. Returns None, or after a request to upgrade the bytes that follow it (no longer HTTP).
@@ -95,6 +97,7 @@ class RequestParser:
         self._body = []
         self._body_bytes = 0
         self.started = True
+        self.admitted = self.awaited = False
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -123,7 +126,7 @@ class RequestParser:
         if b"expect" in headers:
             if headers.get(b"expect").lower() != b"100-continue":
                 raise BadRequest("unknown expectation", 417)
-            self._wants_continue()
+            self.awaited = True
 
     def on_body(self, data: bytes) -> None:
         self._body.append(data)
@@ -136,13 +139,25 @@ class RequestParser:
         self.started = False
         self._head_bytes = 0
         body = self._body
+        whole = b"" if not body else body[0] if len(body) == 1 else b"".join(body)
+        self._deliver(ReadRequest(self._request(whole), self._keep_alive, self._old_protocol))
+
+    def head(self) -> Request:
+        """The request whose body is being read, without it. Raises BadRequest if it is none."""
+        return self._request(b"")
+
+    def announced_bytes(self) -> int:
+        """How large the body may become."""
+        length = self._headers.get(b"content-length")
+        return int(length) if length else self._max_body_bytes
+
+    def _request(self, body: bytes) -> Request:
         method = self._parser.get_method()
-        request = Request(
+        return Request(
             _METHODS.get(method) or method.decode(),
             self._url,
             self._headers,
-            b"" if not body else body[0] if len(body) == 1 else b"".join(body),
+            body,
             peer_certificate=self.peer,
             remote=self.remote,
         )
-        self._deliver(ReadRequest(request, self._keep_alive, self._old_protocol))

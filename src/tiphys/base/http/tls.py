@@ -1,10 +1,14 @@
-"""TLS contexts: 1.2 and newer, HTTP/1.1 by ALPN, client certificates optional."""
+"""TLS contexts: 1.2 and newer, HTTP/1.1 by ALPN, client certificates optional; and who such a certificate names."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import ssl
 from pathlib import Path
+from typing import cast
+
+from .messages import PeerIdentity
 
 
 def server_context(certificate: bytes, key: bytes, *, client_ca: bytes = b"") -> ssl.SSLContext:
@@ -61,6 +65,24 @@ def load_identity(context: ssl.SSLContext, certificate: bytes, key: bytes) -> No
         context.load_cert_chain(f"/proc/self/fd/{descriptor}")
     finally:
         os.close(descriptor)
+
+
+def peer_identity(ssl_object: ssl.SSLObject) -> PeerIdentity | None:
+    """The verified certificate's subject; None without one."""
+    certificate = ssl_object.getpeercert()
+    if not certificate:
+        return None
+    der = ssl_object.getpeercert(binary_form=True) or b""
+    name = ""
+    organizations = []
+    for relative_name in cast(tuple[tuple[tuple[str, str], ...], ...], certificate.get("subject", ())):
+        for key, value in relative_name:
+            if key == "commonName":
+                name = value
+            elif key == "organizationName":
+                organizations.append(value)
+    ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+    return PeerIdentity(name, tuple(organizations), hashlib.sha256(der).hexdigest(), ends)
 
 
 def _harden(context: ssl.SSLContext) -> None:
