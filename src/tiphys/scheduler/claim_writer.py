@@ -8,15 +8,13 @@ from typing import Any, Final, Protocol
 from msgspec.structs import replace
 
 from tiphys.api.errors import ApiError
+from tiphys.api.resource_claims import FINALIZER, MAXIMUM_USERS
 from tiphys.api.types.core_v1 import NodeSelector
 from tiphys.api.types.resource_v1 import ResourceClaim, ResourceClaimConsumerReference
 from tiphys.scheduler.devices.state import DeviceState
 from tiphys.scheduler.framework import Rejected
 from tiphys.scheduler.template import PodInfo
 
-FINALIZER: Final = "resource.kubernetes.io/delete-protection"
-MAXIMUM_USERS: Final = 256
-"""Of one claim; upstream's."""
 IN_USE: Final = "resourceclaim in use"
 _TRIES: Final = 5
 Write = Callable[[], Awaitable[ResourceClaim]]

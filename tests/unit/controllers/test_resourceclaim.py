@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from tests.unit.scheduler.devices.making import claim, pod_with, template
 from tiphys.api import errors
+from tiphys.api.resource_claims import FINALIZER
 from tiphys.api.types.core_v1 import Pod
 from tiphys.api.types.resource_v1 import (
     AllocationResult,
@@ -18,7 +19,7 @@ from tiphys.api.types.resource_v1 import (
 from tiphys.client import ObjectKey
 from tiphys.client.informer import SharedInformers
 from tiphys.controllers.resourceclaim.controller import ResourceClaimController
-from tiphys.controllers.resourceclaim.reconcile import FINALIZER, cleaned, is_done, made, unreserved, wanted
+from tiphys.controllers.resourceclaim.reconcile import cleaned, is_done, made, unreserved, wanted
 from tiphys.controllers.runtime import Environment
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from tiphys.api import names
 from tiphys.api.field_errors import FieldError, forbidden, invalid, not_supported, refuse, required, too_long, too_many
+from tiphys.api.resource_claims import MAXIMUM_USERS
 from tiphys.api.types.resource_v1 import (
     AllocatedDeviceStatus,
     AllocationResult,
@@ -27,7 +28,6 @@ from tiphys.api.validation.selectors import check_node_selector
 _MODES: Final = ("All", "ExactCount")
 _REQUESTS_MAXIMUM: Final = 32
 _ALTERNATIVES_MAXIMUM: Final = 8
-_RESERVED_MAXIMUM: Final = 256
 _RESULTS_MAXIMUM: Final = 32
 _CONDITIONS_MAXIMUM: Final = 8
 _DATA_MAXIMUM_BYTES: Final = 10 * 1024
@@ -135,9 +135,7 @@ def _check_exact(request: Any, path: str, errors: list[FieldError]) -> None:
 def check_status(new: ResourceClaim, old: ResourceClaim, errors: list[FieldError]) -> None:
     """What a scheduler and drivers write: who uses the claim, what it was given, how the devices are."""
     status, before = new.status, old.status
-    parts.check_set(
-        status.reserved_for, _RESERVED_MAXIMUM, _check_consumer, lambda c: c.uid, "status.reservedFor", errors
-    )
+    parts.check_set(status.reserved_for, MAXIMUM_USERS, _check_consumer, lambda c: c.uid, "status.reservedFor", errors)
     results = status.allocation.devices.results if status.allocation and status.allocation.devices else ()
     allocated = frozenset(map(_device_id, results))
 

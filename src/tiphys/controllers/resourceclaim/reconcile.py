@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
 
 from msgspec.structs import replace
 
+from tiphys.api.resource_claims import CLAIM_NAME, FINALIZER, MAXIMUM_USERS
 from tiphys.api.types.core_v1 import Pod
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.api.types.resource_v1 import (
@@ -16,13 +16,6 @@ from tiphys.api.types.resource_v1 import (
     ResourceClaimTemplate,
 )
 from tiphys.client.ownership import controller_ref
-
-CLAIM_NAME: Final = "resource.kubernetes.io/pod-claim-name"
-"""On a claim made from a template: what the pod calls it."""
-FINALIZER: Final = "resource.kubernetes.io/delete-protection"
-"""On a claim that has devices: they must be given back before it goes."""
-MAXIMUM_USERS: Final = 256
-"""Of one claim."""
 
 
 def is_done(pod: Pod) -> bool:

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from tiphys.api.resource_claims import MAXIMUM_USERS
 from tiphys.api.types.core_v1 import NodeSelector, Pod
 from tiphys.api.types.resource_v1 import DeviceClass, ResourceClaim, ResourceSlice
 from tiphys.scheduler.arrays import Bools, Ints, Rows
-from tiphys.scheduler.claim_writer import IN_USE, MAXIMUM_USERS, ClaimWriter
+from tiphys.scheduler.claim_writer import IN_USE, ClaimWriter
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.device_conditions import BINDING_TIMEOUT_SECONDS, BindingFailed, is_pending
 from tiphys.scheduler.devices.allocator import Selects
