@@ -21,6 +21,7 @@ from tiphys.apiserver.aggregation import Aggregator
 from tiphys.apiserver.aggregation.aggregator import Served
 from tiphys.apiserver.allocators.reservations import Reservations
 from tiphys.apiserver.allocators.services import ServiceAllocator
+from tiphys.apiserver.bootstrap.flow_upkeep import FlowUpkeep
 from tiphys.apiserver.bootstrap.keeper import Keeper
 from tiphys.apiserver.bootstrap.objects import Bootstrap
 from tiphys.apiserver.config import ApiServerConfig
@@ -136,6 +137,7 @@ class ApiServer:
         self._tasks.spawn(self.aggregator.run, "aggregator")
         self._tasks.spawn(self._send_bookmarks, "bookmarks")
         self._tasks.spawn(Keeper(self.feed, bootstrap, self.clock).run, "bootstrap")
+        self._tasks.spawn(FlowUpkeep(self.feed, self.registry, SYSTEM, self.clock).run, "flow-control")
         self.health.done(*_STEPS)
         if self.config.certificate:
             await self._listen()
@@ -225,7 +227,8 @@ class ApiServer:
         self.discovery.replace_remote(
             RemoteVersion(one.remote.group, one.remote.version, one.resources, one.available) for one in listed
         )
-        self.openapi.replace_remote({one.remote.path[1:]: one.openapi for one in listed if one.openapi})
+        paths = {one.remote.path[1:]: one.openapi for one in listed if one.openapi}
+        self.openapi.replace_remote(paths, (one.schemas for one in listed if one.schemas is not None))
 
     async def _send_bookmarks(self) -> None:
         while True:

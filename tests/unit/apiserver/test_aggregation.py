@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -19,8 +20,10 @@ from tiphys.api.types.core_v1 import Service, ServicePort, ServiceSpec
 from tiphys.api.types.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.apiserver.aggregation import backends as backends_module
+from tiphys.apiserver.aggregation import published
 from tiphys.apiserver.aggregation.backends import AVOID_SECONDS, Backends
 from tiphys.apiserver.aggregation.endpoints import Address, Unresolved, resolve
+from tiphys.apiserver.aggregation.published import Published
 from tiphys.apiserver.aggregation.remotes import Remote
 from tiphys.apiserver.bootstrap.front_proxy import merged
 from tiphys.base.http.messages import PeerIdentity, Request, Response, StreamResponse, StreamWriter
@@ -43,6 +46,8 @@ class Flowers:
     port: int = 0
     seen: list[Request] = field(default_factory=list)
     status: int = 200
+    schemas: bytes = b""
+    asked: list[bytes] = field(default_factory=list)
 
     def answer(self, request: Request) -> Response:
         if request.path == f"{GROUP}/v1":
@@ -58,10 +63,22 @@ class Flowers:
         if request.path == "/openapi/v3":
             url = {"serverRelativeURL": "/openapi/v3/apis/flowers.example.com/v1?hash=1"}
             return Response(200, json.dumps({"paths": {"apis/flowers.example.com/v1": url}}).encode())
+        if request.path == "/openapi/v2":
+            return self._openapi(request)
         self.seen.append(request)
         if request.query.get("watch"):
             return StreamResponse(self._watched)
         return Response(201 if request.method == "POST" else 200, json.dumps({"echo": request.method}).encode())
+
+    def _openapi(self, request: Request) -> Response:
+        """`asked` are the versions that the client said it has."""
+        self.asked.append(request.headers.get(b"if-none-match"))
+        if not self.schemas:
+            return Response(404, b"")
+        tag = f'"{hashlib.sha256(self.schemas).hexdigest()}"'.encode()
+        if self.asked[-1] == tag:
+            return Response(304, b"", "", ((b"ETag", tag),))
+        return Response(200, self.schemas, headers=((b"ETag", tag),))
 
     async def _watched(self, writer: StreamWriter) -> None:
         for number in range(3):
@@ -199,6 +216,72 @@ async def test_discovery_has_its_groups(other: Other) -> None:
     index = (await other.api.get("/openapi/v3"))["paths"]
     assert index["apis/flowers.example.com/v1"]["serverRelativeURL"].endswith("?hash=1")
     assert (await other.api.get("/openapi/v3/apis/flowers.example.com/v1")) == {"echo": "GET"}
+
+
+def described(kind: str) -> bytes:
+    """An OpenAPI version 2 document with one kind and one path."""
+    gvk = [{"group": "flowers.example.com", "version": "v1", "kind": kind}]
+    name = f"com.example.flowers.v1.{kind}"
+    answer = {"200": {"description": "OK", "schema": {"$ref": f"#/definitions/{name}"}}}
+    document = {
+        "swagger": "2.0",
+        "info": {"title": "Flowers", "version": "1"},
+        "paths": {f"{GROUP}/v1/roses": {"get": {"responses": answer}}},
+        "definitions": {name: {"type": "object", "x-kubernetes-group-version-kind": gvk}},
+    }
+    return json.dumps(document).encode()
+
+
+async def test_its_openapi_document_is_merged(other: Other) -> None:
+    other.flowers.schemas = described("Rose")
+    await other.register()
+
+    async def is_merged() -> bool:
+        document = await other.api.get("/openapi/v2")
+        return f"{GROUP}/v1/roses" in document["paths"] and "com.example.flowers.v1.Rose" in document["definitions"]
+
+    await until(is_merged)
+    merged_tag = (await other.api.call("GET", "/openapi/v2")).headers[b"etag"]
+    await other.api.call("DELETE", f"{SERVICES}/{NAME}")
+
+    async def is_gone() -> bool:
+        return (await other.api.call("GET", "/openapi/v2")).headers[b"etag"] != merged_tag
+
+    await until(is_gone)
+    assert f"{GROUP}/v1/roses" not in (await other.api.get("/openapi/v2"))["paths"]
+
+
+async def test_an_openapi_document_is_fetched_when_it_changed(other: Other, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    address = Address("127.0.0.1", other.flowers.port)
+    row = Remote(NAME, "flowers.example.com", "v1", "default", "flowers", 443, other.ca, False, 1, 1)
+    identity = (other.api.server.config.proxy_client_certificate, other.api.server.config.proxy_client_key)
+    backends = Backends(identity, lambda: now[0])
+    asked, documents = other.flowers.asked, Published(backends, lambda: now[0])
+    try:
+        assert await documents.part(row, [address]) is None, "404: it has none"
+        other.flowers.schemas = described("Rose")
+        assert await documents.part(row, [address]) is None and len(asked) == 1, "not time to ask again"
+        now[0] += published.REFRESH_SECONDS
+        rose = await documents.part(row, [address])
+        assert rose is not None and list(rose.sections["paths"]) == [f"{GROUP}/v1/roses"]
+        now[0] += published.REFRESH_SECONDS
+        assert await documents.part(row, [address]) is rose and asked[-1], "unchanged"
+        for broken in (b"{", b"[]", b'{"paths": 1}', b"[" * 1000, b'{"a": "' + b"x" * 5000 + b'"}'):
+            monkeypatch.setattr(published, "MAX_DOCUMENT_BYTES", 4000)
+            other.flowers.schemas = broken
+            now[0] += 2 * published.LONGEST_RETRY_SECONDS
+            count = len(asked)
+            assert await documents.part(row, [address]) is rose, "what it said last"
+            assert await documents.part(row, [address]) is rose and len(asked) == count + 1, "backed off"
+        other.flowers.schemas = described("Tulip")
+        now[0] += 2 * published.LONGEST_RETRY_SECONDS
+        tulip = await documents.part(row, [address])
+        assert tulip is not None and tulip != rose
+        documents.forget(NAME)
+        assert await documents.part(row, [address]) == tulip and asked[-1] == b"", "asked anew"
+    finally:
+        await backends.close()
 
 
 async def test_a_server_that_does_not_answer_takes_nobody_with_it(other: Other) -> None:

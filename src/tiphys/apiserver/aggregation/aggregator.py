@@ -27,6 +27,7 @@ from tiphys.apiserver.aggregation.availability import LOCAL, Verdict
 from tiphys.apiserver.aggregation.backends import Backends
 from tiphys.apiserver.aggregation.endpoints import SERVICE_LABEL, Address, Unresolved, resolve
 from tiphys.apiserver.aggregation.proxying import forward
+from tiphys.apiserver.aggregation.published import Published
 from tiphys.apiserver.aggregation.remotes import (
     AUTOMANAGED,
     AVAILABLE,
@@ -37,6 +38,7 @@ from tiphys.apiserver.aggregation.remotes import (
     remote_of,
     with_condition,
 )
+from tiphys.apiserver.openapi.merging import Part
 from tiphys.apiserver.registry.options import WriteOptions
 from tiphys.apiserver.registry.registry import Registry
 from tiphys.apiserver.registry.updating import Changed, Stored
@@ -58,12 +60,14 @@ _BUILT_IN: Final = frozenset((r.group, r.version) for r in RESOURCES)
 
 
 class Served(NamedTuple):
-    """What discovery tells of a remote group and version. `openapi` is a path of the remote server, or ""."""
+    """What discovery tells of a remote group and version. `openapi` is a path of the remote server, or ""; `schemas`
+    what its OpenAPI version 2 document says, which stays while it does not answer."""
 
     remote: Remote
     available: bool
     resources: tuple[dict[str, Any], ...]
     openapi: str = ""
+    schemas: Part | None = None
 
 
 Announce = Callable[[Iterable[Served]], None]
@@ -82,6 +86,7 @@ class Aggregator:
         self._announce = announce
         self._context = registry.context
         self._backends = Backends(identity, self._context.clock.monotonic)
+        self._published = Published(self._backends, self._context.clock.monotonic)
         self._endpoint = registry.endpoint(GROUP, "v1", PLURAL)
         self._queue: WorkQueue[str] = WorkQueue(initial_seconds=RETRY_SECONDS, maximum_seconds=RECHECK_SECONDS)
         self._remotes: dict[tuple[str, str], Remote] = {}
@@ -183,6 +188,7 @@ class Aggregator:
         await self._learn(remote, verdict)
         await self._report(service, verdict)
         if verdict.available:
+            await self._learn_schemas(remote)
             self._queue.forget(name)
             self._queue.add_after(name, RECHECK_SECONDS)
         else:
@@ -218,9 +224,20 @@ class Aggregator:
         fresh = known._replace(available=verdict.available)
         if verdict.available and (verdict.resources != known.resources or not known.available):
             openapi = await availability.openapi_path(remote, self._addresses(remote), self._backends)
-            fresh = Served(remote, True, verdict.resources, openapi)
+            fresh = fresh._replace(resources=verdict.resources, openapi=openapi)
         if fresh != before:
             self._served[remote.name] = fresh
+            self._tell()
+
+    async def _learn_schemas(self, remote: Remote) -> None:
+        """Have what the server's OpenAPI version 2 document says, unless it was asked for a moment ago."""
+        try:
+            schemas = await self._published.part(remote, self._addresses(remote))
+        except Unresolved:
+            return
+        known = self._served.get(remote.name)
+        if known is not None and known.remote == remote and known.schemas != schemas:
+            self._served[remote.name] = known._replace(schemas=schemas)
             self._tell()
 
     def _tell(self) -> None:
@@ -231,6 +248,7 @@ class Aggregator:
         self._announce(sorted(self._served.values(), key=preference))
 
     def _forget(self, name: str) -> None:
+        self._published.forget(name)
         if self._served.pop(name, None) is not None:
             self._tell()
 

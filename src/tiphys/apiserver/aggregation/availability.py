@@ -15,7 +15,7 @@ from tiphys.apiserver.aggregation.remotes import Remote
 from tiphys.apiserver.authentication.user import MASTERS, User
 
 CHECK_TIMEOUT_SECONDS: Final = 5.0
-_AGGREGATOR: Final = User("system:kube-aggregator", groups=(MASTERS,))
+AGGREGATOR: Final = User("system:kube-aggregator", groups=(MASTERS,))
 _ACCEPT: Final = (b"Accept", b"application/json")
 
 
@@ -34,7 +34,7 @@ LOCAL: Final = Verdict(True, "Local", "Local APIServices are always available")
 async def check(remote: Remote, addresses: Iterable[Address], backends: Backends) -> Verdict:
     """Ask the server for its resources, as discovery does."""
     url = f"https://{remote.server_name}:{remote.port}{remote.path}"
-    headers = (_ACCEPT, *identity_headers(_AGGREGATOR))
+    headers = (_ACCEPT, *identity_headers(AGGREGATOR))
     try:
         answer = await backends.request(
             remote, addresses, "GET", remote.path, b"", headers, timeout_seconds=CHECK_TIMEOUT_SECONDS
@@ -58,7 +58,7 @@ def _failed(message: str) -> Verdict:
 
 async def openapi_path(remote: Remote, addresses: Iterable[Address], backends: Backends) -> str:
     """Where the server has its OpenAPI version 3 document of the group and version; "" if it has none."""
-    headers = (_ACCEPT, *identity_headers(_AGGREGATOR))
+    headers = (_ACCEPT, *identity_headers(AGGREGATOR))
     try:
         answer = await backends.request(
             remote, addresses, "GET", "/openapi/v3", b"", headers, timeout_seconds=CHECK_TIMEOUT_SECONDS

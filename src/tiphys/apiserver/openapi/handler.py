@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from tiphys.api import codec, errors
 from tiphys.api.scheme import RESOURCES, Resource
-from tiphys.apiserver.openapi import documents, paths, protobuf, schemas
+from tiphys.apiserver.openapi import documents, merging, paths, protobuf, schemas
+from tiphys.apiserver.openapi.merging import Part
 from tiphys.apiserver.openapi.operations import Operation
 from tiphys.base.http.messages import Request, Response
 
@@ -17,6 +18,8 @@ _VERSION: Final = "v1.36.0"
 _LEVEL: Final = 5
 _YEAR_SECONDS: Final = 365 * 24 * 3600
 _VARY: Final = (b"Vary", b"Accept-Encoding, Accept")
+_V2: Final = "v2"
+_V2_PROTOBUF: Final = "v2 protobuf"
 _V3_JSON: Final = "application/json"
 
 
@@ -30,6 +33,7 @@ class OpenApi:
         self._groups: dict[str, list[Resource]] = {}
         self._general: dict[str, list[Operation]] = {}
         self._remote: Mapping[str, str] = {}
+        self._parts: tuple[Part, ...] = ()
         self._tags: dict[str, str] = {}
         self.replace(resources)
 
@@ -45,11 +49,17 @@ class OpenApi:
                 self._groups.setdefault(root, []).append(resource)
         self._general = paths.general(resource.group for resource in self._all())
 
-    def replace_remote(self, documents_of: Mapping[str, str]) -> None:
+    def replace_remote(self, documents_of: Mapping[str, str], parts: Iterable[Part] = ()) -> None:
         """Name these documents of other servers in the index from now on: path as ``apis/<group>/<version>`` to
-        their own URL for it."""
+        their own URL for it. `parts` are theirs of version 2, those that are preferred first."""
         self._remote = documents_of
         self._tags.pop("index", None)
+        found = tuple(parts)
+        if found != self._parts:
+            self._parts = found
+            for key in (_V2, _V2_PROTOBUF):
+                self._tags.pop(key, None)
+                self._kept.pop(key, None)
 
     @property
     def paths(self) -> list[str]:
@@ -68,7 +78,7 @@ class OpenApi:
                 return self._protobuf(request)
             raise errors.not_acceptable("only application/json is available")
         if path == "/openapi/v2":
-            return self._document(request, "v2", lambda: documents.version_2(self._all(), self._version, self._custom))
+            return self._document(request, _V2, self._version_2)
         if path == "/openapi/v3":
             return _maybe_unchanged(request, self._index(), self._tag("index"), _V3_JSON, ())
         root = path.removeprefix("/openapi/v3/")
@@ -85,14 +95,17 @@ class OpenApi:
 
     def _protobuf(self, request: Request) -> Response:
         """Version 2 as kubectl asks for it when a manifest is of a kind it has no version 3 of, such as List."""
-        kept = self._kept.get("v2 protobuf")
+        kept = self._kept.get(_V2_PROTOBUF)
         if kept is None:
-            document = protobuf.encode(documents.version_2(self._all(), self._version, self._custom))
-            kept = self._kept["v2 protobuf"] = gzip.compress(document, _LEVEL, mtime=0)
-        tag = self._tag("v2 protobuf")
+            document = protobuf.encode(self._version_2())
+            kept = self._kept[_V2_PROTOBUF] = gzip.compress(document, _LEVEL, mtime=0)
+        tag = self._tag(_V2_PROTOBUF)
         if b"gzip" in request.headers.get(b"accept-encoding"):
             return _maybe_unchanged(request, kept, tag, protobuf.CONTENT_TYPE, ((b"Content-Encoding", b"gzip"),))
         return _maybe_unchanged(request, gzip.decompress(kept), tag, protobuf.CONTENT_TYPE, ())
+
+    def _version_2(self) -> documents.Document:
+        return merging.merged(documents.version_2(self._all(), self._version, self._custom), self._parts)
 
     def _all(self) -> list[Resource]:
         return [resource for resources in self._groups.values() for resource in resources]
@@ -104,7 +117,8 @@ class OpenApi:
             resources = self._groups.get(key) or self._all()
             own = [self._custom.get(resource.definition) for resource in resources]
             remote = sorted(self._remote.items()) if key == "index" else ()
-            source = repr((self._version, key, schemas.described(), resources, own, remote))
+            parts = [part.digest for part in self._parts] if key in (_V2, _V2_PROTOBUF) else ()
+            source = repr((self._version, key, schemas.described(), resources, own, remote, parts))
             found = self._tags[key] = hashlib.sha512(source.encode()).hexdigest()[:64].upper()
         return found
 

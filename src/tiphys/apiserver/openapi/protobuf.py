@@ -21,12 +21,15 @@ def encode(document: Mapping[str, Any]) -> bytes:
     info = document.get("info", {})
     definitions = b"".join(_message(1, _named(n, _schema(s))) for n, s in document.get("definitions", {}).items())
     paths = b"".join(_message(2, _named(path, _path_item(item))) for path, item in document.get("paths", {}).items())
+    shared = document.get("parameters", {}).items()
+    parameters = b"".join(_message(1, _named(name, _value(parameter))) for name, parameter in shared)
     return b"".join(
         (
             _text(1, document.get("swagger", "2.0")),
             _message(2, _text(1, info.get("title", "")) + _text(2, info.get("version", ""))),
             _message(8, paths),
             _message(9, definitions),
+            _message(10, parameters) if parameters else b"",
         )
     )
 
@@ -71,18 +74,23 @@ def _operation(operation: Mapping[str, Any]) -> bytes:
 
 
 def _parameter(parameter: Mapping[str, Any]) -> bytes:
-    """A ParametersItem: a reference, a body, or a value in query or path."""
+    """A ParametersItem: a reference or what it is."""
     if "$ref" in parameter:
         return _message(2, _text(1, parameter["$ref"]))
+    return _message(1, _value(parameter))
+
+
+def _value(parameter: Mapping[str, Any]) -> bytes:
+    """A Parameter: a body, or a value in query or path."""
     name, place = parameter.get("name", ""), parameter.get("in", "")
     required = _number(1, 1) if parameter.get("required") else b""
     if place == "body":
         body = _text(2, name) + _text(3, place) + (_number(4, 1) if required else b"")
-        return _message(1, _message(1, body + _message(5, _schema(parameter.get("schema", {})))))
+        return _message(1, body + _message(5, _schema(parameter.get("schema", {}))))
     # Query parameters have one more field (allow_empty_value) before their type.
     kind = _text(6 if place in ("query", "formData") else 5, parameter.get("type", ""))
     value = required + _text(2, place) + _text(3, parameter.get("description", "")) + _text(4, name) + kind
-    return _message(1, _message(2, _message(_IN[place], value)))
+    return _message(2, _message(_IN[place], value))
 
 
 def _extensions(number: int, owner: Mapping[str, Any]) -> bytes:
