@@ -29,6 +29,8 @@ from tiphys.api.types.meta_v1 import ObjectMeta
 
 _ANY: Final = ("*",)
 _LEASES: Final = "coordination.k8s.io"
+DANGLING: Final = "Dangling"
+_AUTOUPDATE: Final = "apf.kubernetes.io/autoupdate-spec"
 
 # name, shares, lendable percent, (queues, hand size); None rejects instead of queueing.
 _LEVELS: Final[tuple[tuple[str, int, int, tuple[int, int] | None], ...]] = (
@@ -92,16 +94,29 @@ def objects() -> Iterator[PriorityLevelConfiguration | FlowSchema]:
     yield from _special_schemas()
 
 
-def found(schema: FlowSchema) -> FlowSchemaCondition:
-    """The condition of a schema whose level exists."""
+def dangling(schema: FlowSchema, *, exists: bool, since: str | None) -> FlowSchemaCondition:
+    """The condition of a schema whose level exists or does not."""
     level = schema.spec.priority_level_configuration.name
+    said = "it exists" if exists else "there is no such object"
+    link = "and" if exists else "but"
     return FlowSchemaCondition(
-        type="Dangling",
-        status="False",
-        reason="Found",
-        message=f'This FlowSchema references the PriorityLevelConfiguration object named "{level}" and it exists',
-        last_transition_time=schema.metadata.creation_timestamp,
+        type=DANGLING,
+        status="False" if exists else "True",
+        reason="Found" if exists else "NotFound",
+        message=f'This FlowSchema references the PriorityLevelConfiguration object named "{level}" {link} {said}',
+        last_transition_time=since,
     )
+
+
+def is_mandatory(obj: PriorityLevelConfiguration | FlowSchema) -> bool:
+    """Whether no cluster can be without it."""
+    return obj.metadata.name in ("exempt", "catch-all")
+
+
+def is_kept(obj: PriorityLevelConfiguration | FlowSchema) -> bool:
+    """Whether its spec stays what it was made with; one without the annotation does until somebody changes it."""
+    said = obj.metadata.annotations.get(_AUTOUPDATE)
+    return said == "true" if said is not None else obj.metadata.generation == 1
 
 
 def _special_schemas() -> Iterator[FlowSchema]:
@@ -132,7 +147,7 @@ def _special_schemas() -> Iterator[FlowSchema]:
 
 
 def _meta(name: str) -> ObjectMeta:
-    return ObjectMeta(name=name, annotations={"apf.kubernetes.io/autoupdate-spec": "true"})
+    return ObjectMeta(name=name, annotations={_AUTOUPDATE: "true"})
 
 
 def _level(name: str, spec: PriorityLevelConfigurationSpec) -> PriorityLevelConfiguration:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from tiphys.apiserver.bootstrap import flow_control
 from tiphys.apiserver.bootstrap.objects import NAMESPACES, Bootstrap
+from tiphys.apiserver.registry.kinds import resource_of
 from tiphys.apiserver.watch_cache.feed import WatchCache
 from tiphys.apiserver.watch_cache.history import CacheEvent
 from tiphys.base.clock import Clock
@@ -29,7 +31,12 @@ class Keeper:
         self._bootstrap = bootstrap
         self._clock = clock
         self._missing = asyncio.Event()
-        for key, names in _KEPT.items():
+        kept = dict(_KEPT)
+        for obj in flow_control.objects():
+            resource = resource_of(type(obj))
+            key = (resource.group, resource.plural)
+            kept[key] = kept.get(key, frozenset()) | {obj.metadata.name or ""}
+        for key, names in kept.items():
             feed.caches[key].listen(lambda event, names=names: self._follow(event, names))  # type: ignore[misc]
 
     async def run(self) -> None:

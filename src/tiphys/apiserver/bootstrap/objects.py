@@ -26,7 +26,7 @@ _CLUSTER_CRITICAL: Final = (
     2000000000,
     "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
 )
-_OPTIONS: Final = WriteOptions(field_manager="kube-apiserver", field_validation="Ignore")
+BOOTSTRAP_OPTIONS: Final = WriteOptions(field_manager="kube-apiserver", field_validation="Ignore")
 _SERVICE: Final = "kubernetes"
 _PORT_NAME: Final = "https"
 
@@ -103,9 +103,9 @@ class Bootstrap:
         key = f"{meta.namespace}/{meta.name}" if resource.namespaced else meta.name
         if key in endpoint.cache.objects:
             return
-        info = _info("create", obj)
+        info = info_of("create", obj)
         try:
-            await endpoint.creator.create_object(obj, info, _OPTIONS, self._user, [])
+            await endpoint.creator.create_object(obj, info, BOOTSTRAP_OPTIONS, self._user, [])
         except errors.ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
@@ -120,9 +120,9 @@ class Bootstrap:
                 new.status = status(new)
             return Changed(new, raw=True)
 
-        info = _info("update", obj)
+        info = info_of("update", obj)
         info.subresource = "status"
-        await endpoint.updater.change(info, change, _OPTIONS, self._user, [])
+        await endpoint.updater.change(info, change, BOOTSTRAP_OPTIONS, self._user, [])
 
     async def _follow_settings(self, published: core_v1.ConfigMap) -> None:
         """Make the ConfigMap, and keep its data what the settings say."""
@@ -134,7 +134,7 @@ class Bootstrap:
             new.data = front_proxy.merged(new.data, published.data)
             return Changed(new)
 
-        await endpoint.updater.change(_info("update", published), change, _OPTIONS, self._user, [])
+        await endpoint.updater.change(info_of("update", published), change, BOOTSTRAP_OPTIONS, self._user, [])
 
     async def _follow_address(self, obj: Any) -> None:
         await self._ensure(obj)
@@ -144,7 +144,7 @@ class Bootstrap:
             obj.metadata.uid = obj.metadata.resource_version = None
             return Changed(obj)
 
-        await endpoint.updater.change(_info("update", obj), change, _OPTIONS, self._user, [])
+        await endpoint.updater.change(info_of("update", obj), change, BOOTSTRAP_OPTIONS, self._user, [])
 
 
 def endpoints(addresses: tuple[str, ...], port: int) -> core_v1.Endpoints:
@@ -184,10 +184,12 @@ def _ready(obj: networking_v1.ServiceCIDR) -> networking_v1.ServiceCIDRStatus:
 
 
 def _found(obj: flowcontrol_v1.FlowSchema) -> flowcontrol_v1.FlowSchemaStatus:
-    return flowcontrol_v1.FlowSchemaStatus(conditions=(flow_control.found(obj),))
+    condition = flow_control.dangling(obj, exists=True, since=obj.metadata.creation_timestamp)
+    return flowcontrol_v1.FlowSchemaStatus(conditions=(condition,))
 
 
-def _info(verb: str, obj: Any) -> RequestInfo:
+def info_of(verb: str, obj: Any) -> RequestInfo:
+    """The request that does this to the object."""
     resource, meta = resource_of(type(obj)), obj.metadata
     return RequestInfo(
         resource.path(meta.namespace or "", meta.name or ""),
