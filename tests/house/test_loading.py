@@ -16,7 +16,7 @@ _LOADED = "import sys, {module}; print([name for name in {names} if name in sys.
     ("module", "names"),
     [
         ("tiphys.cmd.apiserver", ["cel_expr_python", "google.protobuf", "grpc", "numpy", "typer"]),
-        ("tiphys.scheduler.scheduler", ["cel_expr_python", "google.protobuf", "grpc", "typer"]),
+        ("tiphys.scheduler.scheduler", ["cel_expr_python", "google.protobuf", "grpc", "typer", "tiphys.api.patch"]),
         ("tiphys.cmd.controllers", ["cel_expr_python", "google.protobuf", "grpc", "numpy", "typer"]),
         ("tiphys.cmd.supervisor", ["cel_expr_python", "google.protobuf", "grpc", "numpy", "cryptography", "yaml"]),
     ],

@@ -28,8 +28,8 @@ from tiphys.api.types.core_v1 import (
     TopologySpreadConstraint,
 )
 from tiphys.api.types.meta_v1 import LabelSelector
-from tiphys.scheduler.explaining import Verdict, explain
-from tiphys.scheduler.explaining.explanation import MAXIMUM_BYTES, Change, Remedy, encode
+from tiphys.scheduler.explaining.explain import explain
+from tiphys.scheduler.explaining.explanation import MAXIMUM_BYTES, Change, Remedy, Verdict, encode
 
 HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 APP = LabelSelector(match_labels={"app": "x"})

@@ -20,19 +20,13 @@ from tiphys.client.client import Client
 from tiphys.cmd.administration import Administration, users_own
 from tiphys.cmd.config import ConfigError
 from tiphys.cmd.simulate import profiles_of, read_file
-from tiphys.scheduler.explaining import (
-    Explanation,
-    Gang,
-    Model,
-    explain,
-    explain_member,
-    preempting,
-    render,
-    replicas,
-    told,
-    workload,
-)
-from tiphys.scheduler.explaining.explanation import encode
+from tiphys.scheduler.explaining import preempting, replicas, workload
+from tiphys.scheduler.explaining.explain import explain
+from tiphys.scheduler.explaining.explanation import Explanation, encode
+from tiphys.scheduler.explaining.gang import Gang, explain_member
+from tiphys.scheduler.explaining.model import Model
+from tiphys.scheduler.explaining.told import told
+from tiphys.scheduler.explaining.words import render
 from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME, ProfileMaker, default_profile
 from tiphys.scheduler.snapshot import Snapshot
 from tiphys.scheduler.snapshot_file import SnapshotFileError

@@ -20,6 +20,8 @@ from tiphys.scheduler.requests import CPU, EPHEMERAL_STORAGE, MEMORY, PODS, Amou
 _FIRST_ROWS = 16
 _RESOURCES = (CPU, MEMORY, EPHEMERAL_STORAGE, PODS)
 CPU_COLUMN, MEMORY_COLUMN, PODS_COLUMN = 0, 1, 3
+HOSTNAME = "kubernetes.io/hostname"
+CORDON_TAINT = "node.kubernetes.io/unschedulable"
 
 Taints = tuple[tuple[str, str, str], ...]
 """(key, value, effect) of each, sorted."""

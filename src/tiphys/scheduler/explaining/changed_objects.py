@@ -8,9 +8,8 @@ from tiphys.api.codec import from_dict, to_dict
 from tiphys.api.patch import json_patch
 from tiphys.api.types.core_v1 import Node, Pod
 from tiphys.scheduler.explaining.explanation import Change
+from tiphys.scheduler.nodes import CORDON_TAINT, HOSTNAME
 
-HOSTNAME: Final = "kubernetes.io/hostname"
-CORDON_TAINT: Final = "node.kubernetes.io/unschedulable"
 _CONDITIONS: Final = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
 
 

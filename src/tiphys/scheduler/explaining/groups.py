@@ -10,10 +10,9 @@ import numpy as np
 from tiphys.api.types.core_v1 import Toleration
 from tiphys.scheduler.arrays import Bools, Ints
 from tiphys.scheduler.cluster import Cluster
-from tiphys.scheduler.explaining.changed_objects import CORDON_TAINT, HOSTNAME
 from tiphys.scheduler.explaining.explanation import MAXIMUM_EXAMPLES, shorten
 from tiphys.scheduler.explaining.judging import Judgement, Reason
-from tiphys.scheduler.nodes import Taints
+from tiphys.scheduler.nodes import CORDON_TAINT, HOSTNAME, Taints
 from tiphys.scheduler.tolerations import NO_EXECUTE, NO_SCHEDULE, untolerated
 
 TAINT_TOLERATION: Final = "TaintToleration"

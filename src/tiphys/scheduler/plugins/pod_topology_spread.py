@@ -18,12 +18,12 @@ from tiphys.scheduler.domains import DomainCounts, concerned, follow
 from tiphys.scheduler.framework import MAXIMUM_SCORE, Event, NodeFilter, NodeScore, Plugin, Trigger
 from tiphys.scheduler.limits import HOPELESS, PLENTY, Limit
 from tiphys.scheduler.node_match import matches_node
+from tiphys.scheduler.nodes import HOSTNAME
 from tiphys.scheduler.plugin_args import SYSTEM_DEFAULTING, PodTopologySpreadArgs
 from tiphys.scheduler.template import Template
 from tiphys.scheduler.terms import SpreadConstraint
 from tiphys.scheduler.tolerations import NO_EXECUTE, NO_SCHEDULE, untolerated
 
-HOSTNAME = "kubernetes.io/hostname"
 ZONE = "topology.kubernetes.io/zone"
 SYSTEM_DEFAULTS = (
     TopologySpreadConstraint(topology_key=HOSTNAME, max_skew=3, when_unsatisfiable="ScheduleAnyway"),

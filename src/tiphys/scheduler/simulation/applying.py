@@ -12,6 +12,7 @@ from tiphys.api import scheme
 from tiphys.api.types.apps_v1 import DaemonSet, Deployment, StatefulSet
 from tiphys.api.types.core_v1 import Namespace, Node, Pod, Taint
 from tiphys.scheduler.explaining.changed_objects import empty_like
+from tiphys.scheduler.nodes import CORDON_TAINT
 from tiphys.scheduler.simulation.admitted import admitted
 from tiphys.scheduler.simulation.changes import (
     Add,
@@ -36,7 +37,6 @@ from tiphys.scheduler.template import PodInfo
 
 MAXIMUM_ADDED: Final = 100_000
 """Objects that one change may add."""
-CORDON_TAINT: Final = "node.kubernetes.io/unschedulable"
 
 
 def apply(world: World, change: Change) -> None:

@@ -13,8 +13,9 @@ from tiphys.api.patch import json_patch
 from tiphys.api.types.core_v1 import Node, PersistentVolumeClaim, Pod
 from tiphys.scheduler.algorithm import Algorithm, Placed
 from tiphys.scheduler.cluster import Cluster
-from tiphys.scheduler.explaining import Explanation, Model, explain
-from tiphys.scheduler.explaining.explanation import Change, Remedy
+from tiphys.scheduler.explaining.explain import explain
+from tiphys.scheduler.explaining.explanation import Change, Explanation, Remedy
+from tiphys.scheduler.explaining.model import Model
 from tiphys.scheduler.profiles import default_profile
 from tiphys.scheduler.template import PodInfo, Templates
 

@@ -16,8 +16,10 @@ from tests.unit.scheduler.test_scheduler import add_node, add_pod, node_of, sche
 from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import Pod, PodCondition, ServiceAccount, Taint
 from tiphys.api.types.meta_v1 import ObjectMeta
-from tiphys.scheduler.explaining import Verdict, render, told
 from tiphys.scheduler.explaining.carried import FRESH_SECONDS, MAXIMUM_BYTES, CarriedReasons
+from tiphys.scheduler.explaining.explanation import Verdict
+from tiphys.scheduler.explaining.told import told
+from tiphys.scheduler.explaining.words import render
 from tiphys.scheduler.messages import WHY_ANNOTATION
 from tiphys.scheduler.template import PodInfo
 from tiphys.testing.control_plane import ControlPlane, control_plane

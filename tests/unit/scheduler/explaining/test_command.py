@@ -12,7 +12,7 @@ from tiphys.api.types.apps_v1 import Deployment, DeploymentSpec, ReplicaSet
 from tiphys.api.types.core_v1 import Pod
 from tiphys.api.types.meta_v1 import ObjectMeta, OwnerReference
 from tiphys.cmd.why import explain_in
-from tiphys.scheduler.explaining import Verdict
+from tiphys.scheduler.explaining.explanation import Verdict
 from tiphys.scheduler.gangs.groups import PodGroupObject
 from tiphys.scheduler.snapshot import Snapshot
 

@@ -17,7 +17,7 @@ from tiphys.api.types.resource_v1 import (
     ResourceClaimConsumerReference,
 )
 from tiphys.cmd.why import explain_in
-from tiphys.scheduler.explaining import Explanation, Verdict
+from tiphys.scheduler.explaining.explanation import Explanation, Verdict
 from tiphys.scheduler.snapshot import Snapshot
 
 DRIVER = "gpu.example.com"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tests.unit.scheduler.explaining.clusters import model, on
 from tests.unit.scheduler.objects import node, pod
 from tiphys.api.types.core_v1 import Pod
-from tiphys.scheduler.explaining import Gang, Verdict, explain_member
+from tiphys.scheduler.explaining.explanation import Verdict
+from tiphys.scheduler.explaining.gang import Gang, explain_member
 
 
 def members(number: int, cpu: str = "2") -> tuple[Pod, ...]:

@@ -14,9 +14,11 @@ from tiphys.api.types.apps_v1 import DaemonSet, Deployment, ReplicaSet, Stateful
 from tiphys.api.types.batch_v1 import Job
 from tiphys.api.types.core_v1 import Pod, Taint
 from tiphys.scheduler import explaining
-from tiphys.scheduler.explaining import Verdict, explain, render, replicas, workload
-from tiphys.scheduler.explaining.explanation import MAXIMUM_BYTES, encode
+from tiphys.scheduler.explaining import replicas, workload
+from tiphys.scheduler.explaining.explain import explain
+from tiphys.scheduler.explaining.explanation import MAXIMUM_BYTES, Verdict, encode
 from tiphys.scheduler.explaining.phrases import phrase
+from tiphys.scheduler.explaining.words import render
 
 
 def seen(**status: Any) -> Any:

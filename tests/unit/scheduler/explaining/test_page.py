@@ -12,9 +12,10 @@ import yaml
 from tests.unit.scheduler.explaining.clusters import model
 from tiphys.api.codec import from_dict
 from tiphys.api.types.core_v1 import Node, Pod
-from tiphys.scheduler.explaining import Verdict, explain, render
 from tiphys.scheduler.explaining.carried import CarriedReasons
-from tiphys.scheduler.explaining.explanation import Change, Explanation, Remedy
+from tiphys.scheduler.explaining.explain import explain
+from tiphys.scheduler.explaining.explanation import Change, Explanation, Remedy, Verdict
+from tiphys.scheduler.explaining.words import render
 
 PAGE = (Path(__file__).resolve().parents[4] / "docs" / "why-pending.md").read_text()
 

@@ -22,7 +22,7 @@ from tiphys.api.types.core_v1 import (
     TopologySpreadConstraint,
 )
 from tiphys.api.types.meta_v1 import LabelSelector, OwnerReference
-from tiphys.scheduler.explaining import Verdict
+from tiphys.scheduler.explaining.explanation import Verdict
 
 HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from tiphys.api.types.core_v1 import Node
 from tiphys.scheduler.explaining import amounts
-from tiphys.scheduler.explaining.changed_objects import HOSTNAME, empty_like, is_condition
+from tiphys.scheduler.explaining.changed_objects import empty_like, is_condition
 from tiphys.scheduler.explaining.explanation import Change
 from tiphys.scheduler.explaining.groups import hindering, shared_labels
 from tiphys.scheduler.explaining.remedies.candidate import Candidate, Scene, add_op, escaped, listed, remove_op
+from tiphys.scheduler.nodes import HOSTNAME
 from tiphys.scheduler.requests import amounts as amounts_of
 
 MAXIMUM_KINDS: Final = 24
