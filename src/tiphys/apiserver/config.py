@@ -16,9 +16,10 @@ class ApiServerConfig:
     port 0 chooses a free one. client_ca verifies client certificates and, unless kubelet_ca is given, kubelets.
     service_account_keys verify tokens; service_account_signing_key makes them. advertise_address is where pods find
     the server: the `kubernetes` Service's endpoint ("" for none). tokens: static bearer tokens to (user, groups).
-    requestheader_client_ca signed proxy_client_certificate, by which servers of aggregated groups know this server as
-    the front proxy; its name is among requestheader_allowed_names. default_unreachable_toleration_seconds is how long
-    pods that do not say otherwise stay bound to a node that is not reachable or not ready.
+    requestheader_client_ca signs front proxies: who shows such a certificate, with a name that is among
+    requestheader_allowed_names (any if there are none), says for whom it asks in X-Remote-… headers. This server is one
+    itself to servers of aggregated groups, by proxy_client_certificate. default_unreachable_toleration_seconds is how
+    long pods that do not say otherwise stay bound to a node that is not reachable or not ready.
 
     The two limits of requests in flight, together, are the seats that flow control divides. A server that ends is not
     ready at once and serves on for shutdown_delay_seconds, that balancers may notice; with shutdown_send_retry_after it

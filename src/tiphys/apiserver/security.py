@@ -10,6 +10,7 @@ from tiphys.api.types import core_v1, rbac_v1, storage_v1
 from tiphys.apiserver.admission.chain import Lookup
 from tiphys.apiserver.authentication.authenticator import Authenticator
 from tiphys.apiserver.authentication.bootstrap_tokens import BootstrapTokens
+from tiphys.apiserver.authentication.front_proxy import FrontProxies
 from tiphys.apiserver.authentication.impersonation import Wanted, impersonate, impersonates
 from tiphys.apiserver.authentication.service_account_tokens import TokenKey
 from tiphys.apiserver.authentication.token_requests import TokenRequests
@@ -28,6 +29,11 @@ from tiphys.base.http.messages import Query, Request, Response
 
 SYSTEM: Final = User("system:apiserver", groups=authenticated((MASTERS,)))
 _RBAC: Final = (rbac_v1.Role, rbac_v1.ClusterRole, rbac_v1.RoleBinding, rbac_v1.ClusterRoleBinding)
+
+
+def _front_proxies(config: ApiServerConfig) -> FrontProxies | None:
+    ca = config.requestheader_client_ca
+    return FrontProxies(ca, config.client_ca, config.requestheader_allowed_names) if ca else None
 
 
 class CachedObjects:
@@ -92,6 +98,7 @@ class Security:
             static_tokens=static,
             allow_anonymous=config.anonymous,
             bootstrap=BootstrapTokens(objects.secret, context.clock),
+            front_proxies=_front_proxies(config),
         )
         for kind in _RBAC:
             self._follow(kind, context.feed)

@@ -167,7 +167,8 @@ class ApiServer:
 
     async def _listen(self) -> None:
         config = self.config
-        tls = server_context(config.certificate, config.key, client_ca=config.client_ca)
+        authorities = b"\n".join(filter(None, (config.client_ca, config.requestheader_client_ca)))
+        tls = server_context(config.certificate, config.key, client_ca=authorities)
         self._http = HttpServer(
             self.handler,
             tls=tls,

@@ -12,6 +12,7 @@ from pathlib import Path
 import uvloop
 
 from tiphys.apiserver.authentication import static_tokens
+from tiphys.apiserver.authentication.front_proxy import FrontProxies
 from tiphys.apiserver.config import ApiServerConfig
 from tiphys.apiserver.server import ApiServer
 from tiphys.base.logging import configure
@@ -21,7 +22,17 @@ from tiphys.cmd.foreground import Work, run_until_signal
 from tiphys.cmd.standalone import file_of
 from tiphys.store.backend import Backend
 
-__all__ = ["Store", "check_fixed", "file_of", "files_of", "port_range", "run", "serving", "tokens_of"]
+__all__ = [
+    "Store",
+    "check_fixed",
+    "check_front_proxies",
+    "file_of",
+    "files_of",
+    "port_range",
+    "run",
+    "serving",
+    "tokens_of",
+]
 
 # What is always so here: flags that say so are taken, others are not.
 _FIXED = {
@@ -29,6 +40,7 @@ _FIXED = {
     "--requestheader-username-headers": ("X-Remote-User",),
     "--requestheader-group-headers": ("X-Remote-Group",),
     "--requestheader-extra-headers-prefix": ("X-Remote-Extra-",),
+    "--requestheader-uid-headers": ("X-Remote-Uid",),
 }
 
 
@@ -94,6 +106,14 @@ def check_fixed(*values: str) -> None:
             raise ConfigError(f"{flag}={value} is not supported: it is always {allowed[0]}")
 
 
+def check_front_proxies(config: ApiServerConfig) -> None:
+    """Raises ConfigError for settings by which users would be front proxies, or authorities that are no PEM."""
+    try:
+        FrontProxies(config.requestheader_client_ca, config.client_ca, config.requestheader_allowed_names)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
 def files_of(flag: str, paths: Sequence[Path]) -> tuple[bytes, ...]:
     """The contents of all files given to `flag`. Raises ConfigError."""
     return tuple(file_of(flag, path) for path in paths)
@@ -110,6 +130,7 @@ def tokens_of(path: File) -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 def run(config: ApiServerConfig, store: Store) -> None:
-    """Serve in the foreground until a signal."""
+    """Serve in the foreground until a signal. Raises ConfigError."""
+    check_front_proxies(config)
     configure(level=os.environ.get("TIPHYS_LOG_LEVEL", "INFO"))
     uvloop.run(run_until_signal([("apiserver", serving(config, store))]))

@@ -53,6 +53,7 @@ def apiserver(
     requestheader_username_headers: Annotated[str, typer.Option("--requestheader-username-headers")] = "",
     requestheader_group_headers: Annotated[str, typer.Option("--requestheader-group-headers")] = "",
     requestheader_extra_headers_prefix: Annotated[str, typer.Option("--requestheader-extra-headers-prefix")] = "",
+    requestheader_uid_headers: Annotated[str, typer.Option("--requestheader-uid-headers")] = "",
 ) -> None:
     """Run the apiserver alone: on an etcd or a SQLite file, or with the settings of a data directory."""
     if not etcd_servers and sqlite_file is None:
@@ -69,6 +70,7 @@ def apiserver(
         requestheader_username_headers,
         requestheader_group_headers,
         requestheader_extra_headers_prefix,
+        requestheader_uid_headers,
     )
     if tls_cert_file is None or tls_private_key_file is None:
         raise ConfigError("an apiserver serves by TLS only: give --tls-cert-file and --tls-private-key-file")

@@ -112,7 +112,7 @@ def backend(request: Request) -> Response:
         return Response(200, b'<a href="/rewriteme">x</a><img src="//cdn/x"><a href="y">', "text/html; charset=utf-8")
     if request.path == "/moved":
         return Response(302, b"", "text/plain", ((b"Location", b"/there?x=1"), (b"X-Mine", b"1")))
-    names = (b"authorization", b"x-forwarded-for", b"x-custom", b"cookie")
+    names = (b"authorization", b"x-remote-user", b"impersonate-user", b"x-forwarded-for", b"x-custom", b"cookie")
     seen = {name.decode(): request.headers.get(name).decode() for name in names}
     return Response(
         200, f"{request.method} {request.raw_target.decode()} {seen} ".encode() + request.body, "text/plain"
@@ -121,12 +121,20 @@ def backend(request: Request) -> Response:
 
 async def test_a_proxied_request_keeps_its_content_and_loses_its_credentials() -> None:
     headers = Headers(
-        [(b"Authorization", b"Bearer secret"), (b"X-Custom", b"1"), (b"Connection", b"x-hop"), (b"X-Hop", b"1")]
+        [
+            (b"Authorization", b"Bearer secret"),
+            (b"X-Remote-User", b"jane"),
+            (b"Impersonate-User", b"joe"),
+            (b"X-Custom", b"1"),
+            (b"Connection", b"x-hop"),
+            (b"X-Hop", b"1"),
+        ]
     )
     request = Request("PUT", b"/whatever", headers, b"body", remote="192.0.2.9")
     async with serving(backend) as (_, port):
         response, body = await proxied(port, "/a%2Fb?c=d", request)
-    seen = {"authorization": "", "x-forwarded-for": "192.0.2.9", "x-custom": "1", "cookie": ""}
+    hidden = {"authorization": "", "x-remote-user": "", "impersonate-user": ""}
+    seen = {**hidden, "x-forwarded-for": "192.0.2.9", "x-custom": "1", "cookie": ""}
     assert response.status == 200
     assert body == f"PUT /a%2Fb?c=d {seen} body".encode()
 

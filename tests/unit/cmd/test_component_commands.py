@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tiphys.api.types.apps_v1 import DaemonSet
 from tiphys.api.types.core_v1 import ServiceAccount
 from tiphys.api.types.rbac_v1 import ClusterRoleBinding
 from tiphys.cmd import component_commands, manifests, standalone
+from tiphys.cmd.certificates import Authority, Profile
 from tiphys.cmd.config import ClusterConfig, ConfigError
 from tiphys.cmd.foreground import notify
 from tiphys.cmd.init import init, settings_of
@@ -178,3 +180,18 @@ def test_a_service_manager_is_told_and_its_absence_does_no_harm(
         monkeypatch.setenv("NOTIFY_SOCKET", "@" + abstract)
         notify("READY=1")
         assert manager.recv(100) == b"READY=1"
+
+
+def test_users_do_not_become_front_proxies(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    ca = Authority.load_or_create(tmp_path / "ca.crt", tmp_path / "ca.key", "kubernetes", now)
+    serving = ca.issue(Profile("kube-apiserver", names=("127.0.0.1",)), now)
+    (tmp_path / "tls.crt").write_bytes(serving.certificate)
+    (tmp_path / "tls.key").write_bytes(serving.key)
+    files = ["--tls-cert-file", "tls.crt", "--tls-private-key-file", "tls.key", "--client-ca-file", "ca.crt"]
+    flags = [*files, "--requestheader-client-ca-file", "ca.crt", "--requestheader-allowed-names="]
+    flags = [str(tmp_path / flag) if flag.endswith((".crt", ".key")) else flag for flag in flags]
+    result = CliRunner().invoke(app, ["apiserver", "--sqlite-file", str(tmp_path / "state.db"), *flags])
+    assert isinstance(result.exception, ConfigError)
+    assert "--requestheader-allowed-names must say" in str(result.exception)
+    assert not (tmp_path / "state.db").exists()

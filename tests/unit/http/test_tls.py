@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit.http.serving import serving
+from tiphys.base.http import tls
 from tiphys.base.http.client import HttpClient
-from tiphys.base.http.messages import Request, Response
-from tiphys.base.http.tls import client_context, server_context
+from tiphys.base.http.messages import PeerIdentity, Request, Response
+from tiphys.base.http.tls import client_context, fingerprints, peer_identity, server_context
 from tiphys.cmd.certificates import Authority, Profile
 
 NOW = datetime.now(UTC)
@@ -44,6 +46,41 @@ async def test_the_server_knows_who_a_verified_client_is(authority: Authority) -
             large = await client.request("POST", "/", b"x" * 1_000_000)
             assert large.body == expected
             await client.close()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_the_authorities_of_a_peer_are_known_when_a_session_is_taken_up_again(
+    authority: Authority, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    other = Authority.load_or_create(tmp_path / "o.crt", tmp_path / "o.key", "other", NOW)
+    identity = authority.issue(Profile("server", names=("api.example",)), NOW)
+    server = server_context(identity.certificate, identity.key, client_ca=authority.pem + other.pem)
+    for issuer in (authority, other):
+        jane = issuer.issue(Profile("jane"), NOW)
+        client = client_context(ca=authority.pem, certificate=jane.certificate, key=jane.key)
+        client.maximum_version = version
+        first, session = handshake(server, client, None)
+        again, _ = handshake(server, client, session)
+        assert first is not None and again == first
+        assert set(first.authorities) == fingerprints(issuer.pem)
+        if version == ssl.TLSVersion.TLSv1_2:
+            tls._verified.clear()
+            forgotten, _ = handshake(server, client, session)
+            assert forgotten is not None and forgotten.authorities == ("unknown",)
+
+
+def handshake(
+    server: ssl.SSLContext, client: ssl.SSLContext, session: ssl.SSLSession | None
+) -> tuple[PeerIdentity | None, ssl.SSLSession | None]:
+    """Who the server says the client is, and the session to take up again."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = server.wrap_bio(to_server, to_client, server_side=True)
+    theirs = client.wrap_bio(to_client, to_server, server_hostname="api.example", session=session)
+    for _ in range(4):
+        for side in (theirs, ours):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    return peer_identity(ours), theirs.session
 
 
 async def test_a_client_of_another_authority_is_turned_away(authority: Authority, tmp_path: Path) -> None:

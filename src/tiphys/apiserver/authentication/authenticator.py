@@ -1,4 +1,4 @@
-"""Requests to users: client certificates first, then bearer tokens, then anonymous."""
+"""Requests to users: front proxies and client certificates first, then bearer tokens, then anonymous."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from tiphys.api import errors
 from tiphys.apiserver.authentication.bootstrap_tokens import BootstrapTokens
+from tiphys.apiserver.authentication.front_proxy import FrontProxies, told
 from tiphys.apiserver.authentication.service_account_tokens import (
     Claims,
     InvalidToken,
@@ -39,7 +40,7 @@ class Authenticator:
     """Tells who makes a request. Costs a dictionary look-up for a certificate or a token seen before.
 
     `key` and `objects` verify service account tokens (none without a key); `static_tokens` maps tokens to users;
-    `bootstrap` knows the tokens by which nodes join.
+    `bootstrap` knows the tokens by which nodes join, `front_proxies` the certificates by which others are asked for.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Authenticator:
         static_tokens: Mapping[str, User] | None = None,
         allow_anonymous: bool = True,
         bootstrap: BootstrapTokens | None = None,
+        front_proxies: FrontProxies | None = None,
     ) -> None:
         self._clock = clock
         self._key = key
@@ -58,6 +60,7 @@ class Authenticator:
         self._static = {token.encode(): user for token, user in (static_tokens or {}).items()}
         self._allow_anonymous = allow_anonymous
         self._bootstrap = bootstrap
+        self._front_proxies = front_proxies
         self._certificates: dict[PeerIdentity, User] = {}
         self._tokens: dict[bytes, _Verified] = {}
         self._not_ours: set[bytes] = set()
@@ -65,30 +68,46 @@ class Authenticator:
     def authenticate(self, request: Request) -> User:
         """The user. Raises ApiError 401 for a bad token, or none where anonymous requests are not served."""
         peer = request.peer_certificate
-        if peer is not None and peer.common_name:
+        if peer is not None:
             if peer.not_after <= self._clock.now():
                 raise errors.unauthorized()
-            return self._of_certificate(peer)
+            if (user := self._of_certificate(peer, request)) is not None:
+                return user
         token = bearer_token(request)
         if token:
             user = self.of_token(token)
             if user is None:
                 raise errors.unauthorized()
             return user
-        if not self._allow_anonymous:
+        if not self._allow_anonymous or self._is_nobodys(peer):
             raise errors.unauthorized()
         return ANONYMOUS
 
-    def _of_certificate(self, peer: PeerIdentity) -> User:
+    def _is_nobodys(self, peer: PeerIdentity | None) -> bool:
+        """Whether a certificate was shown that only front proxies have. Who shows it is not anonymous."""
+        return peer is not None and self._front_proxies is not None and not self._front_proxies.is_user(peer)
+
+    def _of_certificate(self, peer: PeerIdentity, request: Request) -> User | None:
         # In process there is no certificate and so no fingerprint: the whole identity is the key.
         user = self._certificates.get(peer)
         if user is None:
-            extra = {CREDENTIAL_ID: (f"X509SHA256={peer.fingerprint_sha256}",)}
-            user = User(peer.common_name, "", authenticated(peer.organizations), extra)
+            if self._front_proxies is not None and self._front_proxies.trusts(peer):
+                # Never remembered as a user: its next request may be for another one.
+                return told(request.headers) or self._named(peer)
+            user = self._named(peer)
+            if user is None:
+                return None
             if len(self._certificates) >= MAX_REMEMBERED:
                 self._certificates.clear()
             self._certificates[peer] = user
         return user
+
+    def _named(self, peer: PeerIdentity) -> User | None:
+        """The user a certificate names; None if it is only a front proxy's, or names none."""
+        if not peer.common_name or self._is_nobodys(peer):
+            return None
+        extra = {CREDENTIAL_ID: (f"X509SHA256={peer.fingerprint_sha256}",)}
+        return User(peer.common_name, "", authenticated(peer.organizations), extra)
 
     def of_token(self, token: bytes) -> User | None:
         """Whose token it is, for use at the API itself; None if it is nobody's."""

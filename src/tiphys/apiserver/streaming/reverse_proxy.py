@@ -40,6 +40,8 @@ _NOT_FORWARDED: Final = frozenset(
         b"accept-encoding",
     }
 )
+# What a front proxy said of who asks, and whom they act as.
+_IDENTITY: Final = (b"x-remote-user", b"x-remote-uid", b"x-remote-group", b"x-remote-extra-", b"impersonate-")
 _NOT_RETURNED: Final = (_NOT_FORWARDED - {b"content-length"}) | {b"content-type", b"date", b"location"}
 _HEAD_TIMEOUT_SECONDS: Final = 60.0
 MAX_REWRITTEN_BYTES: Final = 4 * 1024 * 1024
@@ -127,7 +129,7 @@ def forwarded_headers(request: Request, prefix: str) -> HeaderList:
     kept = [
         (name, value)
         for name, value in request.headers
-        if name not in _NOT_FORWARDED and name not in connection and name != b"x-forwarded-for"
+        if _is_forwarded(name) and name not in connection and name != b"x-forwarded-for"
     ]
     before = request.headers.get(b"x-forwarded-for")
     via = b", ".join(part for part in (before, request.remote.encode()) if part)
@@ -135,6 +137,10 @@ def forwarded_headers(request: Request, prefix: str) -> HeaderList:
         kept.append((b"X-Forwarded-For", via))
     kept.append((b"X-Forwarded-Uri", prefix.encode("utf-8")))
     return tuple(kept)
+
+
+def _is_forwarded(name: bytes) -> bool:
+    return name not in _NOT_FORWARDED and not name.startswith(_IDENTITY)
 
 
 def returned_headers(stream: ClientStream, prefix: str, base_url: str) -> HeaderList:
@@ -168,7 +174,7 @@ async def _upgrade(request: Request, client: HttpClient, target: str, base_url: 
     headers = (
         (b"Connection", b"Upgrade"),
         (b"Upgrade", protocol),
-        *((name, value) for name, value in request.headers if name not in _NOT_FORWARDED),
+        *((name, value) for name, value in request.headers if _is_forwarded(name)),
     )
     try:
         upgraded = await client.upgrade(request.method, target, headers, request.body)

@@ -123,12 +123,14 @@ class PeerIdentity:
     """Who a verified client certificate says the peer is. Only made for certificates the CA signed and still valid.
 
     Connections may outlive certificates: `not_after` (seconds since the epoch) tells who must look again.
+    `authorities` are the fingerprints of the certificates that vouch for this one; none for peers in this process.
     """
 
     common_name: str
     organizations: tuple[str, ...] = ()
     fingerprint_sha256: str = ""  # hexadecimal, of the DER certificate
     not_after: float = math.inf
+    authorities: tuple[str, ...] = ()
 
 
 class Request:

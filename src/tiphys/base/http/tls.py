@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import ssl
+import sys
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
+from weakref import WeakKeyDictionary
 
 from .messages import PeerIdentity
+
+_CERTIFICATE: Final = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_UNKNOWN: Final = ("unknown",)
+_MAX_REMEMBERED: Final = 4096
+# Sessions of TLS 1.2 that are taken up again have the peer's certificate but not the chain that was verified.
+_verified: WeakKeyDictionary[ssl.SSLContext, dict[str, tuple[str, ...]]] = WeakKeyDictionary()
 
 
 def server_context(certificate: bytes, key: bytes, *, client_ca: bytes = b"") -> ssl.SSLContext:
@@ -82,7 +91,37 @@ def peer_identity(ssl_object: ssl.SSLObject) -> PeerIdentity | None:
             elif key == "organizationName":
                 organizations.append(value)
     ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
-    return PeerIdentity(name, tuple(organizations), hashlib.sha256(der).hexdigest(), ends)
+    fingerprint = hashlib.sha256(der).hexdigest()
+    return PeerIdentity(name, tuple(organizations), fingerprint, ends, _authorities(ssl_object, fingerprint))
+
+
+def fingerprints(pem: bytes) -> frozenset[str]:
+    """Of all certificates in a PEM bundle, as `PeerIdentity.authorities` has them."""
+    blocks = _CERTIFICATE.findall(pem.decode("ascii"))
+    return frozenset(hashlib.sha256(ssl.PEM_cert_to_DER_cert(block)).hexdigest() for block in blocks)
+
+
+def _authorities(ssl_object: ssl.SSLObject, fingerprint: str) -> tuple[str, ...]:
+    """The certificates that vouch for the peer's; never none, since a peer without any is one in this process."""
+    remembered = _verified.setdefault(ssl_object.context, {})
+    chain = _verified_chain(ssl_object)
+    if not chain:
+        return remembered.get(fingerprint, _UNKNOWN)
+    # An authority's own certificate vouches for itself.
+    found = tuple(hashlib.sha256(der).hexdigest() for der in chain[1:] or chain)
+    if len(remembered) >= _MAX_REMEMBERED:
+        remembered.clear()
+    remembered[fingerprint] = found
+    return found
+
+
+def _verified_chain(ssl_object: ssl.SSLObject) -> list[bytes]:
+    """DER, the peer's first; empty for a session that was taken up again."""
+    if sys.version_info >= (3, 13):
+        return list(ssl_object.get_verified_chain() or ())
+    # Public since 3.13; what is below has had it since 3.10.
+    found = getattr(ssl_object, "_sslobj").get_verified_chain() or ()  # noqa: B009
+    return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in found]
 
 
 def _harden(context: ssl.SSLContext) -> None:
