@@ -36,6 +36,9 @@ RESTART_MAXIMUM_SECONDS = 10.0
 STABLE_AFTER_SECONDS = 30.0
 PODS_STOPPED_AT_ONCE = 8
 
+# Its heap is a few megabytes: collected at half again their size and not at twice, an idle node has 3 MB more.
+_ENVIRONMENT = {"GOGC": "50"}
+
 
 class ContainerdError(Exception):
     """containerd cannot be run; the text is for the user and names its log."""
@@ -123,6 +126,7 @@ class Containerd:
                 stderr=log,
                 start_new_session=True,
                 cwd="/",
+                env={**_ENVIRONMENT, **os.environ},
             )
         self.paths.pid_file.write_text(f"{process.pid} {_start_time(process.pid)}")
         # Popen warns when it is collected while its child lives; this child is meant to outlive us.
