@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock, SystemClock, rfc3339
 from tiphys.base.logging import get_logger
+from tiphys.base.workers import Workers
 from tiphys.client.client import Client
 from tiphys.client.event_correlation import Correlator, EventKey, Sighting
 
@@ -52,7 +52,7 @@ class EventRecorder:
         self._clock = clock or SystemClock()
         self._correlator = Correlator()
         self._queue: deque[tuple[ObjectReference, EventKey]] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._writer = Workers(f"{component}/events", self._queue.__len__, self._write_waiting)
         self._last_name_nanos = 0
         self._dropped = 0
 
@@ -73,36 +73,16 @@ class EventRecorder:
             message=message[:MAX_MESSAGE_CHARS],
         )
         self._queue.append((reference, key))
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._drain(), name=f"{self.component}/events")
-            self._task.add_done_callback(self._drained)
+        self._writer.wake()
 
     async def close(self, grace_seconds: float = 2.0) -> None:
         """Write what waits, for at most `grace_seconds`."""
-        task = self._task
-        if task is None:
-            return
-        await asyncio.wait((task,), timeout=grace_seconds)
-        task.cancel()
-        await asyncio.wait((task,))
-
-    @staticmethod
-    def _drained(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            _logger.error("writing events failed", error=repr(task.exception()))
-
-    async def _drain(self) -> None:
-        try:
-            while self._queue:
-                await self._write_waiting()
-        finally:
-            if self._dropped:
-                _logger.warning("events dropped: too many waited", component=self.component, count=self._dropped)
-                self._dropped = 0
-            # Here and not when the task is done: an event in between would find a task that looks at no queue.
-            self._task = None
+        await self._writer.close(grace_seconds)
 
     async def _write_waiting(self) -> None:
+        if self._dropped:
+            _logger.warning("events dropped: too many waited", component=self.component, count=self._dropped)
+            self._dropped = 0
         # What waits together and is one event by now is written once, with its count.
         together: dict[int, tuple[ObjectReference, EventKey, Sighting]] = {}
         while self._queue:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,6 +10,7 @@ from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import Pod, PodCondition
 from tiphys.base.clock import Clock, rfc3339
 from tiphys.base.logging import get_logger
+from tiphys.base.workers import Workers
 from tiphys.client import NORMAL, WARNING, Client, EventRecorder
 from tiphys.scheduler import messages
 from tiphys.scheduler.template import PodInfo
@@ -27,39 +27,23 @@ class Calls:
     """Runs calls in order of submission, at most `limit` at a time; idle, there is no task."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
         self._waiting: deque[Call] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._workers = Workers("scheduler/call", self._waiting.__len__, self._call_next, limit=limit)
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._tasks)
+        return len(self._waiting) + len(self._workers)
 
     def submit(self, call: Call) -> None:
         self._waiting.append(call)
-        if len(self._tasks) < self._limit:
-            task = asyncio.get_running_loop().create_task(self._work(), name="scheduler/call")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._workers.wake()
 
     async def close(self) -> None:
         """Drop what waits, cancel what runs."""
         self._waiting.clear()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._workers.close()
 
-    async def _work(self) -> None:
-        while self._waiting:
-            call = self._waiting.popleft()
-            try:
-                await call()
-            except Exception:
-                _logger.exception("call failed")
-        # Here and not when the task is done: a call in between would wait for a task that looks at no queue.
-        if (task := asyncio.current_task()) is not None:
-            self._tasks.discard(task)
+    async def _call_next(self) -> None:
+        await self._waiting.popleft()()
 
 
 class Effects:

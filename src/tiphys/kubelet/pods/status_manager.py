@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from tiphys.api import codec
@@ -13,6 +14,7 @@ from tiphys.api.types.core_v1 import Pod, PodStatus
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock
 from tiphys.base.logging import get_logger
+from tiphys.base.workers import Workers
 from tiphys.client.client import Client
 from tiphys.kubelet.pods.status_patch import status_patch
 
@@ -30,10 +32,13 @@ class _Entry:
     """The status the API has, as far as is known."""
     version: int
     """The resourceVersion of `sent`."""
+    sender: Workers = field(init=False)
     timer: asyncio.TimerHandle | None = None
-    task: asyncio.Task[None] | None = None
     dirty: bool = False
     gone: bool = False
+
+    def unsent(self) -> bool:
+        return self.dirty and not self.gone
 
 
 class StatusManager:
@@ -48,14 +53,15 @@ class StatusManager:
         """Start to tell about a pod; `pod` is as the API has it (a static pod's mirror)."""
         entry = self._entries.get(uid)
         if entry is None or entry.pod.metadata.uid != pod.metadata.uid:
-            self._entries[uid] = _Entry(pod, build, codec.to_dict(pod.status), _version(pod))
+            entry = self._entries[uid] = _Entry(pod, build, codec.to_dict(pod.status), _version(pod))
+            entry.sender = Workers(f"status/{uid}", entry.unsent, partial(self._send, entry))
         else:
             self._observe(uid, entry, pod)
 
     def _observe(self, uid: str, entry: _Entry, pod: Pod) -> None:
         """Someone else may have written the status (a node taken for lost): say again how it is."""
         entry.pod = pod
-        if entry.task is not None or _version(pod) <= entry.version:
+        if entry.sender or _version(pod) <= entry.version:
             return
         entry.sent, entry.version = codec.to_dict(pod.status), _version(pod)
         self.publish(uid, urgent=False)
@@ -75,13 +81,11 @@ class StatusManager:
         if entry is None or entry.gone:
             return
         entry.dirty = True
-        if entry.task is not None:
-            return
         if urgent:
-            self._start(uid, entry)
-        elif entry.timer is None:
+            self._start(entry)
+        elif not entry.sender and entry.timer is None:
             loop = asyncio.get_running_loop()
-            entry.timer = loop.call_later(HOLD_BACK_SECONDS, self._start, uid, entry)
+            entry.timer = loop.call_later(HOLD_BACK_SECONDS, self._start, entry)
 
     async def flush(self, uid: str) -> None:
         """Return when the API has the pod's status as it is now, or has no such pod."""
@@ -89,10 +93,8 @@ class StatusManager:
         if entry is None or entry.gone:
             return
         entry.dirty = True
-        if entry.task is None:
-            self._start(uid, entry)
-        while entry.task is not None:
-            await asyncio.wait((entry.task,))
+        self._start(entry)
+        await entry.sender.wait_idle()
 
     async def close(self) -> None:
         """Stop; what was not sent is not."""
@@ -100,27 +102,19 @@ class StatusManager:
             entry.gone = True
             if entry.timer is not None:
                 entry.timer.cancel()
-            if entry.task is not None:
-                entry.task.cancel()
-                await asyncio.wait((entry.task,))
+            await entry.sender.close()
 
-    def _start(self, uid: str, entry: _Entry) -> None:
+    @staticmethod
+    def _start(entry: _Entry) -> None:
         if entry.timer is not None:
             entry.timer.cancel()
             entry.timer = None
-        if entry.task is None and not entry.gone:
-            entry.task = asyncio.get_running_loop().create_task(self._send(entry), name=f"status/{uid}")
-            entry.task.add_done_callback(lambda _: self._sent(uid, entry))
-
-    def _sent(self, uid: str, entry: _Entry) -> None:
-        entry.task = None
-        # What was published after the task's last look, and before it was known to be over, found it still there.
-        if entry.dirty:
-            self._start(uid, entry)
+        if not entry.gone:
+            entry.sender.wake()
 
     async def _send(self, entry: _Entry) -> None:
         backoff = Backoff(0.2, 2.0, 10.0)
-        while entry.dirty and not entry.gone:
+        while entry.unsent():
             entry.dirty = False
             # A turn of the loop: events that arrive together make one status.
             await asyncio.sleep(0)
