@@ -35,6 +35,7 @@ CONTROLLERS: Final[Mapping[str, str]] = {
     "node-lifecycle-controller": "nodelifecycle.controller:NodeLifecycleController",
     "persistentvolume-attach-detach-controller": "attachdetach.controller:AttachDetachController",
     "taint-eviction-controller": "tainteviction.controller:TaintEvictionController",
+    "device-taint-eviction-controller": "devicetainteviction.controller:DeviceTaintEvictionController",
     "node-ipam-controller": "nodeipam.controller:NodeIPAMController",
     "pod-garbage-collector-controller": "podgc.controller:PodGCController",
     "clusterrole-aggregation-controller": "clusterroleaggregation.controller:ClusterRoleAggregationController",

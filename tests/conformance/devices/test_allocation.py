@@ -138,3 +138,28 @@ def test_claims_go_with_their_pods(cluster: Cluster, namespace: str) -> None:
     cluster.server.kubectl("-n", namespace, "delete", "deployment", "a")
     claims = f"/apis/resource.k8s.io/v1/namespaces/{namespace}/resourceclaims"
     until(lambda: not items(cluster, claims))
+
+
+def test_pods_leave_a_device_that_evicts(cluster: Cluster, namespace: str) -> None:
+    driver = "broken.example.com"
+    offer(cluster, driver, 2, cluster.nodes[0])
+    make_template(cluster, namespace, driver)
+    make_deployment(cluster, namespace, 1)
+    (pod,) = until(lambda: running(cluster, namespace))
+    uid = pod["metadata"]["uid"]
+    _, device = given(cluster, namespace)[uid]
+    broken = {"name": device, "taints": [{"key": "broken", "effect": "NoExecute"}]}
+    others = [{"name": name} for name in ("d0", "d1") if name != device]
+    change = {"spec": {"devices": [broken, *others]}}
+    path = f"/apis/resource.k8s.io/v1/resourceslices/{driver}"
+    merge = {"Content-Type": "application/merge-patch+json"}
+    with cluster.server.watch(f"/api/v1/namespaces/{namespace}/pods?watch=true", timeout_seconds=30) as events:
+        assert cluster.server.raw("PATCH", path, change, merge).status == 200
+        while (event := events.next())["type"] != "DELETED" or event["object"]["metadata"]["uid"] != uid:
+            pass
+    gone = event["object"]
+    (told,) = [c for c in gone["status"]["conditions"] if c["type"] == "DisruptionTarget"]
+    assert (told["status"], told["reason"]) == ("True", "DeletionByDeviceTaintManager")
+    # Its replacement has the device that is well.
+    (replacement,) = until(lambda: [p for p in running(cluster, namespace) if p["metadata"]["uid"] != uid])
+    assert given(cluster, namespace)[replacement["metadata"]["uid"]][1] == others[0]["name"]

@@ -61,6 +61,12 @@ CONTROLLER_ROLES: Final[dict[str, tuple[PolicyRule, ...]]] = {
         rule("get list update watch", "pods"),
         rule("create patch update", "events", "core events.k8s.io"),
     ),
+    "device-taint-eviction-controller": (
+        rule("delete get list watch", "pods"),
+        rule("patch update", "pods/status"),
+        rule("get list watch", "resourceclaims resourceslices", "resource.k8s.io"),
+        rule("create patch update", "events", "core events.k8s.io"),
+    ),
     "disruption-controller": (
         rule("get list watch", "deployments", "apps extensions"),
         rule("get list watch", "replicasets", "apps extensions"),

@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from tiphys.api.errors import ApiError
-from tiphys.api.resource_claims import CLAIM_NAME, FINALIZER
+from tiphys.api.resource_claims import CLAIM_NAME, FINALIZER, claim_names
 from tiphys.api.types.core_v1 import Pod
 from tiphys.api.types.resource_v1 import ResourceClaim, ResourceClaimConsumerReference, ResourceClaimTemplate
 from tiphys.client import WARNING, ObjectKey
 from tiphys.controllers.namespaced import is_terminating_namespace
 from tiphys.controllers.resourceclaim.reconcile import (
-    claim_names,
     cleaned,
     is_done,
     is_made_for,

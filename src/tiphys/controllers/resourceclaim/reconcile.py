@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from msgspec.structs import replace
 
-from tiphys.api.resource_claims import CLAIM_NAME, FINALIZER, MAXIMUM_USERS
+from tiphys.api.resource_claims import CLAIM_NAME, FINALIZER, MAXIMUM_USERS, claim_names
 from tiphys.api.types.core_v1 import Pod
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.api.types.resource_v1 import (
@@ -58,14 +58,6 @@ def is_made_for(claim: ResourceClaim, pod: Pod, name: str) -> bool:
     return claim.metadata.annotations.get(CLAIM_NAME) == name and any(
         owner.controller and owner.uid == pod.metadata.uid for owner in owners
     )
-
-
-def claim_names(pod: Pod) -> Iterator[str]:
-    """The claims that the pod uses, those that are made."""
-    recorded = {status.name: status.resource_claim_name for status in pod.status.resource_claim_statuses}
-    for used in pod.spec.resource_claims:
-        if name := used.resource_claim_name or recorded.get(used.name):
-            yield name
 
 
 def unreserved(pod: Pod, claim_of: Callable[[str], ResourceClaim | None]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiphys.api.quantity import Quantity
+from tiphys.api.resource_claims import tolerates
 from tiphys.api.types.resource_v1 import (
     DeviceClass,
     DeviceConstraint,
@@ -62,13 +63,7 @@ class Wanted(NamedTuple):
     def tolerates(self, offer: Offer) -> bool:
         """Whether the device's taints do not matter."""
         return all(
-            taint.effect not in _HINDERING
-            or any(
-                (not t.effect or t.effect == taint.effect)
-                and (not t.key or t.key == taint.key)
-                and (t.operator == "Exists" or (t.value or "") == (taint.value or ""))
-                for t in self.tolerations
-            )
+            taint.effect not in _HINDERING or any(tolerates(toleration, taint) for toleration in self.tolerations)
             for taint in offer.device.taints
         )
 
