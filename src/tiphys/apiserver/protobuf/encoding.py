@@ -15,6 +15,7 @@ import msgspec
 
 from tiphys.api import errors
 from tiphys.api.quantity import Quantity
+from tiphys.apiserver.protobuf import schemas
 from tiphys.apiserver.protobuf.decoding import MAGIC, bare, is_int_or_string, knows
 from tiphys.apiserver.protobuf.numbers import fields_of
 
@@ -37,7 +38,12 @@ def encode_data(data: Mapping[str, Any]) -> bytes:
     if write is None:
         raise not_encoded(api_version, kind)
     meta = field(1, api_version.encode()) + field(2, kind.encode())
-    return MAGIC + field(1, meta) + field(2, write(data)) + field(3, b"") + field(4, b"")
+    try:
+        message = write(data)
+    except (AttributeError, TypeError, ValueError, struct.error) as error:
+        # Plain data, such as the schema in a definition, may be of other types than a message's.
+        raise not_encoded(api_version, kind) from error
+    return MAGIC + field(1, meta) + field(2, message) + field(3, b"") + field(4, b"")
 
 
 def not_encoded(api_version: str, kind: str) -> errors.ApiError:
@@ -104,7 +110,7 @@ def _list(item: Write) -> Write:
 def _message(name: str) -> Write:
     """A writer of the messages called `name`; nested writers are made at first use."""
     module, _, kind = name.partition(".")
-    declared = getattr(import_module(f"tiphys.api.types.{module}"), kind)
+    declared = getattr(schemas if module == "schemas" else import_module(f"tiphys.api.types.{module}"), kind)
     parts: list[tuple[str, Write]] | None = None
 
     def write(data: Any) -> bytes:
@@ -179,8 +185,13 @@ def _content(kind: Any, code: str) -> Write:
         return base64.b64decode
     if code in ("t", "u"):
         return _time
+    if code == "s":
+        kind = schemas.JSONSchemaProps
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return _message(f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}")
+        message = _message(f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}")
+        if kind in schemas.EITHER:
+            return lambda value: message(schemas.as_message(kind, value))
+        return message
     if kind is Quantity:
         return lambda value: field(1, str(value).encode())
     if is_int_or_string(kind):

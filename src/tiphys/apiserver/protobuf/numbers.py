@@ -1,9 +1,9 @@
 """Each message's fields in the order of their numbers, from ``numbers.json``, which is generated.
 
 A text per message: the n-th word is the field with number n. After a colon: ``t`` a Time, ``u`` a MicroTime, ``b``
-bytes, ``p`` a scalar whose zero differs from its absence (in Go a pointer); a number there replaces the position, also
-for the words that follow. ``*Name`` is a message whose fields JSON shows as the outer message's own. Types are those of
-our structs of the same name.
+bytes, ``s`` a JSON schema, ``p`` a scalar whose zero differs from its absence (in Go a pointer); a number there
+replaces the position, also for the words that follow. ``*Name`` is a message whose fields JSON shows as the outer
+message's own. Types are those of our structs of the same name, for schemas those in `schemas`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-_WORD: Final = re.compile(r"(\*?)([A-Za-z0-9-]+)(?::(\d*)([a-z]?))?")
+_WORD: Final = re.compile(r"(\*?)([$A-Za-z0-9-]+)(?::(\d*)([a-z]?))?")
 
 
 class Field(NamedTuple):

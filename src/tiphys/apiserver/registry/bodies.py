@@ -187,9 +187,11 @@ def _unrecognized(body: bytes, kind: str) -> errors.ApiError:
 
 def _protobuf_as_json(body: bytes, struct: type[Any]) -> bytes:
     try:
-        return codec.encode_any(protobuf.decode(struct, body))
+        text = codec.encode_any(protobuf.decode(struct, body))
     except protobuf.Malformed as error:
         raise errors.bad_request(f"the body of the request was in an unknown format: {error}") from error
+    nesting.check_json(text)
+    return text
 
 
 def _yaml_as_json(body: bytes, kind: str) -> bytes:
