@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.unit.scheduler.test_scheduler import FAST, add_node, add_pod, node_of, said, scheduling, until
-from tiphys.api.types.core_v1 import ConfigMap, Pod, ServiceAccount
+from tiphys.api.types.core_v1 import ConfigMap, Pod
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.config import SchedulerConfig
@@ -18,15 +17,13 @@ from tiphys.scheduler.framework import NodeFilter, Plugin, Point, Rejected, Trig
 from tiphys.scheduler.plugins import DEFAULT_PLUGINS
 from tiphys.scheduler.profiles import Profile
 from tiphys.scheduler.template import PodInfo, Template
-from tiphys.testing.control_plane import ControlPlane, control_plane
+from tiphys.testing.control_plane import ControlPlane
 
 
 @pytest.fixture
-async def plane() -> AsyncIterator[ControlPlane]:
-    async with control_plane() as running:
-        await running.client.create(ServiceAccount(metadata=ObjectMeta(name="default", namespace="default")))
-        await add_node(running, "n1")
-        yield running
+async def plane(plane: ControlPlane) -> ControlPlane:
+    await add_node(plane, "n1")
+    return plane
 
 
 def with_plugin(kind: type[Plugin], name: str = "default-scheduler", made: list[Plugin] | None = None) -> Any:

@@ -10,11 +10,9 @@ import pytest
 
 from tests.unit.scheduler.golden.deciding import Deciding
 from tests.unit.scheduler.objects import pod
-from tests.unit.scheduler.test_scheduler import add_node, plane, scheduling, until
+from tests.unit.scheduler.test_scheduler import add_node, scheduling, until
 from tiphys.api.types.core_v1 import Pod, PodStatus
 from tiphys.testing.control_plane import ControlPlane
-
-__all__ = ["plane"]
 
 
 @pytest.fixture

@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.unit.scheduler.test_scheduler import add_node, add_pod, node_of, plane, said, scheduling, until
+from tests.unit.scheduler.test_scheduler import add_node, add_pod, node_of, said, scheduling, until
 from tiphys.api.types.core_v1 import Node, Pod
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.api.types.scheduling_v1 import PriorityClass
 from tiphys.testing.control_plane import ControlPlane
-
-__all__ = ["plane"]
 
 
 @pytest.fixture(autouse=True)

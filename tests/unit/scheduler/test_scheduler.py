@@ -12,27 +12,16 @@ import msgspec
 import pytest
 
 from tests.unit.scheduler.objects import node, pod
-from tiphys.api.errors import ApiError, conflict
-from tiphys.api.types.core_v1 import Event, Node, Pod, PodSchedulingGate, ServiceAccount
+from tiphys.api.errors import conflict
+from tiphys.api.types.core_v1 import Event, Node, Pod, PodSchedulingGate
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.api.types.scheduling_v1 import PriorityClass
 from tiphys.client import Client
 from tiphys.scheduler.config import SchedulerConfig
 from tiphys.scheduler.scheduler import Scheduler
-from tiphys.testing.control_plane import ControlPlane, control_plane
+from tiphys.testing.control_plane import ControlPlane
 
 FAST = SchedulerConfig(initial_backoff_seconds=0.01, maximum_backoff_seconds=0.02)
-
-
-@pytest.fixture
-async def plane() -> AsyncIterator[ControlPlane]:
-    async with control_plane() as running:
-        account = ServiceAccount(metadata=ObjectMeta(name="default", namespace="default"))
-        try:
-            await running.client.create(account)
-        except ApiError as error:
-            assert error.code == 409
-        yield running
 
 
 @asynccontextmanager

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from tests.simulation.controllers.storage_objects import claim as made_claim
@@ -17,7 +16,6 @@ from tests.simulation.controllers.storage_objects import storage_class, volume
 from tests.unit.scheduler.test_scheduler import FAST, add_node, add_pod, node_of, said, scheduling, until
 from tiphys.api import local_path
 from tiphys.api import persistent_volumes as facts
-from tiphys.api.errors import ApiError
 from tiphys.api.types.core_v1 import (
     Node,
     NodeSelector,
@@ -27,34 +25,21 @@ from tiphys.api.types.core_v1 import (
     PersistentVolumeClaim,
     PersistentVolumeClaimVolumeSource,
     Pod,
-    ServiceAccount,
     Volume,
     VolumeNodeAffinity,
 )
-from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.controllers.config import ControllerManagerConfig
 from tiphys.controllers.manager import ControllerManager
 from tiphys.scheduler.cache import PodCache
 from tiphys.scheduler.plugin_args import VolumeBindingArgs
 from tiphys.scheduler.profiles import default_profile
-from tiphys.testing.control_plane import ControlPlane, control_plane
+from tiphys.testing.control_plane import ControlPlane
 
 CONTROLLERS = ("persistentvolume-binder-controller", "local-path-provisioner-controller")
 IMPATIENT = dataclasses.replace(
     FAST, profiles=(partial(default_profile, args={"VolumeBinding": VolumeBindingArgs(bind_timeout_seconds=0)}),)
 )
 SCHEDULER = "system:kube-scheduler"
-
-
-@pytest.fixture
-async def plane() -> AsyncIterator[ControlPlane]:
-    async with control_plane() as running:
-        account = ServiceAccount(metadata=ObjectMeta(name="default", namespace="default"))
-        try:
-            await running.client.create(account)
-        except ApiError as error:
-            assert error.code == 409
-        yield running
 
 
 @asynccontextmanager

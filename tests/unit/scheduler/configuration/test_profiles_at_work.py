@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.unit.scheduler.test_scheduler import FAST, add_node, add_pod, node_of, said, scheduling, until
-from tiphys.api.types.core_v1 import Node, ServiceAccount
-from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.api.types.core_v1 import Node
 from tiphys.scheduler.configuration import profile_makers, read
 from tiphys.scheduler.plugins import REGISTRY
-from tiphys.testing.control_plane import ControlPlane, control_plane
+from tiphys.testing.control_plane import ControlPlane
 
 _PAGE = Path(__file__).parents[4] / "docs/scheduler-configuration.md"
 
 
 @pytest.fixture
-async def plane() -> AsyncIterator[ControlPlane]:
-    async with control_plane() as running:
-        await running.client.create(ServiceAccount(metadata=ObjectMeta(name="default", namespace="default")))
-        for name in ("a", "b", "c"):
-            await add_node(running, name, cpu="10", memory="10Gi")
-        for name in ("a", "b"):
-            await running.client.patch(Node, name, "", {"metadata": {"labels": {"pool": "batch"}}})
-        yield running
+async def plane(plane: ControlPlane) -> ControlPlane:
+    for name in ("a", "b", "c"):
+        await add_node(plane, name, cpu="10", memory="10Gi")
+    for name in ("a", "b"):
+        await plane.client.patch(Node, name, "", {"metadata": {"labels": {"pool": "batch"}}})
+    return plane
 
 
 def documented() -> str:

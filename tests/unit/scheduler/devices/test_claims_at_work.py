@@ -20,25 +20,22 @@ from tests.unit.scheduler.devices.making import (
     template,
 )
 from tests.unit.scheduler.test_scheduler import add_node, node_of, said, scheduling, until
-from tiphys.api.types.core_v1 import Pod, ServiceAccount
-from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.api.types.core_v1 import Pod
 from tiphys.api.types.resource_v1 import ResourceClaim
 from tiphys.controllers.config import ControllerManagerConfig
 from tiphys.controllers.manager import ControllerManager
-from tiphys.testing.control_plane import ControlPlane, control_plane
+from tiphys.testing.control_plane import ControlPlane
 
 SCHEDULER = "system:kube-scheduler"
 MANAGER = "system:kube-controller-manager"
 
 
 @pytest.fixture
-async def plane() -> AsyncIterator[ControlPlane]:
-    async with control_plane() as running:
-        await running.client.create(ServiceAccount(metadata=ObjectMeta(name="default", namespace="default")))
-        for name in ("n1", "n2", "n3"):
-            await add_node(running, name)
-        await running.client.create(device_class())
-        yield running
+async def plane(plane: ControlPlane) -> ControlPlane:
+    for name in ("n1", "n2", "n3"):
+        await add_node(plane, name)
+    await plane.client.create(device_class())
+    return plane
 
 
 @asynccontextmanager

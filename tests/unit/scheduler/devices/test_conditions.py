@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,24 +9,21 @@ from msgspec.structs import replace
 
 from tests.unit.scheduler.devices.making import DRIVER, claim, device, device_class, pod_with, slice_of
 from tests.unit.scheduler.test_scheduler import add_node, node_of, said, scheduling, until
-from tiphys.api.types.core_v1 import ServiceAccount
-from tiphys.api.types.meta_v1 import Condition, ObjectMeta
+from tiphys.api.types.meta_v1 import Condition
 from tiphys.api.types.resource_v1 import AllocatedDeviceStatus, ResourceClaim
 from tiphys.base.clock import SystemClock
 from tiphys.scheduler.device_conditions import BINDING_TIMEOUT_SECONDS
-from tiphys.testing.control_plane import ControlPlane, control_plane
+from tiphys.testing.control_plane import ControlPlane
 
 SCHEDULER = "system:kube-scheduler"
 
 
 @pytest.fixture
-async def plane() -> AsyncIterator[ControlPlane]:
-    async with control_plane() as running:
-        await running.client.create(ServiceAccount(metadata=ObjectMeta(name="default", namespace="default")))
-        await add_node(running, "n1")
-        await running.client.create(device_class())
-        await running.client.create(claim("c"))
-        yield running
+async def plane(plane: ControlPlane) -> ControlPlane:
+    await add_node(plane, "n1")
+    await plane.client.create(device_class())
+    await plane.client.create(claim("c"))
+    return plane
 
 
 def slow(name: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,8 +10,7 @@ from msgspec.structs import replace
 from tests.unit.scheduler.devices.making import claim, device, device_class, pod_with, slice_of
 from tests.unit.scheduler.test_scheduler import add_node, node_of, said, scheduling, until
 from tiphys.api.errors import conflict
-from tiphys.api.types.core_v1 import Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, ServiceAccount
-from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.api.types.core_v1 import Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod
 from tiphys.api.types.resource_v1 import (
     AllocationResult,
     DeviceAllocationResult,
@@ -20,20 +18,18 @@ from tiphys.api.types.resource_v1 import (
     ResourceClaim,
     ResourceClaimConsumerReference,
 )
-from tiphys.testing.control_plane import ControlPlane, control_plane
+from tiphys.testing.control_plane import ControlPlane
 
 SCHEDULER = "system:kube-scheduler"
 
 
 @pytest.fixture
-async def plane() -> AsyncIterator[ControlPlane]:
-    async with control_plane() as running:
-        await running.client.create(ServiceAccount(metadata=ObjectMeta(name="default", namespace="default")))
-        for name in ("n1", "n2"):
-            await add_node(running, name)
-            await running.client.create(slice_of(name, device("d0"), node=name))
-        await running.client.create(device_class())
-        yield running
+async def plane(plane: ControlPlane) -> ControlPlane:
+    for name in ("n1", "n2"):
+        await add_node(plane, name)
+        await plane.client.create(slice_of(name, device("d0"), node=name))
+    await plane.client.create(device_class())
+    return plane
 
 
 def on(node: str) -> AllocationResult:

@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from tests.unit.scheduler.explaining.clusters import model, on
 from tests.unit.scheduler.gangs.groups import add_group, add_members, install
 from tests.unit.scheduler.objects import node, pod
 from tests.unit.scheduler.test_scheduler import add_node, add_pod, node_of, scheduling, until
-from tiphys.api.errors import ApiError
-from tiphys.api.types.core_v1 import Pod, PodCondition, ServiceAccount, Taint
-from tiphys.api.types.meta_v1 import ObjectMeta
+from tiphys.api.types.core_v1 import Pod, PodCondition, Taint
 from tiphys.scheduler.explaining.carried import FRESH_SECONDS, MAXIMUM_BYTES, CarriedReasons
 from tiphys.scheduler.explaining.explanation import Verdict
 from tiphys.scheduler.explaining.told import told
 from tiphys.scheduler.explaining.words import render
 from tiphys.scheduler.messages import WHY_ANNOTATION
 from tiphys.scheduler.template import PodInfo
-from tiphys.testing.control_plane import ControlPlane, control_plane
+from tiphys.testing.control_plane import ControlPlane
 
 ZONE = "topology.kubernetes.io/zone"
-
-
-@pytest.fixture
-async def plane() -> AsyncIterator[ControlPlane]:
-    async with control_plane() as running:
-        try:
-            await running.client.create(ServiceAccount(metadata=ObjectMeta(name="default", namespace="default")))
-        except ApiError as error:
-            assert error.code == 409
-        yield running
 
 
 def test_reasons_and_groups_in_one_line() -> None:

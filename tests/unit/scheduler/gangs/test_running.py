@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -22,11 +21,9 @@ from tiphys.testing.control_plane import ControlPlane, control_plane
 
 
 @pytest.fixture
-async def plane() -> AsyncIterator[ControlPlane]:
-    async with control_plane() as running:
-        await running.client.create(ServiceAccount(metadata=ObjectMeta(name="default", namespace="default")))
-        await install(running)
-        yield running
+async def plane(plane: ControlPlane) -> ControlPlane:
+    await install(plane)
+    return plane
 
 
 async def placed(plane: ControlPlane, prefix: str = "") -> list[str]:

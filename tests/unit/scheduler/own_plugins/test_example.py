@@ -20,14 +20,13 @@ from msgspec.structs import replace
 
 from tests.unit.scheduler.objects import node, pod
 from tests.unit.scheduler.test_scheduler import until
-from tiphys.api.errors import ApiError
-from tiphys.api.types.core_v1 import ConfigMap, Node, Pod, ServiceAccount
+from tiphys.api.types.core_v1 import ConfigMap, Node, Pod
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.client import Client
 from tiphys.cmd.scheduler import settings
 from tiphys.scheduler.plugin_loading import GROUP, load_plugins
 from tiphys.scheduler.scheduler import Scheduler
-from tiphys.testing.control_plane import ControlPlane, control_plane
+from tiphys.testing.control_plane import ControlPlane
 
 EXAMPLE = Path(__file__).parents[4] / "examples" / "scheduler-plugin"
 
@@ -46,16 +45,6 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     yield
     for name in [name for name in sys.modules if name.partition(".")[0] == "rack_plugins"]:
         del sys.modules[name]
-
-
-@pytest.fixture
-async def plane() -> AsyncIterator[ControlPlane]:
-    async with control_plane() as running:
-        try:
-            await running.client.create(ServiceAccount(metadata=ObjectMeta(name="default", namespace="default")))
-        except ApiError as error:
-            assert error.code == 409
-        yield running
 
 
 @asynccontextmanager
