@@ -41,6 +41,11 @@ def type_error(kind: type[Any], data: Any) -> str:
     return _check(kind, data, "", "", "")
 
 
+def member_error(kind: Any, value: Any, owner: str, path: str) -> str:
+    """As `type_error`, for a value at `path` in the Go struct `owner`; integers have 64 bits."""
+    return _check(kind, value, owner, path, "int64")
+
+
 def _check(kind: Any, value: Any, owner: str, path: str, form: str) -> str:
     """`owner` is the Go struct that holds the value, `form` the integer format of the field."""
     kind = _bare(kind)

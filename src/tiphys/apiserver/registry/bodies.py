@@ -13,6 +13,7 @@ import yaml
 from tiphys.api import codec, errors, go_types, strict, times, zeros
 from tiphys.api.scheme import RESOURCES, Resource
 from tiphys.apiserver import protobuf
+from tiphys.apiserver.customresources.schema_types import type_problem
 from tiphys.apiserver.registry import nesting
 from tiphys.apiserver.registry.custom import Custom
 from tiphys.base.http.messages import Request
@@ -105,7 +106,7 @@ def decode_json(
     if obj.kind != kind or obj.api_version != api_version:
         _check_kind(obj.kind or kind, obj.api_version or api_version, kind, api_version)
         obj.kind, obj.api_version = kind, api_version
-    if problem := go_types.range_error(struct, body) or times.settle(obj):
+    if problem := go_types.range_error(struct, body) or times.settle(obj) or type_problem(obj):
         raise _cannot_handle(kind, api_version, problem)
     zeros.drop(obj, body)
     if validation != "Ignore":

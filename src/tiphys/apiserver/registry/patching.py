@@ -12,6 +12,7 @@ from tiphys.api import codec, defaulting, errors, field_errors, go_types, strict
 from tiphys.api.patch import json_patch, merge_patch, of_definition, server_side_apply, strategic_merge
 from tiphys.api.scheme import Resource
 from tiphys.api.types.meta_v1 import Status, StatusDetails
+from tiphys.apiserver.customresources.schema_types import type_problem
 from tiphys.apiserver.registry import nesting
 from tiphys.apiserver.registry.bodies import YAML_LOADER
 from tiphys.apiserver.registry.context import Context
@@ -178,7 +179,7 @@ class Patcher:
             raise self._misfit(data, info, error) from error
         encoded = codec.encode_any(data)
         nesting.check_json(encoded)  # a patch may put what is stored into itself
-        if problem := go_types.range_error(struct, encoded) or times.settle(obj):
+        if problem := go_types.range_error(struct, encoded) or times.settle(obj) or type_problem(obj):
             raise _unfit(data, problem)
         zeros.drop(obj, encoded)
         if options.field_validation != "Ignore":
