@@ -17,8 +17,13 @@ from tiphys.client.event_correlation import Correlator, EventKey, Sighting
 
 NORMAL: Final = "Normal"
 WARNING: Final = "Warning"
-MAX_QUEUED: Final = 1000
-"""Events that wait for the apiserver; more are dropped, newest first."""
+MAX_QUEUED: Final = 20_000
+"""Events that wait for the apiserver, some 10 MB; more are dropped, newest first.
+
+They are written one at a time, behind what the component does: it may do 10,000 things at once, and speak of all.
+"""
+MAX_TOGETHER: Final = 1000
+"""Of those that wait, so many are looked through at once for what is one event."""
 MAX_TRIES: Final = 12
 MAX_MESSAGE_CHARS: Final = 1024
 _logger = get_logger(__name__)
@@ -85,7 +90,7 @@ class EventRecorder:
             self._dropped = 0
         # What waits together and is one event by now is written once, with its count.
         together: dict[int, tuple[ObjectReference, EventKey, Sighting]] = {}
-        while self._queue:
+        for _ in range(min(len(self._queue), MAX_TOGETHER)):
             reference, key = self._queue.popleft()
             found = self._correlator.correlate(key, self._clock.monotonic())
             if found is not None:

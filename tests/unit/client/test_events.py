@@ -4,9 +4,9 @@ import pytest
 
 from tests.unit.client.fake_api import FakeApi
 from tiphys.api import errors
-from tiphys.api.types.core_v1 import Pod
+from tiphys.api.types.core_v1 import ObjectReference, Pod
 from tiphys.api.types.meta_v1 import ObjectMeta
-from tiphys.client import NORMAL, WARNING, EventRecorder
+from tiphys.client import NORMAL, WARNING, EventRecorder, events
 from tiphys.client.event_correlation import BURST, COMBINED_PREFIX, SIMILAR_MAX, Correlator, EventKey
 from tiphys.testing.clock import FakeClock, settle
 
@@ -75,6 +75,30 @@ async def test_no_event_is_left_behind_however_they_come(rounds: int) -> None:
         clock._now += 0.001
     await settle()
     assert len(api.objects) == 5
+
+
+async def test_ten_thousand_events_at_once_are_all_written() -> None:
+    api, clock = FakeApi(), FakeClock()
+    recorder = EventRecorder(api.client(), "scheduler", clock=clock)
+    for n in range(10_000):
+        pod = ObjectReference(kind="Pod", api_version="v1", namespace="x", name=f"p{n}", uid=f"u{n}")
+        recorder.event(pod, NORMAL, "Scheduled", f"to node {n}")
+    await recorder.close(grace_seconds=60.0)
+    assert [event["involvedObject"]["name"] for event in api.objects.values()] == [f"p{n}" for n in range(10_000)]
+
+
+async def test_more_than_can_wait_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MAX_QUEUED", 3)
+    monkeypatch.setattr(events, "MAX_TOGETHER", 2)
+    api, clock = FakeApi(), FakeClock()
+    recorder = EventRecorder(api.client(), "scheduler", clock=clock)
+    for n in range(5):
+        recorder.event(a_pod(), NORMAL, f"Reason{n}", "m")
+    await settle()
+    assert [event["reason"] for event in api.objects.values()] == ["Reason0", "Reason1", "Reason2"]
+    recorder.event(a_pod(), NORMAL, "Later", "m")
+    await settle()
+    assert len(api.objects) == 4
 
 
 def key(message: str = "m", reason: str = "r") -> EventKey:
