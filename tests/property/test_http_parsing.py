@@ -41,7 +41,7 @@ def parser_into(found: list[Request]) -> RequestParser:
     def deliver(read: ReadRequest) -> None:
         found.append(read.request)
 
-    return RequestParser(deliver, lambda: None, max_header_bytes=65536, max_body_bytes=100_000)
+    return RequestParser(deliver, max_header_bytes=65536, max_body_bytes=100_000)
 
 
 @given(st.lists(REQUESTS, min_size=1, max_size=4), st.lists(st.integers(0, 10_000), max_size=20))

@@ -16,6 +16,8 @@ from tiphys.apiserver.authorization.bootstrap import objects
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference" / "bootstrap.json"
 PREFIX = "/apis/rbac.authorization.k8s.io/v1/"
+NEWER = {"system:controller:device-taint-eviction-controller"}
+"""Upstream's, of a controller that the recorded version had switched off."""
 
 
 def ours() -> dict[tuple[str, str, str], dict[str, Any]]:
@@ -38,7 +40,7 @@ def test_all_of_upstreams_are_there_and_the_rest_is_named_as_ours() -> None:
             expected = {key: value for key, value in obj.items() if value is not None}
             metadata = obj["metadata"]
             assert rest.pop((path.removeprefix(PREFIX), metadata.get("namespace", ""), metadata["name"])) == expected
-    assert all(name.startswith("tiphys:") for _, _, name in rest)
+    assert {name for _, _, name in rest if not name.startswith("tiphys:")} == NEWER
 
 
 @pytest.mark.parametrize(
