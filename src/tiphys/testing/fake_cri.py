@@ -76,6 +76,11 @@ class FakeRuntime(FakeImages):
         self._numbers = itertools.count(1)
         self._addresses = itertools.count(2)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no sandbox and no container: a look, and no call that could fail."""
+        return not self._sandboxes and not self._containers
+
     # -- what tests turn ---------------------------------------------------------------------------------------------
 
     def exit(self, container_id: str, exit_code: int = 0, *, reason: str = "") -> None:

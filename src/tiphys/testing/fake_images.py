@@ -39,6 +39,10 @@ class FakeImages:
         """The next ``times`` calls of that method raise the error."""
         self._failures.setdefault(call, []).extend([error] * times)
 
+    def has_failed(self, call: str) -> bool:
+        """Whether all failures of that method have been met."""
+        return not self._failures.get(call)
+
     def _now(self) -> int:
         return int(self._clock.now() * 1_000_000_000)
 

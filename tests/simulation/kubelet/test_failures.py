@@ -48,6 +48,6 @@ async def test_one_failure_is_survived(world: World, call: str) -> None:
     await world.until(world.gone)
 
     async def clean() -> bool:
-        return not await world.runtime.list_sandboxes() and not await world.runtime.list_containers()
+        return world.runtime.is_empty and world.runtime.has_failed(call)
 
     await world.until(clean)
