@@ -12,6 +12,7 @@ from tiphys.scheduler.config import SchedulerConfig
 from tiphys.scheduler.configuration import ConfigurationError, dump, notices, read, scheduler_config
 from tiphys.scheduler.configuration.types import API_VERSION, KIND, ClientConnection, LeaderElection
 from tiphys.scheduler.durations import seconds
+from tiphys.scheduler.extenders.transport import tls_context
 from tiphys.scheduler.plugin_loading import registry
 
 _DEFAULTS = f"apiVersion: {API_VERSION}\nkind: {KIND}\n"
@@ -53,10 +54,20 @@ def settings(text: str, *, host: str, flag: str = "--config") -> Settings:
         known = registry()
         said = read(text, known)
         made = scheduler_config(said, known, host=host)
+        _check_tls(made)
     except ConfigurationError as error:
         raise ConfigError(f"{flag}: {error}") from error
     whole = said.configuration
     return Settings(made, whole.leader_election, whole.client_connection, notices(said, known))
+
+
+def _check_tls(config: SchedulerConfig) -> None:
+    """Whether the files that extenders are to be reached with can be used. Raises ConfigurationError."""
+    for index, extender in enumerate(config.extenders):
+        try:
+            tls_context(extender)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError([f"extenders[{index}].tlsConfig: {error}"]) from error
 
 
 def written_out(text: str) -> str:

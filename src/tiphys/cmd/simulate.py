@@ -156,7 +156,10 @@ def profiles_of(path: Path | None) -> tuple[ProfileMaker, ...]:
         return _DEFAULT_PROFILES
     from tiphys.cmd.scheduler import settings, text_of
 
-    return settings(text_of("--config", path), host="", flag="--config").scheduler.profiles
+    said = settings(text_of("--config", path), host="", flag="--config").scheduler
+    if said.extenders:
+        typer.echo(f"{path}: extenders: they are not asked here; what they would say is not in the answer", err=True)
+    return said.profiles
 
 
 def _cluster(request: Request, profiles: Sequence[ProfileMaker]) -> tuple[Snapshot, str]:

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from tiphys.scheduler.template import PodInfo
 
 Budgets = Callable[[], Sequence[Disruption]]
 """The disruption budgets, asked for only if preemption is considered."""
+EXTENDER: Final = "Extender"
+"""In the place of a plugin's name: an extender, which is no plugin, rejected a node. Anything may change its mind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +70,20 @@ class Algorithm:
         blocked = self.nominations.blocked(info, self.cluster)
         nominated = nodes.rows.get(self.nominations.node_of(info.key) or info.pod.status.nominated_node_name or "")
         if nominated is not None and nominated not in blocked and evaluation.takes(nominated):
-            if self._leaves_room(info, nominated):
+            if self.leaves_room(info, nominated):
                 return Placed(nodes.names[nominated])
             blocked = [*blocked, nominated]
         # Asked for anew each time: who asked whether there is room left had others placed meanwhile.
         while (row := self.evaluations.of(info.template).select(self._rng, blocked)) != ABSENT:
-            if self._leaves_room(info, row):
+            if self.leaves_room(info, row):
                 return Placed(nodes.names[row])
             blocked = [*blocked, row]
         diagnosis = self.evaluations.of(info.template).diagnose()
-        return self._unplaceable(info, diagnosis, blocked, budgets if preempting else None)
+        return self.unplaceable(info, diagnosis, blocked, budgets if preempting else None)
 
     def is_helped(self, plugin: str, trigger: Trigger) -> bool:
         """Whether an event is of a kind that may change that plugin's mind."""
-        return bool(self._helped_by.get(plugin, Trigger(0)) & trigger)
+        return bool(self._helped_by.get(plugin, Trigger(0)) & trigger) or plugin == EXTENDER
 
     def concerns(self, group: Group, events: Events, groups: int = 1) -> bool:
         """Whether some event may have made the group's pods schedulable: by its kind, and by what plugins say of it.
@@ -88,6 +91,8 @@ class Algorithm:
         `groups`: of how many it is asked this turn.
         """
         if not group.rejected_by:
+            return True
+        if EXTENDER in group.rejected_by:
             return True
         for name in group.rejected_by:
             kinds = self._helped_by.get(name, Trigger(0)) & events.trigger
@@ -109,9 +114,10 @@ class Algorithm:
             return None
         return bool(self.evaluations.of(group[0]).feasible().any()) or None
 
-    def _unplaceable(
+    def unplaceable(
         self, info: PodInfo, diagnosis: Diagnosis, blocked: Sequence[int], budgets: Budgets | None
     ) -> Unplaceable:
+        """What is said of a pod that no node takes, and who is to go for it; `blocked`: rows kept for others."""
         cluster = self.cluster
         if not diagnosis.nodes:
             return Unplaceable(messages.NO_NODES, frozenset(), None)
@@ -150,7 +156,7 @@ class Algorithm:
             refusal = refusal or outcome
         return refusal
 
-    def _leaves_room(self, info: PodInfo, row: int) -> bool:
+    def leaves_room(self, info: PodInfo, row: int) -> bool:
         """Whether the pod would fit with those there that the node is kept for, by other means than room, too.
 
         Like upstream, which asks all filters with and without them: room was looked at for all nodes at once.

@@ -11,7 +11,7 @@ before so many of them as must be are ready for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from tiphys.base.clock import Clock
 from tiphys.base.logging import get_logger
 from tiphys.scheduler.cluster import PodKey
 from tiphys.scheduler.effects import Calls, Effects
+from tiphys.scheduler.extenders.transport import ExtenderError
 from tiphys.scheduler.framework import Plugin, Point, Rejected, Wait
 from tiphys.scheduler.handle import WaitingPods
 from tiphys.scheduler.plugins.built_in import DefaultBinder
@@ -29,6 +30,8 @@ from tiphys.scheduler.template import PodInfo
 
 _logger = get_logger(__name__)
 Failed = Callable[[Exception], None]
+Binder = Callable[[PodInfo], Awaitable[bool]]
+"""Binds a pod, if it is an extender's to bind: returns whether it was. Raises ExtenderError."""
 
 
 class Start(NamedTuple):
@@ -48,11 +51,19 @@ class Start(NamedTuple):
 class Bindings:
     """Binds placed pods. A pod whose cycle has a task can be stopped before it is sent to the apiserver."""
 
-    def __init__(self, calls: Calls, waiting: WaitingPods, clock: Clock, bound: Callable[[Start], None]) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        waiting: WaitingPods,
+        clock: Clock,
+        bound: Callable[[Start], None],
+        extender: Binder | None = None,
+    ) -> None:
         self._calls = calls
         self._waiting = waiting
         self._clock = clock
         self._bound = bound
+        self._extender = extender
         self._tasks: dict[PodKey, asyncio.Task[None]] = {}
 
     def start_together(self, starts: Sequence[Start], together: Together | None) -> None:
@@ -143,18 +154,11 @@ class Bindings:
     async def _bind(self, start: Start) -> None:
         info, profile, effects, failed = start[:4]
         try:
-            for plugin in profile.at(Point.BIND):
-                if isinstance(plugin, DefaultBinder):
-                    await effects.bind(info)
-                    break
-                with _named(plugin):
-                    done = await plugin.bind(info, info.node_name)
-                if done:
-                    effects.bound(info)
-                    break
+            if self._extender is not None and await self._extender(info):
+                effects.bound(info)
             else:
-                await effects.bind(info)
-        except (Rejected, ApiError, OSError, TimeoutError) as error:
+                await _bind(start)
+        except (Rejected, ExtenderError, ApiError, OSError, TimeoutError) as error:
             unreserve(info, profile)
             failed(error)
             return
@@ -209,6 +213,20 @@ class Together:
         if not self._enough and len(self._expected) < self.needed:
             for other in self._arrived:
                 self._waiting.reject(other, self._plugin, str(self.rejected()))
+
+
+async def _bind(start: Start) -> None:
+    """By the first plugin that does."""
+    info, profile, effects = start[:3]
+    for plugin in profile.at(Point.BIND):
+        if isinstance(plugin, DefaultBinder):
+            break
+        with _named(plugin):
+            done = await plugin.bind(info, info.node_name)
+        if done:
+            effects.bound(info)
+            return
+    await effects.bind(info)
 
 
 @contextmanager

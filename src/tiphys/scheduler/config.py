@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tiphys.scheduler.extenders.settings import Extender
 from tiphys.scheduler.profiles import ProfileMaker, default_profile
 
 
@@ -15,6 +16,7 @@ class SchedulerConfig:
     """Reported as the source host of events."""
     profiles: tuple[ProfileMaker, ...] = (default_profile,)
     """Only pods of their scheduler names are scheduled."""
+    extenders: tuple[Extender, ...] = ()
     initial_backoff_seconds: float = 1.0
     maximum_backoff_seconds: float = 10.0
     unschedulable_seconds: float = 300.0

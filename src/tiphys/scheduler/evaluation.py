@@ -121,6 +121,14 @@ class Evaluation:
         """Each node's weighted score, -1 where infeasible. A copy."""
         return self._totals().copy()
 
+    def totals_among(self, rows: Bools) -> Ints:
+        """The same as if only these nodes were there to be compared. A copy."""
+        feasible, total = self.feasible() & rows, self._masked.copy()
+        for part in self._parts:
+            for score, weight, raw in part.normalized:
+                total = total + score.normalize(raw, feasible) * weight
+        return np.where(feasible, total, -1)
+
     def why(self, row: int) -> Counter[str]:
         """Why that node cannot take a pod of the template."""
         return self._diagnose(np.array([row], np.int64)).reasons

@@ -212,6 +212,10 @@ class SchedulingQueue:
                 return queued
         return None
 
+    def holds(self, queued: QueuedPod) -> bool:
+        """Whether a pod that was popped is still without a node, and there."""
+        return self._pods.get(queued.key) is queued and not queued.place
+
     def take(self, key: PodKey, now: float = 0.0) -> QueuedPod | None:
         """That pod, as if popped: it is tried now together with another. None if it is not here, or gated."""
         queued = self._pods.get(key)

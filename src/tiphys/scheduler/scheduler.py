@@ -23,7 +23,7 @@ from tiphys.base.logging import get_logger
 from tiphys.base.tasks import Supervisor
 from tiphys.client import Client, EventRecorder
 from tiphys.scheduler import metrics
-from tiphys.scheduler.algorithm import Algorithm, Placed
+from tiphys.scheduler.algorithm import EXTENDER, Algorithm, Placed, Unplaceable
 from tiphys.scheduler.binding import Bindings, Start, Together
 from tiphys.scheduler.cache import PodCache
 from tiphys.scheduler.cluster import Cluster, PodKey
@@ -32,33 +32,25 @@ from tiphys.scheduler.effects import SCHEDULER_ERROR, UNSCHEDULABLE, Calls, Effe
 from tiphys.scheduler.evaluation import MAXIMUM_EVALUATIONS
 from tiphys.scheduler.events import Events
 from tiphys.scheduler.explaining.carried import CarriedReasons
-from tiphys.scheduler.framework import Candidate, Point, Rejected, Trigger
+from tiphys.scheduler.extenders.asking import Extenders
+from tiphys.scheduler.extenders.lane import Lane
+from tiphys.scheduler.extenders.transport import ExtenderError
+from tiphys.scheduler.framework import Rejected, Trigger
 from tiphys.scheduler.gangs.cycle import PLUGIN, GangCycle
 from tiphys.scheduler.gangs.groups import GroupKey
 from tiphys.scheduler.gangs.trial import Removal
 from tiphys.scheduler.handle import Handle
 from tiphys.scheduler.inputs import Inputs
+from tiphys.scheduler.making_room import MakingRoom
 from tiphys.scheduler.nominations import Nominations
 from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME, Profile
 from tiphys.scheduler.queue import Group, QueuedPod, SchedulingQueue
+from tiphys.scheduler.scheduling import Scheduling
 from tiphys.scheduler.template import PodInfo, Templates
 from tiphys.scheduler.volume_binder import VolumeBinder
 
 MAXIMUM_CALLS_AHEAD = 2_000
 _logger = get_logger(__name__)
-
-
-class _Scheduling:
-    """What one profile's pods are scheduled with."""
-
-    def __init__(self, profile: Profile, algorithm: Algorithm, effects: Effects, recorder: EventRecorder) -> None:
-        self.name = profile.scheduler_name
-        self.profile = profile
-        self.algorithm = algorithm
-        self.effects = effects
-        self.recorder = recorder
-        self.knows_gangs = any(plugin.name == PLUGIN for plugin in profile.at(Point.PRE_ENQUEUE))
-        self.reasons = CarriedReasons(algorithm.cluster, profile.filters)
 
 
 class Scheduler:
@@ -101,9 +93,12 @@ class Scheduler:
             self._activate,
             self._calls.submit,
         )
-        self._bindings = Bindings(self._calls, self.handle.waiting, self._clock, self._bound)
+        extenders = Extenders(config.extenders) if config.extenders else None
+        binder = extenders.bind if extenders is not None else None
+        self._bindings = Bindings(self._calls, self.handle.waiting, self._clock, self._bound, binder)
         profiles = [make(self.handle) for make in config.profiles]
         self._profiles = {profile.scheduler_name: self._scheduling(profile, rng) for profile in profiles}
+        self._room = MakingRoom(self.handle, self._nominations, self.queue, self._calls, self._wake.set)
         self._inputs = Inputs(
             client,
             frozenset(self._profiles),
@@ -117,19 +112,36 @@ class Scheduler:
             self._bindings.stop,
             self.handle.gangs,
         )
+        self._lane = self._lane_for(extenders, rng or random.Random()) if extenders is not None else None
+        wanted = self._lane.wants if self._lane is not None else None
         self._gangs = GangCycle(
-            self.handle.gangs, self.queue, self.cache, self.cluster, lambda pod: self._of(pod).algorithm, self._info
+            self.handle.gangs, self.queue, self.cache, self.cluster, self._algorithm_of, self._info, wanted
         )
 
-    def _scheduling(self, profile: Profile, rng: random.Random | None) -> _Scheduling:
+    def _scheduling(self, profile: Profile, rng: random.Random | None) -> Scheduling:
         algorithm = Algorithm(self.cluster, profile, rng or random.Random(), self._nominations)
         recorder = EventRecorder(self._client, profile.scheduler_name, self._config.host, clock=self._clock)
-        return _Scheduling(
+        return Scheduling(
             profile, algorithm, Effects(self._client, recorder, profile.scheduler_name, self._clock), recorder
         )
 
-    def _of(self, pod: Pod) -> _Scheduling:
+    def _lane_for(self, extenders: Extenders, rng: random.Random) -> Lane:
+        return Lane(
+            extenders,
+            self.handle,
+            self.queue,
+            rng,
+            lambda queued: (self._info(queued), self._algorithm_of(queued.pod)),
+            self._inputs.disruptions,
+            self._follow,
+            self._failed_in_lane,
+        )
+
+    def _of(self, pod: Pod) -> Scheduling:
         return self._profiles[pod.spec.scheduler_name or DEFAULT_SCHEDULER_NAME]
+
+    def _algorithm_of(self, pod: Pod) -> Algorithm:
+        return self._of(pod).algorithm
 
     def _facts(self, pod: Pod) -> dict[str, object]:
         """Of a pod that is another scheduler's what the first profile sees: it takes room and disks all the same."""
@@ -146,6 +158,8 @@ class Scheduler:
                 supervisor.spawn(self._decide, "decide")
                 await supervisor.wait()
         finally:
+            if self._lane is not None:
+                await self._lane.close()
             await self._bindings.close()
             await self._calls.close()
             for recorder in (self.handle.recorder, *(scheduling.recorder for scheduling in self._profiles.values())):
@@ -244,7 +258,21 @@ class Scheduler:
         if gang is not None and self._gangs.needed(gang):
             self._schedule_gang(gang, queued, now)
             return
-        decision = scheduling.algorithm.decide(info, self._inputs.disruptions)
+        if self._lane is not None and self._lane.wants(pod):
+            self._lane.put(queued)
+            return
+        self._follow(queued, scheduling.algorithm.decide(info, self._inputs.disruptions), now)
+
+    def _failed_in_lane(self, queued: QueuedPod, error: Exception) -> None:
+        self._count("error", queued.pod)
+        self.queue.failed(queued, self._clock.monotonic())
+        self._end_nomination(queued.key)
+        said = str(error) if isinstance(error, ExtenderError) else f"scheduling failed: {error!r}"
+        self._report(queued, SCHEDULER_ERROR, said, "")
+
+    def _follow(self, queued: QueuedPod, decision: Placed | Unplaceable, now: float) -> None:
+        """Do as was decided."""
+        pod, info, scheduling = queued.pod, self._info(queued), self._of(queued.pod)
         if isinstance(decision, Placed):
             self.cache.assume(info, decision.node_name)
             self._bind([queued], None)
@@ -253,12 +281,13 @@ class Scheduler:
         self.queue.unschedulable(queued, decision.rejected_by, now, decision.message)
         nominated: str | None = None
         if decision.preemption is not None:
-            nominated = self._preempt(info, decision.preemption, scheduling)
+            nominated = self._room.preempt(info, decision.preemption, scheduling.effects)
         elif decision.ends_nomination:
             nominated = ""
             self._end_nomination(queued.key)
         # Computed when it is sent, and only if it is: most attempts find that the pod says it already.
-        why = partial(self._why, scheduling.reasons, info)
+        said = (EXTENDER, decision.message) if EXTENDER in decision.rejected_by else ("", "")
+        why = partial(self._why, scheduling.reasons, info, said)
         self._report(queued, UNSCHEDULABLE, decision.message, nominated, why)
 
     def _bind(self, placed: Iterable[QueuedPod], together: Together | None) -> None:
@@ -306,7 +335,7 @@ class Scheduler:
             self._report(queued, reason, outcome.refusal.message, nominated.get(queued.key), why)
 
     def _make_room(self, removal: Removal) -> str:
-        return self._preempt(removal.info, removal.candidate, self._of(removal.info.pod))
+        return self._room.preempt(removal.info, removal.candidate, self._of(removal.info.pod).effects)
 
     def _why(self, reasons: CarriedReasons, info: PodInfo, besides: tuple[str, str] = ("", "")) -> str:
         promised = self._nominations.blocked(info, self.cluster)
@@ -322,36 +351,6 @@ class Scheduler:
         """If a node was kept for the pod, others may have the room."""
         if self._nominations.remove(key):
             self._events.add(Trigger.POD_GONE)
-
-    def _preempt(self, info: PodInfo, candidate: Candidate, scheduling: _Scheduling) -> str:
-        metrics.PREEMPTION_ATTEMPTS.inc()
-        metrics.PREEMPTION_VICTIMS.observe(len(candidate.victims))
-        node_name = self.cluster.nodes.names[candidate.row]
-        nominations, effects = self._nominations, scheduling.effects
-        for other in nominations.lower(node_name, info.priority):
-            nominations.remove(other.key)
-            self._calls.submit(lambda pod=other.pod: effects.clear_nomination(pod))  # type: ignore[misc]
-            # What it waited for will not come.
-            self.queue.again(other.key, self._clock.monotonic())
-        victims = [victim for victim in candidate.victims if not victim.terminating]
-        nominations.set(info, node_name, (victim.uid for victim in victims))
-        for victim in victims:
-            if (waiting := self.handle.waiting.get(victim.key)) is not None:
-                # It has never run: it loses its place, and may look for another.
-                waiting.reject("DefaultPreemption", "preempted")
-            else:
-                self._calls.submit(lambda victim=victim: self._remove(victim, info, node_name, effects))  # type: ignore[misc]
-        return node_name
-
-    async def _remove(self, victim: PodInfo, info: PodInfo, node_name: str, effects: Effects) -> None:
-        if not self._nominations.wants_gone(info.key, victim.uid):
-            # The pod was deleted, or has found another place: nobody must go for it.
-            return
-        if not await effects.remove(victim, info, node_name):
-            self._nominations.spare(info.key, victim.uid)
-            # Nothing will happen that wakes the pod: it asks again, and chooses again, after its backoff.
-            self.queue.again(info.key, self._clock.monotonic())
-            self._wake.set()
 
     def _report(
         self,

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from tiphys.cmd.config import ConfigError
 from tiphys.cmd.main import app
 from tiphys.cmd.scheduler import settings, text_of, written_out
+from tiphys.cmd.simulate import profiles_of
 
 _HEAD = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"
 
@@ -65,3 +66,18 @@ def test_a_configuration_is_written_with_its_defaults_instead_of_run(tmp_path: P
     assert "hardPodAffinityWeight: 1" in made.read_text()
     assert written_out(made.read_text()) == made.read_text()
     assert "podMaxBackoffSeconds: 10" in written_out("")
+
+
+def test_files_that_extenders_are_reached_with_are_looked_at_before_anything_starts() -> None:
+    extender = "extenders: [{urlPrefix: 'https://x', filterVerb: f, tlsConfig: {caFile: /nowhere/ca.pem}}]\n"
+    with pytest.raises(ConfigError, match=r"--config: extenders\[0\]\.tlsConfig: .*No such file.*/nowhere/ca\.pem"):
+        settings(_HEAD + extender, host="")
+
+
+def test_who_only_asks_what_would_be_is_told_that_extenders_are_not_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(_HEAD + "extenders: [{urlPrefix: 'http://x', filterVerb: f}]\n")
+    assert len(profiles_of(file)) == 1
+    assert "extenders: they are not asked here" in capsys.readouterr().err

@@ -24,6 +24,7 @@ def scheduler_config(read: Read, registry: Mapping[str, type[Plugin]], *, host: 
     return SchedulerConfig(
         host=host,
         profiles=profile_makers(read, registry),
+        extenders=read.configuration.extenders,
         initial_backoff_seconds=float(read.configuration.pod_initial_backoff_seconds),
         maximum_backoff_seconds=float(read.configuration.pod_max_backoff_seconds),
     )

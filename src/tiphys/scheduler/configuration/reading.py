@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tiphys.api import strict
 from tiphys.api.field_errors import FieldError
 from tiphys.scheduler.configuration.arguments import check_args, with_defaults
+from tiphys.scheduler.configuration.extenders import ignoring
 from tiphys.scheduler.configuration.types import API_VERSION, KIND, KubeSchedulerConfiguration, KubeSchedulerProfile
 from tiphys.scheduler.configuration.validation import check
 from tiphys.scheduler.framework import Plugin
@@ -58,7 +59,8 @@ def read(text: str | bytes, registry: Mapping[str, type[Plugin]]) -> Read:
     errors: list[FieldError] = []
     check(configuration, registry, errors)
     args = tuple(
-        _args(profile, f"profiles[{index}]", registry, errors) for index, profile in enumerate(configuration.profiles)
+        ignoring(_args(profile, f"profiles[{index}]", registry, errors), configuration.extenders)
+        for index, profile in enumerate(configuration.profiles)
     )
     if errors:
         raise ConfigurationError(errors, errors)

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from tiphys.scheduler.extenders.settings import Extender
+
 API_VERSION: Final = "kubescheduler.config.k8s.io/v1"
 KIND: Final = "KubeSchedulerConfiguration"
 
@@ -88,5 +90,5 @@ class KubeSchedulerConfiguration(_Shape, frozen=True, kw_only=True):
     pod_initial_backoff_seconds: int = 1
     pod_max_backoff_seconds: int = 10
     profiles: tuple[KubeSchedulerProfile, ...] = (KubeSchedulerProfile(),)
-    extenders: tuple[Any, ...] = ()
+    extenders: tuple[Extender, ...] = ()
     delay_cache_until_active: bool = False

@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from tiphys.api.field_errors import FieldError, duplicate, forbidden, invalid, not_found, not_supported, required
+from tiphys.api.field_errors import FieldError, duplicate, invalid, not_found, not_supported, required
+from tiphys.scheduler.configuration.extenders import check_extenders
 from tiphys.scheduler.configuration.types import (
     KubeSchedulerConfiguration,
     KubeSchedulerProfile,
@@ -40,8 +41,7 @@ def check(
     if configuration.client_connection.burst < 0:
         errors.append(invalid("clientConnection.burst", configuration.client_connection.burst, "must be non-negative"))
     _check_election(configuration.leader_election, errors)
-    if configuration.extenders:
-        errors.append(forbidden("extenders", "HTTP extenders are not supported: write a plugin instead"))
+    check_extenders(configuration.extenders, errors)
     seen: set[str] = set()
     for index, profile in enumerate(configuration.profiles):
         path = f"profiles[{index}]"

@@ -13,7 +13,9 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from tiphys.api.types.core_v1 import Pod
 from tiphys.scheduler import messages
+from tiphys.scheduler.algorithm import EXTENDER
 from tiphys.scheduler.arrays import Bools
 from tiphys.scheduler.cluster import Cluster, Version
 from tiphys.scheduler.explaining.explanation import Answer, PluginReason, shorten
@@ -86,6 +88,15 @@ class CarriedReasons:
         if len(self._known) > MAXIMUM_TEMPLATES:
             self._known.popitem(last=False)
         return text
+
+
+def by_extender(pod: Pod) -> bool:
+    """Whether an extender, whom nobody but the scheduler asks, rejected some node for the pod."""
+    try:
+        carried = msgspec.json.decode(pod.metadata.annotations.get(messages.WHY_ANNOTATION, ""), type=Carried)
+    except msgspec.DecodeError:
+        return False
+    return any(reason.plugin == EXTENDER for reason in carried.reasons)
 
 
 def _carried(

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tiphys.api.types.core_v1 import Pod, PodCondition
 from tiphys.scheduler.arrays import Ints
 from tiphys.scheduler.explaining import started
+from tiphys.scheduler.explaining.carried import by_extender
 from tiphys.scheduler.explaining.details import detail
 from tiphys.scheduler.explaining.device_detail import device_detail
 from tiphys.scheduler.explaining.explanation import Explanation, NodeGroup, PluginReason, Verdict, bounded, shorten
@@ -101,6 +102,10 @@ def _would_fit(pod: Pod, base: Explanation, judgement: Judgement, nodes: NodeTab
     if pod.status.nominated_node_name:
         said = f"It waits for the pods that are being removed for it on node {pod.status.nominated_node_name}"
         return replace(base, verdict=Verdict.WAITING, summary=f"{said}.")
+    if by_extender(pod):
+        said = f"No plugin stands in its way: {count} would take it. An extender said something else when it was asked"
+        reported = (f"The scheduler reported: {base.reported}", "Extenders are not asked here.")
+        return replace(base, verdict=Verdict.WAITING, summary=f"{said}.", notes=reported)
     said = f"Nothing stands in its way now: {count} would take it, so the scheduler should place it within seconds"
     notes = ("If it stays pending, the scheduler does not run, or holds it back after a failed attempt.",)
     return replace(base, verdict=Verdict.SCHEDULABLE, summary=f"{said}.", notes=notes)

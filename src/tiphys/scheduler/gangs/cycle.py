@@ -20,6 +20,7 @@ from tiphys.scheduler.template import PodInfo
 
 PLUGIN: Final = "GangScheduling"
 _FIT: Final = "NodeResourcesFit"
+_NOT_ASKED: Final = "an extender is interested in its pods, and extenders are not asked about groups"
 _logger = get_logger(__name__)
 
 
@@ -38,7 +39,10 @@ class Outcome(NamedTuple):
 
 
 class GangCycle:
-    """Tries gangs as a whole. `algorithm_of`: what decides for a pod; `info_of`: makes a queued pod's info."""
+    """Tries gangs as a whole. `algorithm_of`: what decides for a pod; `info_of`: makes a queued pod's info.
+
+    `wanted`: whether an extender is to be asked about a pod. None is asked about gangs, so such pods are refused.
+    """
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class GangCycle:
         cluster: Cluster,
         algorithm_of: Callable[[Pod], Algorithm],
         info_of: Callable[[QueuedPod], PodInfo],
+        wanted: Callable[[Pod], bool] | None = None,
     ) -> None:
         self._gangs = gangs
         self._queue = queue
@@ -55,6 +60,7 @@ class GangCycle:
         self._cluster = cluster
         self._algorithm_of = algorithm_of
         self._info_of = info_of
+        self._wanted = wanted
 
     def needed(self, gang: GroupKey) -> int:
         """How many more of the gang must get a node for it to have as many as it must; 0: they are placed by one."""
@@ -79,6 +85,8 @@ class GangCycle:
     def _try(self, gang: GroupKey, queued: tuple[QueuedPod, ...], budgets: Budgets) -> Outcome:
         needed = self.needed(gang)
         infos = {self._info_of(one): one for one in queued}
+        if self._wanted is not None and any(self._wanted(one.pod) for one in queued):
+            return Outcome((), queued, self._refusal(gang, _NOT_ASKED, frozenset()))
         members = [self._member(info) for info in sorted(infos, key=_order)]
         if len(members) < needed:
             said = f"only {len(members)} of at least {needed} pods can be considered now"

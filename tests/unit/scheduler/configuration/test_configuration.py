@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tiphys.scheduler.configuration import ConfigurationError, notices, profile_makers, read, scheduler_config
+from tiphys.scheduler.configuration import ConfigurationError, dump, notices, profile_makers, read, scheduler_config
 from tiphys.scheduler.framework import Point
 from tiphys.scheduler.plugins import REGISTRY
 from tiphys.scheduler.profiles import Profile, default_profile
@@ -133,7 +133,40 @@ profiles:
             "leaderElection: {retryPeriod: -2s}",
             'leaderElection.retryPeriod: Invalid value: "-2s": must be greater than zero',
         ),
-        ("extenders: [{urlPrefix: x}]", "extenders: Forbidden: HTTP extenders are not supported"),
+        (
+            "extenders: [{urlPrefix: x}]",
+            'extenders[0].urlPrefix: Invalid value: "x": must be an http or https URL without a query',
+        ),
+        (
+            "extenders: [{urlPrefix: 'http://x', prioritizeVerb: p}]",
+            "extenders[0].weight: Invalid value: 0: must have a positive weight applied to it",
+        ),
+        (
+            "extenders: [{urlPrefix: 'http://x', bindVerb: b}, {urlPrefix: 'http://y', bindVerb: b}]",
+            'extenders: Invalid value: "found 2 extenders implementing bind": only one extender can implement bind',
+        ),
+        (
+            "extenders: [{urlPrefix: 'http://x', managedResources: [{name: cpu}]}]",
+            'extenders[0].managedResources[0].name: Invalid value: "cpu": is an invalid extended resource name',
+        ),
+        (
+            "extenders: [{urlPrefix: 'http://x', managedResources: [{name: a.io/g}]},"
+            " {urlPrefix: 'http://y', managedResources: [{name: a.io/h}, {name: a.io/g}]}]",
+            'extenders[1].managedResources[1].name: Invalid value: "a.io/g": duplicate extender managed resource name',
+        ),
+        (
+            "extenders: [{urlPrefix: 'http://x', preemptVerb: p}]",
+            "extenders[0].preemptVerb: Forbidden: extenders are not asked about preemption",
+        ),
+        (
+            "extenders: [{urlPrefix: 'http://x', httpTimeout: soon}]",
+            'extenders[0].httpTimeout: Invalid value: "soon": must be zero or positive',
+        ),
+        (
+            "extenders: [{urlPrefix: 'http://x', tlsConfig: {keyData: '%%'}}]",
+            'extenders[0].tlsConfig.keyData: Invalid value: "": must be base64',
+        ),
+        ("extenders: [{urlPrefix: 'http://x', filterverb: p}]", 'unknown field "extenders[0].filterverb"'),
         ("leaderElection: {leaseDuration: 5s}", "LeaseDuration must be greater than RenewDeadline"),
         ("leaderElection: {leaseDuration: soon}", 'leaderElection.leaseDuration: Invalid value: "soon"'),
         ("parallelism: many", "parallelism: Expected `int | null`, got `str`"),
@@ -311,3 +344,37 @@ profiles:
   - name: NodeResourcesFit
     args: {scoringStrategy: {type: MostAllocated, resources: [{name: cpu}, {name: memory, weight: 101}]}}
 """)
+
+
+def test_extenders_are_read_and_what_they_manage_need_not_fit() -> None:
+    text = (
+        HEAD
+        + """
+extenders:
+- urlPrefix: https://extender.example/v1
+  filterVerb: filter
+  prioritizeVerb: prioritize
+  weight: 5
+  bindVerb: bind
+  enableHTTPS: true
+  httpTimeout: 100ms
+  nodeCacheCapable: true
+  ignorable: true
+  tlsConfig: {insecure: true, serverName: extender}
+  managedResources:
+  - {name: example.com/gpu, ignoredByScheduler: true}
+  - {name: example.com/fpga}
+profiles:
+- pluginConfig: [{name: NodeResourcesFit, args: {ignoredResources: [example.com/other]}}]
+"""
+    )
+    said = read(text, REGISTRY)
+    (extender,) = scheduler_config(said, REGISTRY).extenders
+    assert (extender.enable_https, extender.http_timeout, extender.weight) == (True, "100ms", 5)
+    assert extender.tls_config is not None
+    assert extender.tls_config.server_name == "extender"
+    fit = said.args[0]["NodeResourcesFit"]
+    assert fit.ignored_resources == ("example.com/other", "example.com/gpu")
+    again = read(dump(said, REGISTRY), REGISTRY)
+    assert again.configuration.extenders == said.configuration.extenders
+    assert again.args[0]["NodeResourcesFit"].ignored_resources == fit.ignored_resources

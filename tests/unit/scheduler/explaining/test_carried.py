@@ -12,7 +12,9 @@ from tests.unit.scheduler.gangs.groups import add_group, add_members, install
 from tests.unit.scheduler.objects import node, pod
 from tests.unit.scheduler.test_scheduler import add_node, add_pod, node_of, scheduling, until
 from tiphys.api.types.core_v1 import Pod, PodCondition, Taint
+from tiphys.scheduler.algorithm import EXTENDER
 from tiphys.scheduler.explaining.carried import FRESH_SECONDS, MAXIMUM_BYTES, CarriedReasons
+from tiphys.scheduler.explaining.explain import explain
 from tiphys.scheduler.explaining.explanation import Verdict
 from tiphys.scheduler.explaining.told import told
 from tiphys.scheduler.explaining.words import render
@@ -144,3 +146,21 @@ async def test_the_pods_of_a_gang_carry_that_it_does_not_fit(plane: ControlPlane
         first = json.loads(await until(carried))["reasons"][0]
         assert first["plugin"] == "GangScheduling"
         assert first["reason"] == 'pod group "train": the nodes have room for at most 2 of at least 3 pods'
+
+
+def test_what_an_extender_said_is_not_passed_over() -> None:
+    there = model([node("n1", cpu="4")])
+    waiting = pod("p", cpu="2")
+    words = "0/1 nodes are available: 1 no licence."
+    value = CarriedReasons(there.cluster, there.plugins).of(there.template_of(waiting), 0.0, (), (EXTENDER, words))
+    said = PodCondition(type="PodScheduled", status="False", reason="Unschedulable", message=words)
+    marked = replace(
+        waiting,
+        metadata=replace(waiting.metadata, annotations={WHY_ANNOTATION: value}),
+        status=replace(waiting.status, conditions=(said,)),
+    )
+    explanation = explain(marked, there)
+    assert (explanation.verdict, explanation.reported) == (Verdict.WAITING, words)
+    assert "An extender said something else" in explanation.summary
+    assert words in render(explanation)
+    assert explain(waiting, there).verdict is Verdict.SCHEDULABLE
