@@ -56,7 +56,9 @@ def test_scheduler_and_controllers_work_from_a_node_s_host(
     with frozen(cluster.processes()["control-plane"]):
         cluster.apply(deployment("web", 2), namespace)
         assert cluster.get("pods", "-n", namespace)["items"] == [], "nobody makes pods"
-        with alone(cluster, "node-1", "controller-manager", tmp_path):
+        # The namespace may be as new: its pods wait for the certificate that they verify the apiserver by.
+        root_ca = ("--root-ca-file", str(cluster.data_dir / "pki" / "ca.crt"))
+        with alone(cluster, "node-1", "controller-manager", tmp_path, *root_ca):
             eventually(lambda: len(cluster.get("pods", "-n", namespace)["items"]) == 2, "controllers make pods", 60)
             with alone(cluster, "node-2", "scheduler", tmp_path):
                 eventually(
