@@ -14,7 +14,7 @@ _FORKS = """
 import os
 from tiphys.base.chance import CHANCE
 child = os.fork()
-print(CHANCE.getrandbits(128), flush=True)
+os.write(1, b"%d\\n" % CHANCE.getrandbits(128))  # in one piece: both write at the same time
 if child:
     os.waitpid(child, 0)
 """
