@@ -27,6 +27,7 @@ from tiphys.scheduler.explaining.gang import Gang, explain_member
 from tiphys.scheduler.explaining.model import Model
 from tiphys.scheduler.explaining.told import told
 from tiphys.scheduler.explaining.words import render
+from tiphys.scheduler.gangs.minimum_resources import lacking, said_of
 from tiphys.scheduler.profiles import DEFAULT_SCHEDULER_NAME, ProfileMaker, default_profile
 from tiphys.scheduler.snapshot import Snapshot
 from tiphys.scheduler.snapshot_file import SnapshotFileError
@@ -161,11 +162,14 @@ def _gang(snapshot: Snapshot, pod: Pod) -> Gang | None:
         return None
     pods = snapshot.of(Pod)
     members = [pods[member] for member in gangs.members(key) if member in pods]
+    bound = [member for member in members if member.spec.node_name]
+    short = lacking(gangs.of(key).minimum_resources, map(snapshot.info, bound), snapshot.cluster)
     return Gang(
         key.name,
         gangs.of(key).minimum or None,
         tuple(member for member in members if not member.spec.node_name),
-        sum(bool(member.spec.node_name) for member in members),
+        len(bound),
+        said_of(short) if short else "",
     )
 
 

@@ -27,6 +27,8 @@ class Gang(NamedTuple):
     """Its pods without a node, the one that is asked about included."""
     placed: int = 0
     """How many of it have a node."""
+    lacks: str = ""
+    """What of its minResources the nodes have not free, in words; empty: nothing."""
 
 
 def explain_member(
@@ -46,6 +48,10 @@ def explain_member(
         return bounded(replace(alone, verdict=Verdict.WAITING, summary=f"{said}.", notes=()))
     if needed <= 0:
         return alone
+    if gang.lacks:
+        return bounded(
+            replace(alone, verdict=Verdict.WAITING, summary=f"It waits for {group}: {gang.lacks}.", notes=())
+        )
     refused, fit = _first_refused(gang, needed, model, schedulers)
     if refused is None:
         return alone

@@ -13,9 +13,11 @@ from tiphys.scheduler.cluster import Cluster
 from tiphys.scheduler.events import Events
 from tiphys.scheduler.gangs.groups import GroupKey
 from tiphys.scheduler.gangs.membership import Gangs
+from tiphys.scheduler.gangs.minimum_resources import lacking, said_of
 from tiphys.scheduler.gangs.room import room_for
 from tiphys.scheduler.gangs.trial import Member, Removal, attempt
 from tiphys.scheduler.queue import Group, QueuedPod, SchedulingQueue
+from tiphys.scheduler.requests import Amounts
 from tiphys.scheduler.template import PodInfo
 
 PLUGIN: Final = "GangScheduling"
@@ -92,6 +94,9 @@ class GangCycle:
             said = f"only {len(members)} of at least {needed} pods can be considered now"
             return Outcome((), queued, self._refusal(gang, said, frozenset()))
         waits = any(member.algorithm.waits_for_victims(member.info) for member in members)
+        if short := self._lacking(gang):
+            # Nobody is removed for it: what one node would gain says little of the sum.
+            return Outcome((), queued, self._refusal(gang, said_of(short), frozenset({PLUGIN, _FIT})), (), waits)
         preempting = not waits and min(self._cluster.priorities, default=0) < max(info.priority for info in infos)
         if not preempting and (room := self._room(infos)) < needed:
             rejected_by = frozenset[str]().union(*(self._rejected_by(member) for member in members))
@@ -118,7 +123,7 @@ class GangCycle:
             return True
         if not self._algorithm_of(infos[0].pod).concerns(group, events, groups):
             return False
-        return self._room(infos) >= self.needed(gang) or None
+        return (not self._lacking(gang) and self._room(infos) >= self.needed(gang)) or None
 
     def _gather(self, gang: GroupKey, first: QueuedPod, now: float) -> tuple[QueuedPod, ...]:
         """Its pods that can be tried now, those that are being deleted left out."""
@@ -134,6 +139,10 @@ class GangCycle:
     def _member(self, info: PodInfo) -> Member:
         algorithm = self._algorithm_of(info.pod)
         return Member(info, algorithm, algorithm.profile)
+
+    def _lacking(self, gang: GroupKey) -> Amounts:
+        placed = (info for key in self._gangs.members(gang) if (info := self._cache.get(key)) is not None)
+        return lacking(self._gangs.of(gang).minimum_resources, placed, self._cluster)
 
     @staticmethod
     def _reason(members: Sequence[Member], budgets: Budgets) -> str:

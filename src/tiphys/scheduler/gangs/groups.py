@@ -15,6 +15,7 @@ from msgspec import field
 from tiphys.api.types.core_v1 import Pod
 from tiphys.api.types.meta_v1 import ObjectMeta
 from tiphys.api.types.model import Model
+from tiphys.scheduler.gangs.minimum_resources import read_minimum
 
 BUILT_IN_GROUP: Final = "scheduling.k8s.io"
 LABELS: Final = {
@@ -50,6 +51,8 @@ class PodGroup(NamedTuple):
     """So many of its pods are placed together or none; 0: it is no gang."""
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     """How long its placed pods wait for each other's volumes and the like before all give up their places."""
+    minimum_resources: tuple[tuple[str, int], ...] = ()
+    """It is not tried while the nodes have less free: by resource, cpu in thousandths."""
 
 
 def named_by(pod: Pod, served: frozenset[str]) -> GroupKey | None:
@@ -76,7 +79,8 @@ def read(api_group: str, obj: PodGroupObject) -> PodGroup:
     if api_group == BUILT_IN_GROUP:
         return PodGroup(_number(_part(_part(spec, "schedulingPolicy"), "gang").get("minCount")))
     seconds = _number(spec.get("scheduleTimeoutSeconds"))
-    return PodGroup(_number(spec.get("minMember")), float(seconds) if seconds else DEFAULT_TIMEOUT_SECONDS)
+    timeout_seconds = float(seconds) if seconds else DEFAULT_TIMEOUT_SECONDS
+    return PodGroup(_number(spec.get("minMember")), timeout_seconds, read_minimum(spec.get("minResources")))
 
 
 def _number(value: Any) -> int:

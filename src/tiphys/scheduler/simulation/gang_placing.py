@@ -9,7 +9,9 @@ from tiphys.scheduler.cache import PodCache
 from tiphys.scheduler.framework import Point
 from tiphys.scheduler.gangs.cycle import PLUGIN
 from tiphys.scheduler.gangs.groups import GroupKey
+from tiphys.scheduler.gangs.minimum_resources import lacking, said_of
 from tiphys.scheduler.gangs.trial import Member, Trial, attempt
+from tiphys.scheduler.requests import Amounts
 from tiphys.scheduler.simulation.world import Case, World
 from tiphys.scheduler.template import PodInfo, Templates
 
@@ -35,10 +37,15 @@ class GangPlacing:
         return gang if gang is not None and self._needed(gang) else None
 
     def attempt(self, gang: GroupKey, algorithms: Mapping[str, Algorithm]) -> tuple[Trial | None, list[Case]]:
-        """Place enough of its waiting pods, or say of all why not; with them. None: that was said already."""
+        """Place enough of its waiting pods, or say of all why not; with them. None: it was not tried."""
         world = self._world
         cases = [case for key in self._gangs.members(gang) if (case := world.waiting.get(key)) and not case.gated]
         if self._tried.get(gang) == world.epoch:
+            return None, cases
+        if (short := self._lacking(gang)) and self._needed(gang):
+            self._tried[gang] = world.epoch
+            for case in cases:
+                case.reason, case.plugins = f'pod group "{gang.name}": {said_of(short)}', frozenset((PLUGIN,))
             return None, cases
         needed = self._needed(gang)
         members = [_member(case.info, algorithms) for case in sorted(cases, key=_order)]
@@ -58,6 +65,11 @@ class GangPlacing:
             rejecting = (refused.rejected_by for refused in trial.refused.values())
             case.plugins = frozenset[str]().union(*rejecting) or frozenset((PLUGIN,))
         return trial, cases
+
+    def _lacking(self, gang: GroupKey) -> Amounts:
+        bound = self._world.bound
+        placed = (bound[key] for key in self._gangs.members(gang) if key in bound)
+        return lacking(self._gangs.of(gang).minimum_resources, placed, self._world.cluster)
 
     def _needed(self, gang: GroupKey) -> int:
         """How many more of it must get a node."""

@@ -78,3 +78,7 @@ def test_a_pod_of_a_gang() -> None:
     assert small.verdict is Verdict.UNSCHEDULABLE and "only 1 of 3 fit at the same time" in small.summary
     enough = [node(f"n{index}", cpu="4") for index in range(3)]
     assert explain_in(Snapshot([*enough, group, *pods]), pods[0]).verdict is Verdict.SCHEDULABLE
+    more = replace(group, spec={"minMember": 3, "minResources": {"cpu": 13}})
+    lacking = explain_in(Snapshot([*enough, more, *pods]), pods[0])
+    assert lacking.verdict is Verdict.WAITING
+    assert lacking.summary.endswith(": the cluster's nodes have less free than its minResources, by 1 of cpu.")

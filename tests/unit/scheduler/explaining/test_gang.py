@@ -50,3 +50,12 @@ def test_room_for_enough_though_not_for_all() -> None:
     large = members(1, cpu="9")
     alone = explain_member(large[0], Gang("g", 1, large, placed=1), model([node("n1")]))
     assert alone.summary == "The only node does not take it: not enough cpu."
+
+
+def test_less_free_than_its_least_resources() -> None:
+    waiting = members(2)
+    explanation = explain_member(waiting[0], Gang("g", 2, waiting, lacks="by 2 of cpu"), model([node("n1")]))
+    assert explanation.verdict is Verdict.WAITING
+    assert explanation.summary == "It waits for its pod group g, of which at least 2 are placed together: by 2 of cpu."
+    placed = explain_member(waiting[0], Gang("g", 2, waiting, placed=2, lacks="by 2 of cpu"), model([node("n1")]))
+    assert placed.verdict is Verdict.SCHEDULABLE

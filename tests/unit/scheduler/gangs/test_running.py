@@ -6,9 +6,10 @@ import dataclasses
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 
-from tests.unit.scheduler.gangs.groups import LABEL, add_built_in, add_group, add_members, install, member
+from tests.unit.scheduler.gangs.groups import GROUPS, LABEL, add_built_in, add_group, add_members, install, member
 from tests.unit.scheduler.test_scheduler import FAST, add_node, add_pod, node_of, said, scheduling, until
 from tiphys.api.types.core_v1 import Node, Pod, ServiceAccount
 from tiphys.api.types.meta_v1 import ObjectMeta
@@ -54,6 +55,34 @@ async def test_none_of_it_is_placed_when_it_does_not_fit_and_all_when_it_does(pl
         assert event.message == 'pod group "train": the nodes have room for at most 2 of at least 3 pods'
         assert await placed(plane) == []
         await add_node(plane, "n2", cpu="1")
+        await until(lambda: all_placed(plane, names))
+
+
+async def test_a_gang_is_not_tried_before_its_least_resources_are_free(plane: ControlPlane) -> None:
+    """The node takes both pods, but the group asks for more in sum than it and a small one have."""
+    await add_node(plane, "n1", cpu="2")
+    await add_group(plane, "train", 2, minResources={"cpu": 4, "memory": "1Gi"})
+    async with scheduling(plane.client_as("system:kube-scheduler")):
+        names = await add_members(plane, "train", 2, cpu="1")
+        (event,) = await until(lambda: said(plane, names[1], "FailedScheduling"))
+        lacks = "the cluster's nodes have less free than its minResources, by 2 of cpu"
+        assert event.message == f'pod group "train": {lacks}'
+        assert await placed(plane) == []
+        # The first takes no pod of the gang, the second none at all: what they have free is what was missing.
+        await add_node(plane, "n2", cpu="900m")
+        await add_node(plane, "n3", cpu="1100m", unschedulable=True)
+        await until(lambda: all_placed(plane, names))
+
+
+async def test_its_least_resources_can_be_lowered(plane: ControlPlane) -> None:
+    await add_node(plane, "n1", cpu="2")
+    await add_group(plane, "train", 2, minResources={"example.com/gpu": 1})
+    async with scheduling(plane.client):
+        names = await add_members(plane, "train", 2, cpu="1")
+        await until(lambda: said(plane, names[1], "FailedScheduling"))
+        change = msgspec.json.encode({"spec": {"minResources": {"example.com/gpu": None}}})
+        answer = await plane.client.raw("PATCH", f"{GROUPS}/train", change, "application/merge-patch+json")
+        assert answer.status == 200
         await until(lambda: all_placed(plane, names))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from tests.unit.scheduler.gangs.groups import add_built_in, add_group, install
 from tests.unit.scheduler.objects import node, pod
 from tiphys.api.codec import from_dict
@@ -45,6 +47,17 @@ def test_too_few_nodes_for_all_place_none() -> None:
         'pod group "train": only 2 of at least 3 pods fit'
     }
     assert run(*nodes(2), *members(3), add=1).fits
+
+
+def test_less_free_than_its_least_resources_places_none() -> None:
+    spec = {"minMember": 3, "minResources": {"cpu": "14"}}
+    group = msgspec.structs.replace(GROUP, spec=spec)
+    outcome = what_if(Snapshot([group, *nodes(3), *members(3)]), [])
+    assert not outcome.placements
+    lacks = "the cluster's nodes have less free than its minResources, by 2 of cpu"
+    assert {pending.reason for pending in outcome.pending} == {f'pod group "train": {lacks}'}
+    outcome = what_if(Snapshot([group, *nodes(3), *members(3)]), [AddNodes(1, like="n0")])
+    assert len(outcome.placements) == 3
 
 
 def test_pods_beyond_the_minimum_are_placed_by_one() -> None:
