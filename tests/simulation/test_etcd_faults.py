@@ -31,6 +31,8 @@ from tiphys.store.etcd_mirror import RESTORING
 
 ROOT = "/registry/"
 KEYS = [f"/registry/core/configmaps/ns/k{number}" for number in range(6)]
+ENOUGH_WRITES = 100
+"""Acknowledged: with fewer a history says little."""
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +165,10 @@ async def under_load(etcd: Etcd, seed: int, fault: Callable[[random.Random], Awa
             for client in clients:
                 group.create_task(client.run(stop))
             await fault(random.Random(seed))
+            # How many were written meanwhile is the machine's affair.
+            async with asyncio.timeout(60):
+                while written(clients) <= ENOUGH_WRITES:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
             stop.set()
         for key in KEYS:
             await one.put(key, b"end", b"", expected=None)
@@ -174,7 +180,11 @@ async def under_load(etcd: Etcd, seed: int, fault: Callable[[random.Random], Awa
         assert content == (await two.list(ROOT)).items
         async with opened(etcd) as fresh:
             assert (await fresh.list(ROOT)).items == content
-        return sum(len(client.acknowledged) for client in clients), sum(client.unknown for client in clients)
+        return written(clients), sum(client.unknown for client in clients)
+
+
+def written(clients: list[Client]) -> int:
+    return sum(len(client.acknowledged) for client in clients)
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("TIPHYS_SEEDS", "1"))))
@@ -197,7 +207,6 @@ async def test_members_crash_and_freeze_under_load(etcd: Etcd, seed: int) -> Non
 
     acknowledged, unknown = await under_load(etcd, seed, fault)
     print("acknowledged", acknowledged, "unknown", unknown)
-    assert acknowledged > 100
 
 
 async def test_a_frozen_member_delays_reads_by_seconds_only(etcd: Etcd) -> None:
